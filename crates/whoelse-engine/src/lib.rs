@@ -1,0 +1,385 @@
+//! The rules of whoelse as a value: time and input in, effects and records out.
+//!
+//! [`Engine::handle`] decides what happens next. It reads no clock, draws no randomness, does no
+//! IO and cannot fail; the same inputs in the same order give the same effects on every machine.
+//! What must last is a [`Record`]: the engine emits it and can apply it, so that recovery is
+//! applying records. Bodies of messages pass through; only their senders and lengths are kept.
+
+#![warn(clippy::wildcard_enum_match_arm, clippy::cast_possible_truncation)]
+
+mod accounts;
+mod blocks;
+mod links;
+mod lockout;
+mod mailbox;
+mod messages;
+mod presence;
+mod rates;
+pub mod record;
+mod retries;
+mod rules;
+mod sessions;
+pub mod snapshot;
+mod state;
+mod timers;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use whoelse_proto::{
+    Answer, Command, Dialect, Event, Name, Outcome, Password, Refusal, Request, RequestId,
+};
+
+pub use accounts::AddRefusal;
+pub use record::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Time};
+pub use rules::Rules;
+pub use snapshot::{AccountSnapshot, SentSnapshot, Snapshot};
+
+use state::State;
+
+/// One connection, logged in or not. Never used again after it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// A password check that was asked for. Never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// When an input is handled: one reading for a whole turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Time that never goes back; all rules use it.
+    pub time: Time,
+    /// The wall clock in milliseconds since the Unix epoch; only shown to people.
+    pub wall_ms: u64,
+}
+
+/// Something that happened outside.
+pub enum Input<'a> {
+    /// The server starts to serve; all that was recovered has been applied.
+    Started,
+    /// Somebody connected.
+    Connected {
+        /// The new connection.
+        connection: ConnectionId,
+        /// Where it comes from; mapped IPv4 addresses are given as IPv4.
+        address: IpAddr,
+    },
+    /// A connection asks something.
+    Request {
+        /// Who asks.
+        connection: ConnectionId,
+        /// What.
+        request: Request<'a>,
+    },
+    /// A connection ended, whoever ended it.
+    Disconnected {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Mail up to a number was handed to a connection.
+    Sent {
+        /// To which.
+        connection: ConnectionId,
+        /// The last number.
+        number: Number,
+    },
+    /// The door vouches that mail up to a number has reached a client that cannot say so itself.
+    Delivered {
+        /// Which.
+        connection: ConnectionId,
+        /// The last number.
+        number: Number,
+    },
+    /// A password was checked.
+    Checked {
+        /// Which check.
+        ticket: Ticket,
+        /// Whether it is the right one.
+        matches: bool,
+    },
+    /// The operator adds a person, or an import does.
+    AddAccount {
+        /// Returned with the outcome.
+        ticket: u64,
+        /// Who.
+        name: Name,
+        /// The password, if it is hashed already.
+        password: Option<PasswordHash>,
+        /// Whether people must be able to tell the name from all others at sight.
+        distinct: bool,
+    },
+    /// An account gets a password.
+    SetPassword {
+        /// Whose.
+        account: AccountId,
+        /// The hash of it.
+        hash: PasswordHash,
+    },
+    /// The time asked for by [`Engine::deadline`] has come.
+    Tick,
+}
+
+/// Something the world must do, once all records emitted until then are on disk, in order.
+///
+/// [`Effect::Check`] alone claims nothing and may be done at once.
+pub enum Effect {
+    /// Say something to a connection.
+    Send {
+        /// To which.
+        to: ConnectionId,
+        /// What.
+        event: Event,
+    },
+    /// Say the same to several connections.
+    SendMany {
+        /// To which.
+        to: Vec<ConnectionId>,
+        /// What.
+        event: Event,
+    },
+    /// A connection has logged in: its mail may be read.
+    Begin {
+        /// Which.
+        connection: ConnectionId,
+        /// As whom.
+        account: AccountId,
+        /// How it wants to be spoken to.
+        dialect: Dialect,
+        /// Mail after this number has not been acknowledged.
+        acknowledged: Number,
+        /// The last number of mail there is.
+        last: Number,
+    },
+    /// New mail for a connection.
+    Mail {
+        /// Which.
+        to: ConnectionId,
+        /// The last number of mail there is.
+        last: Number,
+    },
+    /// End a connection once everything said to it is written.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Check a password and return [`Input::Checked`].
+    Check {
+        /// To be returned.
+        ticket: Ticket,
+        /// Whose it claims to be; none if there is no such account. It must take as long then.
+        account: Option<AccountId>,
+        /// What to check against; none if there is no account or its password is not hashed yet.
+        hash: Option<PasswordHash>,
+        /// What was typed.
+        password: Password,
+    },
+    /// The outcome of [`Input::AddAccount`].
+    Added {
+        /// As it came.
+        ticket: u64,
+        /// The account, or why there is none.
+        outcome: Result<AccountId, AddRefusal>,
+    },
+}
+
+/// What one or several inputs led to.
+#[derive(Default)]
+pub struct Turn {
+    /// To be stored, in order. They have been applied to the engine already.
+    pub records: Vec<Record>,
+    /// To be done, in order, once the records are on disk.
+    pub effects: Vec<Effect>,
+}
+
+impl Turn {
+    /// Whether effects have to wait for a sync.
+    #[must_use]
+    pub fn is_promised(&self) -> bool {
+        self.records.iter().any(|record| !record.is_lazy())
+    }
+
+    fn send(&mut self, to: ConnectionId, event: Event) {
+        self.effects.push(Effect::Send { to, event });
+    }
+
+    fn answer(&mut self, asker: &Asker, outcome: Outcome) {
+        let answer = Answer { action: asker.action, id: asker.id.clone(), outcome };
+        self.send(asker.connection, Event::Answer(answer));
+    }
+
+    fn refuse(&mut self, asker: &Asker, refusal: Refusal) {
+        self.answer(asker, Outcome::Refused(refusal));
+    }
+}
+
+/// Who asked what, for the answer.
+#[derive(Clone, Debug)]
+struct Asker {
+    connection: ConnectionId,
+    action: whoelse_proto::Action,
+    id: Option<RequestId>,
+}
+
+/// The rules, with all they need to remember.
+pub struct Engine {
+    rules: Rules,
+    server: Arc<str>,
+    state: State,
+}
+
+impl Engine {
+    /// Makes an engine that knows what the snapshot knows.
+    ///
+    /// `server` is the random id of the data folder, told to clients.
+    #[must_use]
+    pub fn new(rules: Rules, server: Arc<str>, snapshot: &Snapshot) -> Self {
+        Self { state: State::restore(&rules, snapshot), rules, server }
+    }
+
+    /// Applies a record of the past, without any effect.
+    pub fn apply(&mut self, record: &Record) {
+        self.state.apply(&self.rules, record);
+    }
+
+    /// Decides what happens next.
+    ///
+    /// The same inputs in the same order give the same effects, on every machine. Time never
+    /// goes back from one call to the next.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, turn: &mut Turn) {
+        match input {
+            Input::Started => self.start(now, turn),
+            Input::Connected { connection, address } => self.connected(connection, address),
+            Input::Request { connection, request } => self.request(now, connection, request, turn),
+            Input::Disconnected { connection } => self.disconnected(now, connection, turn),
+            Input::Sent { connection, number } => self.sent(connection, number),
+            Input::Delivered { connection, number } => self.delivered(connection, number, turn),
+            Input::Checked { ticket, matches } => self.checked(now, ticket, matches, turn),
+            Input::AddAccount { ticket, name, password, distinct } => {
+                let outcome = self.add_account(now, name, password, distinct, turn);
+                turn.effects.push(Effect::Added { ticket, outcome });
+            }
+            Input::SetPassword { account, hash } => self.set_password(account, hash, turn),
+            Input::Tick => self.tick(now, turn),
+        }
+    }
+
+    /// Returns when [`Input::Tick`] is next wanted, if at all.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.state.timers.first()
+    }
+
+    /// Names and ids of all accounts, and whether each has a password, in the order they were
+    /// made.
+    pub fn accounts(&self) -> impl Iterator<Item = (AccountId, &Name, bool)> {
+        self.state
+            .accounts
+            .iter()
+            .map(|account| (account.id, &account.name, account.password.is_some()))
+    }
+
+    /// Who is online, being away included.
+    #[must_use]
+    pub fn online(&self) -> usize {
+        self.state.online.len()
+    }
+
+    /// Time of the newest record that was applied.
+    #[must_use]
+    pub fn newest(&self) -> Time {
+        self.state.newest
+    }
+
+    /// The name of an account.
+    ///
+    /// # Panics
+    /// If there is no such account.
+    #[must_use]
+    pub fn name(&self, account: AccountId) -> &Name {
+        &self.state.accounts[account.index()].name
+    }
+
+    /// The state as a snapshot would hold it: what records say, without sessions.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.state.snapshot()
+    }
+
+    /// Checks what must hold of the whole state. For tests and the simulator.
+    ///
+    /// # Panics
+    /// If something does not hold.
+    pub fn check(&self) {
+        self.state.check(&self.rules);
+    }
+
+    fn request(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: Request<'_>,
+        turn: &mut Turn,
+    ) {
+        let asker = Asker { connection, action: request.command.action(), id: request.id };
+        let Some(account) = self.state.account_of(connection) else {
+            match request.command {
+                Command::Login(login) => self.login(now, asker, &login, turn),
+                Command::Message { .. }
+                | Command::Broadcast { .. }
+                | Command::Block { .. }
+                | Command::Unblock { .. }
+                | Command::Whoelse
+                | Command::WhoelseSince { .. }
+                | Command::StartPrivate { .. }
+                | Command::Logout
+                | Command::Ack { .. }
+                | Command::Active => turn.refuse(&asker, Refusal::NotLoggedIn),
+            }
+            return;
+        };
+        if let Some(retry_after_ms) = self.over_request_rate(now.time, account, &request.command) {
+            turn.refuse(&asker, Refusal::TooFast { retry_after_ms });
+            return;
+        }
+        self.command(now, account, &asker, request.command, turn);
+    }
+
+    fn command(
+        &mut self,
+        now: Now,
+        account: AccountId,
+        asker: &Asker,
+        command: Command<'_>,
+        turn: &mut Turn,
+    ) {
+        match command {
+            Command::Login(_) => turn.refuse(asker, Refusal::LoggedInHere),
+            Command::Message { user, message } => {
+                if !self.message(now, account, asker, &user, &message, turn) {
+                    return; // a repetition is not activity
+                }
+            }
+            Command::Broadcast { message } => {
+                self.broadcast(now.time, account, asker, &message, turn);
+            }
+            Command::Block { user } => self.block(account, asker, &user, turn),
+            Command::Unblock { user } => self.unblock(account, asker, &user, turn),
+            Command::Whoelse => self.whoelse(account, asker, turn),
+            Command::WhoelseSince { since_ms } => {
+                self.whoelse_since(now.time, account, asker, since_ms, turn);
+            }
+            Command::StartPrivate { user } => self.start_private(account, asker, &user, turn),
+            Command::Logout => {
+                self.logout(now.time, account, asker, turn);
+                return;
+            }
+            Command::Ack { number } => {
+                self.acknowledge(account, asker, Number(number), turn);
+                return;
+            }
+            Command::Active => turn.answer(asker, Outcome::Done),
+        }
+        self.state.touch(account, now.time);
+    }
+}

@@ -1,0 +1,210 @@
+//! What lasts: the only things that survive the end of the process.
+//!
+//! The engine emits records and can apply them; recovery is applying records. The order of the
+//! variants is part of the journal's format: new ones go to the end.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use whoelse_proto::Name;
+
+/// A point in time in milliseconds since the Unix epoch that never goes back.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// This point and a number of milliseconds later.
+    #[must_use]
+    pub fn plus(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// This point and a number of milliseconds earlier.
+    #[must_use]
+    pub fn minus(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_sub(milliseconds))
+    }
+
+    /// Milliseconds from an earlier point to this one; 0 if that is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// What the server calls an account. Dense, from 0, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AccountId(pub u32);
+
+impl AccountId {
+    /// The account's place in a table of all accounts.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The place of a message in its recipient's mailbox. Dense, from 1, never used again.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Number(pub u64);
+
+impl Number {
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A hashed password, in the format of the Password Hashing Competition. Not shown in logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordHash(pub Arc<str>);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PasswordHash(..)")
+    }
+}
+
+/// What makes a retry recognisable: hashes of the client's id, and of recipient and text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryKey {
+    /// Of the id that the sender gave the message.
+    pub id: u128,
+    /// Of whom it is for and what it says.
+    pub content: u64,
+}
+
+/// A direct message as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Whose mailbox it is in.
+    pub to: AccountId,
+    /// Where in that mailbox.
+    pub number: Number,
+    /// Who wrote it.
+    pub from: AccountId,
+    /// When, by the server's time that never goes back.
+    pub time: Time,
+    /// When, by the wall clock, in milliseconds since the Unix epoch: for people to see.
+    pub at_ms: u64,
+    /// How a repetition of it is recognised, if its sender may repeat it.
+    pub retry: Option<RetryKey>,
+    /// What it says.
+    pub body: Arc<str>,
+}
+
+/// One thing that happened and must survive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// An account was made. Its password may follow: imported ones take time to hash.
+    Account {
+        /// The new account.
+        account: AccountId,
+        /// Whose it is.
+        name: Name,
+        /// Its password, if it has one yet.
+        password: Option<PasswordHash>,
+        /// When.
+        time: Time,
+    },
+    /// An account got a password, or a new one.
+    Password {
+        /// Whose.
+        account: AccountId,
+        /// The hash of it.
+        hash: PasswordHash,
+    },
+    /// Failed logins in a row were counted, or forgotten.
+    Strikes {
+        /// Whose.
+        account: AccountId,
+        /// How many now.
+        strikes: u8,
+        /// Until when no password is accepted, if the account is locked.
+        locked_until: Option<Time>,
+        /// When.
+        time: Time,
+    },
+    /// Somebody blocked somebody.
+    Block {
+        /// Who did.
+        blocker: AccountId,
+        /// Who is blocked.
+        blocked: AccountId,
+    },
+    /// Somebody took a block back.
+    Unblock {
+        /// Who did.
+        blocker: AccountId,
+        /// Who is no longer blocked.
+        blocked: AccountId,
+    },
+    /// A direct message was taken.
+    Message(Arc<Message>),
+    /// Mail up to a number has reached its reader. Lazy.
+    Acknowledged {
+        /// Whose mailbox.
+        account: AccountId,
+        /// The last number of it that has.
+        number: Number,
+    },
+    /// A session began. It also forgets strikes.
+    Login {
+        /// Whose.
+        account: AccountId,
+        /// When.
+        time: Time,
+    },
+    /// A session ended. Lazy.
+    Logout {
+        /// Whose.
+        account: AccountId,
+        /// When.
+        time: Time,
+    },
+    /// The server was alive. Lazy; bounds the error of sessions that a crash ended.
+    Heartbeat {
+        /// When.
+        time: Time,
+    },
+}
+
+impl Record {
+    /// Whether nobody waits for it: it is synced with the next promised record, or soon.
+    #[must_use]
+    pub fn is_lazy(&self) -> bool {
+        match self {
+            Self::Acknowledged { .. } | Self::Logout { .. } | Self::Heartbeat { .. } => true,
+            Self::Account { .. }
+            | Self::Password { .. }
+            | Self::Strikes { .. }
+            | Self::Block { .. }
+            | Self::Unblock { .. }
+            | Self::Message(_)
+            | Self::Login { .. } => false,
+        }
+    }
+
+    /// When it happened, where that is recorded.
+    #[must_use]
+    pub fn time(&self) -> Option<Time> {
+        match self {
+            Self::Account { time, .. }
+            | Self::Strikes { time, .. }
+            | Self::Login { time, .. }
+            | Self::Logout { time, .. }
+            | Self::Heartbeat { time } => Some(*time),
+            Self::Message(message) => Some(message.time),
+            Self::Password { .. }
+            | Self::Block { .. }
+            | Self::Unblock { .. }
+            | Self::Acknowledged { .. } => None,
+        }
+    }
+}

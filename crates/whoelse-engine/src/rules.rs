@@ -1,0 +1,67 @@
+//! Every number of the rules that an operator or a test may choose.
+
+/// The tunable numbers. [`Rules::default`] is what `docs/PROTOCOL.md` promises.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// How long three wrong passwords in a row lock an account, in milliseconds.
+    pub block_ms: u64,
+    /// A session without a command for so long ends, in milliseconds; 0 means never.
+    pub idle_ms: u64,
+    /// Wrong passwords in a row that lock an account.
+    pub strikes_max: u8,
+    /// How long a session whose line broke is still taken for present, in milliseconds.
+    pub away_ms: u64,
+    /// Most messages that wait in one mailbox; then `MAILBOX_FULL`.
+    pub mailbox_messages_max: usize,
+    /// Most bytes of bodies that wait in one mailbox; then `MAILBOX_FULL`.
+    pub mailbox_bytes_max: u64,
+    /// Most messages of one sender that wait in one mailbox; then `MAILBOX_FULL`.
+    pub sender_messages_max: usize,
+    /// Most bytes of one sender that wait in one mailbox; then `MAILBOX_FULL`.
+    pub sender_bytes_max: u64,
+    /// Most people that one person blocks; then `BLOCK_LIST_FULL`.
+    pub blocks_max: usize,
+    /// Most password checks that run or wait; then `BUSY`.
+    pub checks_max: usize,
+    /// Most names without an account whose wrong passwords are counted; the oldest is forgotten.
+    pub strangers_max: usize,
+    /// Most ids of sent messages that are remembered per account.
+    pub retries_max: usize,
+    /// How long an id of a sent message is remembered, in milliseconds.
+    pub retry_ms: u64,
+    /// Broadcasts of one person that may come at once; then `TOO_FAST`.
+    pub broadcast_burst: u32,
+    /// One more broadcast is allowed after so many milliseconds.
+    pub broadcast_interval_ms: u64,
+    /// Requests of one person per second, over a burst of as many; 0 means no ceiling.
+    pub requests_per_second: u32,
+    /// While somebody is online, how often the time is written down, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Most names that are looked at to find a similar one.
+    pub suggestion_names_max: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            block_ms: 60_000,
+            idle_ms: 0,
+            strikes_max: 3,
+            away_ms: 20_000,
+            mailbox_messages_max: 10_000,
+            mailbox_bytes_max: 64 << 20,
+            sender_messages_max: 2_000,
+            sender_bytes_max: 16 << 20,
+            blocks_max: 1_000,
+            checks_max: 64,
+            strangers_max: 10_000,
+            retries_max: 10_000,
+            retry_ms: 7 * 24 * 3600 * 1000,
+            broadcast_burst: 200,
+            broadcast_interval_ms: 50,
+            requests_per_second: 0,
+            heartbeat_ms: 10_000,
+            suggestion_names_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! One rule of the engine per text file: what happens, and indented below it what it leads to.
+//!
+//! Lines that are not indented are inputs: `CONNECTION connects [from ADDRESS]`,
+//! `CONNECTION login NAME PASSWORD [options]`, `CONNECTION message USER TEXT`, …, `CONNECTION
+//! drops`, `CONNECTION got NUMBER` (mail was handed over), `CONNECTION delivered NUMBER`, `wait
+//! SECONDS`, `hold checks`, `check NUMBER right|wrong`, `restart`, `rules KEY=VALUE …`, `people
+//! NAME …`. An option `id=X` on any request is its id. The password `right` is right.
+//! `BLESS=1 cargo test -p whoelse-engine` rewrites what is indented; read it before you commit.
+
+#![expect(clippy::unwrap_used, reason = "a script that cannot be read fails its test")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::Path;
+
+use whoelse_engine::{
+    ConnectionId, Effect, Engine, Input, Now, Number, PasswordHash, Record, Rules, Snapshot,
+    Ticket, Time, Turn,
+};
+use whoelse_proto::{Command, Event, Login, Name, Outcome, Request, RequestId};
+
+/// A Sunday in November 2026, so that times look like times.
+const START_MS: u64 = 1_795_000_000_000;
+
+struct World {
+    engine: Engine,
+    rules: Rules,
+    records: Vec<Record>,
+    now: u64,
+    connections: BTreeMap<String, ConnectionId>,
+    connections_made: u64,
+    hold_checks: bool,
+    checks: BTreeMap<u64, (Ticket, bool)>,
+    said: String,
+}
+
+impl World {
+    fn new() -> Self {
+        let rules = Rules { block_ms: 10_000, ..Rules::default() };
+        let engine = Engine::new(rules.clone(), "server".into(), &Snapshot::default());
+        Self {
+            engine,
+            rules,
+            records: Vec::new(),
+            now: START_MS,
+            connections: BTreeMap::new(),
+            connections_made: 0,
+            hold_checks: false,
+            checks: BTreeMap::new(),
+            said: String::new(),
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        let mut turn = Turn::default();
+        let now = Now { time: Time(self.now), wall_ms: self.now };
+        self.engine.handle(now, input, &mut turn);
+        self.engine.check();
+        self.finish(turn);
+    }
+
+    fn finish(&mut self, turn: Turn) {
+        let mut right = Vec::new();
+        self.records.extend(turn.records);
+        for effect in turn.effects {
+            if let Effect::Check { ticket, account, password, .. } = &effect {
+                let matches = account.is_some() && password.expose() == "right";
+                if self.hold_checks {
+                    self.checks.insert(ticket.0, (*ticket, matches));
+                } else {
+                    right.push((*ticket, matches));
+                    continue;
+                }
+            }
+            self.say(&effect);
+        }
+        for (ticket, matches) in right {
+            self.input(Input::Checked { ticket, matches });
+        }
+    }
+
+    fn name_of(&self, connection: ConnectionId) -> &str {
+        self.connections.iter().find(|(_, id)| **id == connection).map_or("?", |(name, _)| name)
+    }
+
+    fn say(&mut self, effect: &Effect) {
+        let line = match effect {
+            Effect::Send { to, event } => format!("{}: {}", self.name_of(*to), words(event)),
+            Effect::SendMany { to, event } => {
+                let names: Vec<&str> = to.iter().map(|to| self.name_of(*to)).collect();
+                format!("{}: {}", names.join(", "), words(event))
+            }
+            Effect::Begin { connection, acknowledged, last, dialect, .. } => format!(
+                "{}: begins as {dialect:?}, mail {}..={}",
+                self.name_of(*connection),
+                acknowledged.0 + 1,
+                last.0
+            ),
+            Effect::Mail { to, last } => format!("{}: mail up to {}", self.name_of(*to), last.0),
+            Effect::Close { connection } => format!("{}: closed", self.name_of(*connection)),
+            Effect::Check { ticket, account, .. } => {
+                format!(
+                    "check {} of {}",
+                    ticket.0,
+                    account.map_or("nobody".into(), |account| {
+                        self.engine.name(account).to_string()
+                    })
+                )
+            }
+            Effect::Added { outcome, .. } => format!("added: {outcome:?}"),
+        };
+        writeln!(self.said, "    {line}").unwrap();
+    }
+
+    fn line(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["rules", settings @ ..] => {
+                for setting in settings {
+                    self.set(setting);
+                }
+                self.restart(false);
+            }
+            ["people", names @ ..] => {
+                for name in names {
+                    let password = Some(PasswordHash("hash".into()));
+                    let name = Name::new(name).unwrap();
+                    let mut turn = Turn::default();
+                    let now = Now { time: Time(self.now), wall_ms: self.now };
+                    let add = Input::AddAccount { ticket: 0, name, password, distinct: false };
+                    self.engine.handle(now, add, &mut turn);
+                    self.records.extend(turn.records);
+                }
+            }
+            ["add", name] => {
+                let name = Name::new(name).unwrap();
+                self.input(Input::AddAccount { ticket: 0, name, password: None, distinct: true });
+            }
+            ["wait", seconds] => self.wait((seconds.parse::<f64>().unwrap() * 1000.0) as u64),
+            ["restart"] => self.restart(true),
+            ["hold", "checks"] => self.hold_checks = true,
+            ["check", number, result] => {
+                let (ticket, _) = self.checks.remove(&number.parse().unwrap()).unwrap();
+                self.input(Input::Checked { ticket, matches: *result == "right" });
+            }
+            [who, "connects", from @ ..] => {
+                let address = from.get(1).copied().unwrap_or("127.0.0.1");
+                let address: IpAddr = address.parse().unwrap();
+                self.connections_made += 1;
+                let connection = ConnectionId(self.connections_made);
+                self.connections.insert((*who).to_owned(), connection);
+                self.input(Input::Connected { connection, address });
+            }
+            [who, "drops"] => {
+                self.input(Input::Disconnected { connection: self.connections[*who] });
+            }
+            [who, "got", number] => {
+                let number = Number(number.parse().unwrap());
+                self.input(Input::Sent { connection: self.connections[*who], number });
+            }
+            [who, "delivered", number] => {
+                let number = Number(number.parse().unwrap());
+                self.input(Input::Delivered { connection: self.connections[*who], number });
+            }
+            [who, command @ ..] => {
+                let connection = self.connections[*who];
+                let request = request(command);
+                self.input(Input::Request { connection, request });
+            }
+            [] => {}
+        }
+    }
+
+    fn set(&mut self, setting: &str) {
+        let (key, value) = setting.split_once('=').unwrap();
+        let value: u64 = value.parse().unwrap();
+        match key {
+            "block" => self.rules.block_ms = value * 1000,
+            "idle" => self.rules.idle_ms = value * 1000,
+            "mailbox" => self.rules.mailbox_messages_max = value as usize,
+            "share" => self.rules.sender_messages_max = value as usize,
+            "blocks" => self.rules.blocks_max = value as usize,
+            "checks" => self.rules.checks_max = value as usize,
+            "retries" => self.rules.retries_max = value as usize,
+            "broadcasts" => {
+                self.rules.broadcast_burst = value as u32;
+                self.rules.broadcast_interval_ms = 1000;
+            }
+            "rate" => self.rules.requests_per_second = value as u32,
+            _ => panic!("no such rule: {key}"),
+        }
+    }
+
+    /// What a crash leaves: the records.
+    fn restart(&mut self, started: bool) {
+        self.engine = Engine::new(self.rules.clone(), "server".into(), &Snapshot::default());
+        for record in &self.records {
+            self.engine.apply(record);
+        }
+        // The sum of the records, saved and loaded, must be the same state.
+        let snapshot = self.engine.snapshot();
+        self.engine = Engine::new(self.rules.clone(), "server".into(), &snapshot);
+        assert_eq!(self.engine.snapshot(), snapshot);
+        self.checks.clear();
+        if started {
+            self.input(Input::Started);
+        }
+    }
+
+    fn wait(&mut self, milliseconds: u64) {
+        let end = self.now + milliseconds;
+        while let Some(Time(due)) = self.engine.deadline().filter(|due| due.0 <= end) {
+            self.now = self.now.max(due);
+            self.input(Input::Tick);
+        }
+        self.now = end;
+    }
+}
+
+fn request<'a>(words: &[&'a str]) -> Request<'a> {
+    let id = words.iter().find_map(|word| word.strip_prefix("id=")).and_then(RequestId::new);
+    let words: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with("id=")).collect();
+    let command = match words.as_slice() {
+        ["login", name, password, options @ ..] => {
+            let option = |key: &str| options.iter().find_map(|option| option.strip_prefix(key));
+            Command::Login(Login {
+                username: (*name).into(),
+                password: (*password).into(),
+                private_port: option("port=").map_or(0, |port| port.parse().unwrap()),
+                protocol: options.contains(&"protocol").then_some(1),
+                instance: option("instance=").map(Into::into),
+                takeover: options.contains(&"takeover"),
+            })
+        }
+        ["message", user, text @ ..] => {
+            Command::Message { user: (*user).into(), message: text.join(" ").into() }
+        }
+        ["broadcast", text @ ..] => Command::Broadcast { message: text.join(" ").into() },
+        ["block", user] => Command::Block { user: (*user).into() },
+        ["unblock", user] => Command::Unblock { user: (*user).into() },
+        ["startprivate", user] => Command::StartPrivate { user: (*user).into() },
+        ["whoelse"] => Command::Whoelse,
+        ["whoelsesince", seconds] => {
+            Command::WhoelseSince { since_ms: seconds.parse::<u64>().unwrap().saturating_mul(1000) }
+        }
+        ["ack", number] => Command::Ack { number: number.parse().unwrap() },
+        ["active"] => Command::Active,
+        ["logout"] => Command::Logout,
+        _ => panic!("no such input: {words:?}"),
+    };
+    Request { id, command }
+}
+
+fn words(event: &Event) -> String {
+    match event {
+        Event::Broadcast { from, message } => format!("broadcast by {from}: {message}"),
+        Event::LoggedIn { name } => format!("{name} logged in"),
+        Event::LoggedOut { name } => format!("{name} logged out"),
+        Event::Timeout => "timeout".into(),
+        Event::TakenOver => "taken over".into(),
+        Event::Answer(answer) => {
+            let id = answer.id.as_ref().map_or(String::new(), |id| format!(" [{}]", id.as_str()));
+            let outcome = match &answer.outcome {
+                Outcome::Refused(refusal) => {
+                    let status = refusal.status(answer.action);
+                    let sentence = refusal.sentence(answer.action);
+                    format!("{status} \"{sentence}\"")
+                }
+                Outcome::Done => "SUCCESS".into(),
+                other => format!("{other:?}"),
+            };
+            format!("{}{id} {outcome}", answer.action.as_str())
+        }
+    }
+}
+
+fn play(path: &Path) -> Result<(), String> {
+    let script = std::fs::read_to_string(path).unwrap();
+    let mut world = World::new();
+    let mut played = String::new();
+    for line in script.lines().filter(|line| !line.starts_with(' ')) {
+        played.push_str(line);
+        played.push('\n');
+        if !line.starts_with('#') {
+            world.line(line);
+            played.push_str(&std::mem::take(&mut world.said));
+        }
+    }
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(path, &played).unwrap();
+    }
+    if played == script {
+        return Ok(());
+    }
+    let name = path.file_name().unwrap().to_string_lossy();
+    for (number, (expected, got)) in script.lines().zip(played.lines()).enumerate() {
+        if expected != got {
+            let number = number + 1;
+            return Err(format!("{name}:{number}\n  expected {expected}\n  got      {got}"));
+        }
+    }
+    Err(format!("{name}: lengths differ"))
+}
+
+#[test]
+fn every_rule_holds_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 20, "the transcripts are there");
+    let faults: Vec<String> = paths.iter().filter_map(|path| play(path).err()).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

@@ -1,0 +1,133 @@
+//! The client's half: requests as lines, and whatever a server says as one flat value.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::request::{Command, Request};
+
+/// Appends a request as JSON; with a newline behind it if `newline` says so (original servers
+/// take each segment for one object and want none).
+pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
+    let mut object = match &request.command {
+        Command::Login(login) => {
+            let mut object = json!({
+                "username": login.username,
+                "password": login.password,
+                "private_port": login.private_port,
+            });
+            if let Some(protocol) = login.protocol {
+                object["protocol"] = json!(protocol);
+            }
+            if let Some(instance) = &login.instance {
+                object["instance"] = json!(instance);
+            }
+            if login.takeover {
+                object["takeover"] = json!(true);
+            }
+            object
+        }
+        Command::Message { user, message } => json!({ "user": user, "message": message }),
+        Command::Broadcast { message } => json!({ "message": message }),
+        Command::Block { user } | Command::Unblock { user } | Command::StartPrivate { user } => {
+            json!({ "user": user })
+        }
+        Command::WhoelseSince { since_ms } => json!({ "since": since_ms.div_ceil(1000) }),
+        Command::Ack { number } => json!({ "number": number }),
+        Command::Whoelse | Command::Logout | Command::Active => json!({}),
+    };
+    object["action"] = json!(request.command.action().as_str());
+    if let Some(id) = &request.id {
+        object["id"] = json!(id.as_str());
+    }
+    serde_json::to_writer(&mut *out, &object).expect("a vector takes all bytes");
+    if newline {
+        out.push(b'\n');
+    }
+}
+
+/// Whatever a server says: every member any server sends, all but `action` optional.
+///
+/// Members of an unexpected type are treated as absent, so that a foreign server cannot stop a
+/// client with one odd value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the member of the same name in docs/PROTOCOL.md")]
+pub struct Incoming {
+    #[serde(deserialize_with = "lenient")]
+    pub action: String,
+    #[serde(deserialize_with = "lenient")]
+    pub id: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub status: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub reply: Option<Reply>,
+    #[serde(deserialize_with = "lenient")]
+    pub message: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub from: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub number: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub at: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub n_sent: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub n_blocked: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub protocol: Option<u32>,
+    #[serde(deserialize_with = "lenient")]
+    pub server: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub acknowledged: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub retry_after: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub suggestion: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub address: Option<IpAddr>,
+    #[serde(deserialize_with = "lenient")]
+    pub port: Option<u16>,
+    #[serde(deserialize_with = "lenient")]
+    pub username: Option<String>,
+}
+
+/// The `reply` of the original: a word, or a list of names.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// Such as `logged out`.
+    Word(String),
+    /// Names of people.
+    Names(Vec<String>),
+}
+
+impl Incoming {
+    /// Reads one object of a server.
+    ///
+    /// # Errors
+    /// When it is not a JSON object.
+    pub fn decode(frame: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(frame)
+    }
+
+    /// The outcome, wherever this server puts it.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&str> {
+        match (&self.status, &self.reply) {
+            (Some(status), _) => Some(status),
+            (None, Some(Reply::Word(word))) => Some(word),
+            (None, _) => None,
+        }
+    }
+}
+
+fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + serde::de::DeserializeOwned,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(T::deserialize(value).unwrap_or_default())
+}

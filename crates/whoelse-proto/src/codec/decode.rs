@@ -1,0 +1,376 @@
+//! From a frame to a [`Request`], or to the answer that says what is wrong with it.
+//!
+//! Members are first taken as raw text, so that a number of any size is well-formed until a
+//! field wants it, and so that `action` and `id` are known whatever else is wrong.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::limits::{DEPTH_MAX, ID_BYTES_MAX, MEMBERS_MAX, PASSWORD_BYTES_MAX};
+use crate::request::{Command, Login, Request, RequestId};
+
+/// A frame that is not a request, with what could be read of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The `action`, if one could be read.
+    pub action: Option<String>,
+    /// The `id`, if one could be read.
+    pub id: Option<RequestId>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What is wrong with a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not well formed; the sentence says where.
+    Bad(String),
+    /// It is, but nothing is called that.
+    UnknownAction,
+}
+
+/// Reads one frame.
+///
+/// # Errors
+/// Says what is wrong with it, and to which action and id the answer belongs.
+pub fn decode(frame: &[u8]) -> Result<Request<'_>, Malformed> {
+    let Ok(text) = std::str::from_utf8(frame) else {
+        return Err(salvage(frame, "The frame is not UTF-8."));
+    };
+    let mut fields = Fields::default();
+    match fields.read(text) {
+        Ok(()) => {}
+        Err(error) if error.is_data() => {
+            return Err(fields.malformed(data_error(&error)));
+        }
+        Err(error) => {
+            let column = error.column();
+            let sentence = format!("The frame is not JSON (at byte {column}).");
+            return Err(salvage(frame, &sentence));
+        }
+    }
+    match fields.command() {
+        Ok(command) => match fields.request_id() {
+            Ok(id) => Ok(Request { id, command }),
+            Err(sentence) => Err(fields.malformed(sentence)),
+        },
+        Err(Fault::Bad(sentence)) => Err(fields.malformed(sentence)),
+        Err(Fault::UnknownAction) => {
+            Err(Malformed { fault: Fault::UnknownAction, ..fields.malformed(String::new()) })
+        }
+    }
+}
+
+/// Reads `action` and `id` of a frame that is broken in some way, as far as they come before
+/// the break, so that the answer finds the one who asked.
+#[must_use]
+pub fn salvage(frame: &[u8], sentence: &str) -> Malformed {
+    let text: String = String::from_utf8_lossy(frame)
+        .chars()
+        .map(|character| if character < ' ' { ' ' } else { character })
+        .collect();
+    let mut fields = Fields::default();
+    // Whatever stops it, what was read until then is what is wanted.
+    fields.read(&text).unwrap_or_default();
+    fields.malformed(sentence.to_owned())
+}
+
+/// The members of a frame that mean something, as raw text.
+#[derive(Default)]
+struct Fields<'a> {
+    action: Option<&'a RawValue>,
+    action_twice: bool,
+    id: Option<&'a RawValue>,
+    username: Option<&'a RawValue>,
+    password: Option<&'a RawValue>,
+    private_port: Option<&'a RawValue>,
+    protocol: Option<&'a RawValue>,
+    instance: Option<&'a RawValue>,
+    takeover: Option<&'a RawValue>,
+    user: Option<&'a RawValue>,
+    message: Option<&'a RawValue>,
+    since: Option<&'a RawValue>,
+    number: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    fn read(&mut self, text: &'a str) -> Result<(), serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        deserializer.deserialize_map(FieldsVisitor(self))?;
+        deserializer.end()
+    }
+
+    fn slot(&mut self, key: &str) -> Option<&mut Option<&'a RawValue>> {
+        Some(match key {
+            "action" => &mut self.action,
+            "id" => &mut self.id,
+            "username" => &mut self.username,
+            "password" => &mut self.password,
+            "private_port" => &mut self.private_port,
+            "protocol" => &mut self.protocol,
+            "instance" => &mut self.instance,
+            "takeover" => &mut self.takeover,
+            "user" => &mut self.user,
+            "message" => &mut self.message,
+            "since" => &mut self.since,
+            "number" => &mut self.number,
+            _ => return None,
+        })
+    }
+
+    fn malformed(&self, sentence: String) -> Malformed {
+        let action = match self.action {
+            Some(raw) if !self.action_twice => {
+                string("action", Some(raw)).ok().map(|action| cut(&action).to_owned())
+            }
+            _ => None,
+        };
+        Malformed { action, id: self.request_id().ok().flatten(), fault: Fault::Bad(sentence) }
+    }
+
+    fn request_id(&self) -> Result<Option<RequestId>, String> {
+        let Some(raw) = self.id else { return Ok(None) };
+        let text = string("id", Some(raw))?;
+        RequestId::new(&text)
+            .map(Some)
+            .ok_or_else(|| format!("'id' must have 1 to {ID_BYTES_MAX} bytes."))
+    }
+
+    fn command(&self) -> Result<Command<'a>, Fault> {
+        let action = string("action", self.action).map_err(Fault::Bad)?;
+        self.command_of(&action).map_err(Fault::Bad)?.ok_or(Fault::UnknownAction)
+    }
+
+    fn command_of(&self, action: &str) -> Result<Option<Command<'a>>, String> {
+        let user = || string("user", self.user);
+        let message = || string("message", self.message);
+        Ok(Some(match action {
+            "login" => Command::Login(self.login()?),
+            "message" => Command::Message { user: user()?, message: message()? },
+            "broadcast" => Command::Broadcast { message: message()? },
+            "block" => Command::Block { user: user()? },
+            "unblock" => Command::Unblock { user: user()? },
+            "whoelse" => Command::Whoelse,
+            "whoelsesince" => Command::WhoelseSince { since_ms: self.since_ms()? },
+            "startprivate" => Command::StartPrivate { user: user()? },
+            "logout" => Command::Logout,
+            "ack" => Command::Ack { number: whole("number", self.number)? },
+            "active" => Command::Active,
+            _ => return Ok(None),
+        }))
+    }
+
+    fn login(&self) -> Result<Login<'a>, String> {
+        let password = string("password", self.password)?;
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Err(format!("A password has at most {PASSWORD_BYTES_MAX} bytes."));
+        }
+        let private_port = match self.private_port {
+            None => 0,
+            Some(raw) => u16::try_from(whole("private_port", Some(raw))?)
+                .map_err(|_| "'private_port' must be a number from 0 to 65535.".to_owned())?,
+        };
+        let protocol = match self.protocol {
+            None => None,
+            Some(raw) => match whole("protocol", Some(raw))? {
+                0 => return Err("'protocol' must be 1 or more.".into()),
+                version => Some(u32::try_from(version).unwrap_or(u32::MAX)),
+            },
+        };
+        let instance = match self.instance {
+            None => None,
+            Some(raw) => Some(
+                Some(string("instance", Some(raw))?)
+                    .filter(|text| (1..=ID_BYTES_MAX).contains(&text.len()))
+                    .ok_or_else(|| format!("'instance' must have 1 to {ID_BYTES_MAX} bytes."))?,
+            ),
+        };
+        let takeover = match self.takeover.map(RawValue::get) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err("'takeover' must be true or false.".into()),
+        };
+        let username = string("username", self.username)?;
+        Ok(Login { username, password, private_port, protocol, instance, takeover })
+    }
+
+    /// A number of seconds, or a string of digits as the original client sends it.
+    fn since_ms(&self) -> Result<u64, String> {
+        const WANTED: &str = "'since' must be a number of seconds, 0 or more.";
+        let raw = self.since.ok_or("'since' is missing: a number of seconds.")?.get();
+        if raw.starts_with('"') {
+            let digits = string("since", self.since)?;
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(WANTED.into());
+            }
+            // More seconds than fit mean the same as very many: everybody known.
+            return Ok(digits.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1000));
+        }
+        if let Ok(seconds) = raw.parse::<u64>() {
+            return Ok(seconds.saturating_mul(1000));
+        }
+        match serde_json::from_str::<f64>(raw) {
+            Ok(seconds) if (0.0..=9e15).contains(&seconds) =>
+            {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked"
+                )]
+                Ok((seconds * 1000.0) as u64)
+            }
+            _ => Err(WANTED.into()),
+        }
+    }
+}
+
+fn string<'a>(key: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, String> {
+    let raw = raw.ok_or_else(|| format!("'{key}' is missing."))?.get();
+    if !raw.starts_with('"') {
+        return Err(format!("'{key}' must be a string."));
+    }
+    let Text(text) = serde_json::from_str(raw)
+        .map_err(|_| format!("'{key}' holds half of a surrogate pair, which is no character."))?;
+    if text.contains('\0') {
+        return Err(format!("'{key}' holds a NUL character."));
+    }
+    Ok(text)
+}
+
+fn whole(key: &str, raw: Option<&RawValue>) -> Result<u64, String> {
+    let raw = raw.ok_or_else(|| format!("'{key}' is missing."))?.get();
+    raw.parse().map_err(|_| format!("'{key}' must be a whole number, 0 or more, of usual size."))
+}
+
+fn cut(action: &str) -> &str {
+    &action[..action.floor_char_boundary(crate::limits::ACTION_BYTES_MAX)]
+}
+
+/// The sentence of an error of ours that travelled through serde.
+fn data_error(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let sentence = text.split_once(" at line ").map_or(text.as_str(), |(sentence, _)| sentence);
+    if sentence.starts_with("invalid type") {
+        return "The frame is not an object.".into();
+    }
+    sentence.to_owned()
+}
+
+struct FieldsVisitor<'f, 'a>(&'f mut Fields<'a>);
+
+impl<'a> Visitor<'a> for FieldsVisitor<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        // The first fault is reported, but reading goes on: `action` and `id` may still come.
+        let mut fault: Option<String> = None;
+        let mut others: Vec<Cow<'a, str>> = Vec::new();
+        let mut members = 0;
+        while let Some(Text(key)) = map.next_key()? {
+            let raw: &RawValue = map.next_value()?;
+            members += 1;
+            if members > MEMBERS_MAX {
+                fault.get_or_insert_with(|| format!("More than {MEMBERS_MAX} members."));
+                continue;
+            }
+            if let Err(sentence) = check_value(raw, 2) {
+                fault.get_or_insert(sentence);
+            }
+            match self.0.slot(&key) {
+                Some(slot) if slot.is_none() => *slot = Some(raw),
+                Some(_) => {
+                    self.0.action_twice |= key == "action";
+                    fault.get_or_insert_with(|| format!("'{key}' stands there twice."));
+                }
+                None if others.contains(&key) => {
+                    fault.get_or_insert_with(|| "A member stands there twice.".to_owned());
+                }
+                None => others.push(key),
+            }
+        }
+        fault.map_or(Ok(()), |sentence| Err(A::Error::custom(sentence)))
+    }
+}
+
+/// Checks a value that nobody may ever look at: nothing in it may be ambiguous or too deep.
+///
+/// Strings and numbers at the top are left to the field that wants them. The recursion ends at
+/// [`DEPTH_MAX`], before the stack could.
+fn check_value(raw: &RawValue, depth: u32) -> Result<(), String> {
+    let text = raw.get();
+    if !text.starts_with(['{', '[']) {
+        return Ok(());
+    }
+    if depth > DEPTH_MAX {
+        return Err(format!("Nested deeper than {DEPTH_MAX}."));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.deserialize_any(NestedVisitor { depth }).map_err(|error| data_error(&error))
+}
+
+struct NestedVisitor {
+    depth: u32,
+}
+
+impl<'a> Visitor<'a> for NestedVisitor {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object or an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(raw) = items.next_element::<&RawValue>()? {
+            check_value(raw, self.depth + 1).map_err(A::Error::custom)?;
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut keys: Vec<Cow<'a, str>> = Vec::new();
+        while let Some(Text(key)) = map.next_key()? {
+            let raw: &RawValue = map.next_value()?;
+            if keys.len() >= MEMBERS_MAX {
+                return Err(A::Error::custom(format!("More than {MEMBERS_MAX} members.")));
+            }
+            if keys.contains(&key) {
+                return Err(A::Error::custom("A member stands there twice."));
+            }
+            keys.push(key);
+            check_value(raw, self.depth + 1).map_err(A::Error::custom)?;
+        }
+        Ok(())
+    }
+}
+
+/// A string, borrowed where it holds no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}

@@ -1,0 +1,161 @@
+//! From events to lines of JSON, in the dialect of each session.
+
+use serde::Serialize;
+
+use super::decode::{Fault, Malformed};
+use crate::event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
+use crate::names::Name;
+
+/// Appends an event as one line.
+pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
+    match event {
+        Event::Answer(answer) => encode_answer(answer, dialect, out),
+        Event::Broadcast { from, message } => {
+            let mut line = Line::begin("receive_broadcast", out);
+            line.member("from", from);
+            line.member("message", message);
+            line.end();
+        }
+        Event::LoggedIn { name } => presence("login_broadcast", name, out),
+        Event::LoggedOut { name } => presence("logout_broadcast", name, out),
+        Event::Timeout => {
+            let mut line = Line::begin("timeout", out);
+            if dialect != Dialect::Original {
+                line.member("message", "Logged out: nothing was asked for too long.");
+            }
+            line.end();
+        }
+        Event::TakenOver => {
+            let mut line = Line::begin("takeover", out);
+            line.member("message", "Logged out: you logged in elsewhere.");
+            line.end();
+        }
+    }
+}
+
+/// Appends a direct message as one line.
+pub fn encode_mail(mail: &Mail, dialect: Dialect, out: &mut Vec<u8>) {
+    let mut line = Line::begin("receive_message", out);
+    line.member("from", &mail.from);
+    line.member("message", &mail.message);
+    if dialect == Dialect::Protocol {
+        line.member("number", &mail.number);
+        line.member("id", &mail.id);
+        line.member("at", &rfc3339(mail.at_ms));
+    }
+    line.end();
+}
+
+/// Appends the answer to something that is not a request.
+pub fn encode_malformed(malformed: &Malformed, out: &mut Vec<u8>) {
+    let mut line = Line::begin(malformed.action.as_deref().unwrap_or("error"), out);
+    if let Some(id) = &malformed.id {
+        line.member("id", id.as_str());
+    }
+    match &malformed.fault {
+        Fault::UnknownAction => {
+            line.member("status", "UNKNOWN_ACTION");
+            line.member("reply", "Unknown action");
+            line.member("message", "Unknown action. See docs/PROTOCOL.md for those there are.");
+        }
+        Fault::Bad(sentence) => {
+            line.member("status", "BAD_REQUEST");
+            line.member("message", sentence);
+        }
+    }
+    line.end();
+}
+
+fn presence(action: &str, name: &Name, out: &mut Vec<u8>) {
+    let mut line = Line::begin(action, out);
+    line.member("from", name);
+    line.member("message", "");
+    line.end();
+}
+
+fn encode_answer(answer: &Answer, dialect: Dialect, out: &mut Vec<u8>) {
+    let mut line = Line::begin(answer.action.as_str(), out);
+    if let Some(id) = &answer.id {
+        line.member("id", id.as_str());
+    }
+    if let Outcome::Refused(refusal) = &answer.outcome {
+        encode_refusal(refusal, answer.action, dialect, &mut line);
+    } else {
+        line.member("status", "SUCCESS");
+    }
+    match &answer.outcome {
+        Outcome::Done | Outcome::Refused(_) => {}
+        Outcome::Welcome { protocol, server, acknowledged } => {
+            if let Some(protocol) = protocol {
+                line.member("protocol", protocol);
+                line.member("server", server);
+                line.member("acknowledged", acknowledged);
+            }
+        }
+        Outcome::Names(names) => line.member("reply", names),
+        Outcome::Counted { n_sent, n_blocked } => {
+            line.member("n_sent", n_sent);
+            line.member("n_blocked", n_blocked);
+        }
+        Outcome::Address { address, port, username } => {
+            line.member("reply", "SUCCESS");
+            line.member("address", address);
+            line.member("port", port);
+            line.member("username", username);
+        }
+        Outcome::Goodbye => line.member("reply", "logged out"),
+    }
+    line.end();
+}
+
+fn encode_refusal(refusal: &Refusal, action: Action, dialect: Dialect, line: &mut Line<'_>) {
+    let status = refusal.status(action);
+    line.member("status", status);
+    if action == Action::StartPrivate {
+        line.member("reply", status);
+    }
+    if dialect == Dialect::Original {
+        return;
+    }
+    line.member("message", &refusal.sentence(action));
+    if let Some(milliseconds) = refusal.retry_after_ms() {
+        line.member("retry_after", &milliseconds.div_ceil(1000));
+    }
+    if let Refusal::UserNotExist { suggestion: Some(name) } = refusal {
+        line.member("suggestion", name);
+    }
+}
+
+/// A point in time as RFC 3339 writes it, in UTC, with milliseconds.
+fn rfc3339(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", at.unwrap_or(jiff::Timestamp::MAX))
+}
+
+/// One object being written.
+struct Line<'o>(&'o mut Vec<u8>);
+
+impl<'o> Line<'o> {
+    fn begin(action: &str, out: &'o mut Vec<u8>) -> Self {
+        out.extend_from_slice(b"{\"action\":");
+        write_json(out, action);
+        Self(out)
+    }
+
+    /// Keys are our own words and need no escaping.
+    fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
+        write_json(self.0, value);
+    }
+
+    fn end(self) {
+        self.0.extend_from_slice(b"}\n");
+    }
+}
+
+fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value)
+        .expect("a vector takes all bytes, and all values here have string keys");
+}

@@ -1,0 +1,215 @@
+use super::decode::Fault;
+use super::*;
+use crate::event::*;
+use crate::limits::{DEPTH_MAX, MEMBERS_MAX};
+use crate::names::Name;
+use crate::request::{Command, RequestId};
+
+/// What the server answers to a frame that is not a request.
+fn answer(frame: &[u8]) -> String {
+    let mut out = Vec::new();
+    match decode(frame) {
+        Ok(request) => panic!("accepted {request:?}"),
+        Err(malformed) => encode_malformed(&malformed, &mut out),
+    }
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn requests_are_read_whatever_the_order_and_the_unknown_members() {
+    let request = decode(
+        br#"{"message":"a \"b\" \u00e9","x":{"y":[1e400,-0,{}]},"id":"7","user":"luke","action":"message"}"#,
+    )
+    .unwrap();
+    assert_eq!(request.id.unwrap().as_str(), "7");
+    let Command::Message { user, message } = request.command else { panic!() };
+    assert_eq!((&*user, &*message), ("luke", "a \"b\" é"));
+}
+
+#[test]
+fn seconds_may_be_a_number_or_digits() {
+    for (since, expected) in [
+        ("900", 900_000),
+        ("\"900\"", 900_000),
+        ("0", 0),
+        ("1.5", 1500),
+        ("18446744073709551615", u64::MAX),
+        ("\"99999999999999999999999999\"", u64::MAX),
+    ] {
+        let frame = format!(r#"{{"action":"whoelsesince","since":{since}}}"#);
+        let Command::WhoelseSince { since_ms } = decode(frame.as_bytes()).unwrap().command else {
+            panic!()
+        };
+        assert_eq!(since_ms, expected, "{since}");
+    }
+    for since in ["-1", "\"-1\"", "\"\"", "\"1.5\"", "1e400", "null", "[]", "true", "\"9 \""] {
+        let frame = format!(r#"{{"action":"whoelsesince","since":{since}}}"#);
+        let answer = answer(frame.as_bytes());
+        assert!(answer.contains(r#""action":"whoelsesince""#), "{answer}");
+        assert!(answer.contains("BAD_REQUEST") && answer.contains("'since'"), "{answer}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_under_the_action_and_id_that_could_be_read() {
+    let deep = format!(
+        r#"{{"x":{}1{},"action":"block","id":"q"}}"#,
+        "[".repeat(DEPTH_MAX as usize),
+        "]".repeat(DEPTH_MAX as usize)
+    );
+    let many: String = (0..MEMBERS_MAX).map(|n| format!(r#""m{n}":1,"#)).collect();
+    let many = format!(r#"{{"action":"block","id":"q",{many}"user":"x"}}"#);
+    for (frame, expected) in [
+        (br#"{"action":"block","id":"q"}"#.as_slice(), "'user' is missing"),
+        (br#"{"action":"block","id":"q","user":7}"#, "'user' must be a string"),
+        (br#"{"id":"q","user":"a","user":"b","action":"block"}"#, "twice"),
+        (br#"{"action":"block","id":"q","user":"x","z":1,"z":2}"#, "twice"),
+        (br#"{"action":"block","id":"q","user":"x","z":{"a":1,"a":2}}"#, "twice"),
+        (br#"{"action":"block","id":"q","user":"\ud800"}"#, "surrogate"),
+        (br#"{"action":"block","id":"q","user":"a\u0000b"}"#, "NUL"),
+        (b"{\"action\":\"block\",\"id\":\"q\",\"user\":\"a\xff\"}", "UTF-8"),
+        (b"{\"action\":\"block\",\"id\":\"q\",\"user\":\"a\x07\"}", "not JSON"),
+        (br#"{"action":"block","id":"q","user":"x",}"#, "not JSON"),
+        (br#"{"action":"block","id":"q","user":"x"} 1"#, "not JSON"),
+        (deep.as_bytes(), "deeper"),
+        (many.as_bytes(), "members"),
+        (br#"{"action":"ack","id":"q","number":-1}"#, "'number'"),
+        (br#"{"action":"ack","id":"q","number":1.5}"#, "'number'"),
+        (br#"{"action":"ack","id":"q","number":"1"}"#, "'number'"),
+        (br#"{"action":"ack","id":"q","number":1e400}"#, "'number'"),
+        (br#"{"action":"login","id":"q","username":"a"}"#, "'password' is missing"),
+        (
+            br#"{"action":"login","id":"q","username":"a","password":"b","private_port":65536}"#,
+            "'private_port'",
+        ),
+        (
+            br#"{"action":"login","id":"q","username":"a","password":"b","protocol":0}"#,
+            "'protocol'",
+        ),
+        (
+            br#"{"action":"login","id":"q","username":"a","password":"b","instance":""}"#,
+            "'instance'",
+        ),
+        (
+            br#"{"action":"login","id":"q","username":"a","password":"b","takeover":1}"#,
+            "'takeover'",
+        ),
+    ] {
+        let answer = answer(frame);
+        let shown = String::from_utf8_lossy(frame);
+        assert!(!answer.contains(r#""action":"error""#), "{shown} -> {answer}");
+        assert!(answer.contains(r#""id":"q""#), "{shown} -> {answer}");
+        assert!(answer.contains(r#""status":"BAD_REQUEST""#), "{shown} -> {answer}");
+        assert!(answer.contains(expected), "{shown} -> {answer}");
+    }
+}
+
+#[test]
+fn without_a_readable_action_the_answer_is_an_error() {
+    for frame in [
+        br#"{}"#.as_slice(),
+        br#"{"action":7}"#,
+        br#"{"action":"a","action":"b"}"#,
+        br#"{"user":nope,"action":"block"}"#,
+        b"[1]",
+        b"17",
+        b"",
+    ] {
+        let answer = answer(frame);
+        assert!(answer.starts_with(r#"{"action":"error","status":"BAD_REQUEST""#), "{answer}");
+    }
+}
+
+#[test]
+fn an_unknown_action_is_repeated_but_not_at_any_length() {
+    assert_eq!(
+        answer(br#"{"action":"dance","id":"1"}"#),
+        "{\"action\":\"dance\",\"id\":\"1\",\"status\":\"UNKNOWN_ACTION\",\"reply\":\"Unknown action\",\
+         \"message\":\"Unknown action. See docs/PROTOCOL.md for those there are.\"}\n"
+    );
+    let long = format!(r#"{{"action":"{}"}}"#, "é".repeat(1000));
+    assert!(answer(long.as_bytes()).len() < 300);
+}
+
+#[test]
+fn a_bad_id_is_refused_under_its_action() {
+    for id in [String::new(), "x".repeat(65)] {
+        let frame = format!(r#"{{"action":"whoelse","id":"{id}"}}"#);
+        let answer = answer(frame.as_bytes());
+        assert!(answer.contains("'id' must have") && !answer.contains(r#""id":"#), "{answer}");
+    }
+}
+
+#[test]
+fn a_frame_nested_a_thousand_times_over_costs_no_stack() {
+    let frame =
+        format!(r#"{{"action":"whoelse","x":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
+    assert!(answer(frame.as_bytes()).contains("deeper"));
+}
+
+#[test]
+fn events_are_lines_and_originals_get_their_fields_only() {
+    let line = |event: &Event, dialect| {
+        let mut out = Vec::new();
+        encode_event(event, dialect, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let hans = Name::new("hans").unwrap();
+    assert_eq!(
+        line(&Event::LoggedIn { name: hans.clone() }, Dialect::Original),
+        "{\"action\":\"login_broadcast\",\"from\":\"hans\",\"message\":\"\"}\n"
+    );
+    let refused = Event::Answer(Answer {
+        action: Action::Message,
+        id: None,
+        outcome: Outcome::Refused(Refusal::UserNotExist { suggestion: Some(hans.clone()) }),
+    });
+    assert_eq!(
+        line(&refused, Dialect::Original),
+        "{\"action\":\"message\",\"status\":\"USER_NOT_EXIST\"}\n"
+    );
+    assert!(line(&refused, Dialect::Protocol).contains("\"suggestion\":\"hans\""));
+    let mail =
+        Mail { number: 3, id: "1-3".into(), from: hans, message: "a\nb".into(), at_ms: 1500 };
+    let mut out = Vec::new();
+    encode_mail(&mail, Dialect::Protocol, &mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "{\"action\":\"receive_message\",\"from\":\"hans\",\"message\":\"a\\nb\",\"number\":3,\
+         \"id\":\"1-3\",\"at\":\"1970-01-01T00:00:01.500Z\"}\n"
+    );
+}
+
+#[test]
+fn what_a_client_encodes_a_server_decodes() {
+    let request = crate::Request {
+        id: RequestId::new("abc"),
+        command: Command::Message {
+            user: "luke".into(),
+            message: "tab\tnew\nline \u{7f} \u{202e}".into(),
+        },
+    };
+    let mut out = Vec::new();
+    encode_request(&request, true, &mut out);
+    assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
+    let decoded = decode(&out).unwrap();
+    assert_eq!(format!("{decoded:?}"), format!("{request:?}"));
+}
+
+#[test]
+fn a_client_survives_members_of_any_type() {
+    let incoming = Incoming::decode(
+        br#"{"action":"whoelse","status":5,"reply":["a","b"],"number":"x","retry_after":-1,"extra":{}}"#,
+    )
+    .unwrap();
+    assert_eq!(incoming.reply, Some(Reply::Names(vec!["a".into(), "b".into()])));
+    assert_eq!((incoming.status, incoming.number, incoming.retry_after), (None, None, None));
+    assert!(
+        Incoming::decode(b"[]").is_err() || Incoming::decode(b"[]").unwrap() == Incoming::default()
+    );
+}
+
+#[test]
+fn unknown_actions_are_a_fault_of_their_own() {
+    assert_eq!(decode(br#"{"action":"x"}"#).unwrap_err().fault, Fault::UnknownAction);
+}

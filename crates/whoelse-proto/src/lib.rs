@@ -1,0 +1,21 @@
+//! The words of the conversation between a whoelse client and a server.
+//!
+//! Types for what is said ([`Request`], [`Event`]), the names of people, every limit of the
+//! protocol, and the codec that turns them into JSON and back. The specification is
+//! `docs/PROTOCOL.md`. This crate does no IO, reads no clock, and never allocates more than the
+//! limits in [`limits`] allow.
+
+#![warn(clippy::wildcard_enum_match_arm, clippy::cast_possible_truncation)]
+
+pub mod codec;
+pub mod event;
+pub mod limits;
+pub mod names;
+pub mod request;
+pub mod secret;
+pub mod splitter;
+
+pub use event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
+pub use names::Name;
+pub use request::{Command, Login, Request, RequestId};
+pub use secret::Password;

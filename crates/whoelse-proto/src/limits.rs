@@ -1,0 +1,70 @@
+//! Every number of the protocol, each with the answer that is given when it is exceeded.
+//!
+//! Tunable rules (how long a lock lasts, how large a mailbox may grow) are the engine's `Rules`;
+//! what stands here is fixed for everybody who speaks the protocol.
+
+/// Longest frame before login, in bytes. A longer one is answered `BAD_REQUEST` and skipped.
+pub const FRAME_BYTES_MAX_BEFORE_LOGIN: usize = 4 * 1024;
+
+/// Longest frame after login, in bytes. A longer one is answered `BAD_REQUEST` and skipped.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest line a client accepts from a server, in bytes: a list of all names fits.
+///
+/// A longer one ends the connection.
+pub const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Deepest nesting of objects and arrays in a frame. More is answered `BAD_REQUEST`.
+pub const DEPTH_MAX: u32 = 16;
+
+/// Most members of one object. More is answered `BAD_REQUEST`.
+pub const MEMBERS_MAX: usize = 64;
+
+/// Longest name, in characters. A longer one belongs to nobody: `USER_NOT_EXIST`.
+pub const NAME_CHARS_MAX: usize = 32;
+
+/// Longest `id` and `instance`, in bytes. A longer or empty one is answered `BAD_REQUEST`.
+pub const ID_BYTES_MAX: usize = 64;
+
+/// Longest password, in bytes. A longer one is answered `BAD_REQUEST`, and is refused on import.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+
+/// Longest unknown action that is repeated in the answer, in bytes. A longer one is cut there.
+pub const ACTION_BYTES_MAX: usize = 64;
+
+/// How long a frame may take from its first byte to its last, in milliseconds.
+///
+/// Then the connection is told `BAD_REQUEST` and closed.
+pub const FRAME_MS_MAX: u64 = 10_000;
+
+/// How long a connection may be silent before login, in milliseconds. Then it is closed.
+pub const SILENT_MS_MAX: u64 = 120_000;
+
+/// Most connections that have not logged in. The oldest is closed for the newest.
+pub const STRANGERS_MAX: usize = 512;
+
+/// Most requests of one connection handled at one wake-up; then it is the others' turn.
+pub const REQUESTS_PER_WAKE_UP: usize = 64;
+
+/// Most bytes of answers and presence waiting for a reader. A slower reader is cut and loses
+/// nothing but those: mail is kept.
+pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+
+/// Mail is handed to a connection in pages of about this many bytes, the next when it is written.
+pub const MAIL_PAGE_BYTES: usize = 32 * 1024;
+
+/// Pause between two objects for an original client, in milliseconds.
+///
+/// Such a client takes each `recv` for one object, so two of them must not share one.
+pub const ORIGINAL_PAUSE_MS: u64 = 50;
+
+/// How long mail written to a client that cannot acknowledge waits for a sign of life before it
+/// counts as acknowledged, in milliseconds.
+pub const SILENT_ACK_MS: u64 = 30_000;
+
+const _: () = {
+    assert!(FRAME_BYTES_MAX_BEFORE_LOGIN < FRAME_BYTES_MAX);
+    assert!(FRAME_BYTES_MAX < OUTPUT_BYTES_MAX);
+    assert!(PASSWORD_BYTES_MAX * 6 < FRAME_BYTES_MAX_BEFORE_LOGIN); // even when every byte is escaped
+    assert!(MAIL_PAGE_BYTES <= OUTPUT_BYTES_MAX);
+};
