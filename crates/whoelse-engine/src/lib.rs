@@ -118,6 +118,8 @@ pub enum Input<'a> {
     },
     /// The time asked for by [`Engine::deadline`] has come.
     Tick,
+    /// The server is about to end: sessions end now, and nobody is left to be told.
+    Stopping,
 }
 
 /// Something the world must do, once all records emitted until then are on disk, in order.
@@ -261,6 +263,7 @@ impl Engine {
             }
             Input::SetPassword { account, hash } => self.set_password(account, hash, turn),
             Input::Tick => self.tick(now, turn),
+            Input::Stopping => self.stop(now, turn),
         }
     }
 
@@ -298,6 +301,15 @@ impl Engine {
     #[must_use]
     pub fn name(&self, account: AccountId) -> &Name {
         &self.state.accounts[account.index()].name
+    }
+
+    /// The last number of an account's mail that has been acknowledged.
+    ///
+    /// # Panics
+    /// If there is no such account.
+    #[must_use]
+    pub fn acknowledged(&self, account: AccountId) -> Number {
+        self.state.account(account).mailbox.acknowledged()
     }
 
     /// The state as a snapshot would hold it: what records say, without sessions.

@@ -45,6 +45,21 @@ impl Engine {
         }
     }
 
+    /// Ends all sessions on record, without telling anybody: all lines are about to end.
+    pub(crate) fn stop(&mut self, now: Now, turn: &mut Turn) {
+        for account in std::mem::take(&mut self.state.online) {
+            self.cancel_timers(account);
+            let session = self.state.account_mut(account).session.take();
+            if let Some(connection) = session.and_then(|session| session.connection) {
+                self.detach(connection);
+            }
+            self.emit(turn, Record::Logout { account, time: now.time });
+        }
+        if let Some(at) = self.state.heartbeat_at.take() {
+            self.state.timers.remove(at, Timer::Heartbeat);
+        }
+    }
+
     pub(crate) fn connected(&mut self, connection: ConnectionId, address: IpAddr) {
         let address = address.to_canonical();
         let made = Connection { address, account: None, logging_in: None };

@@ -259,6 +259,7 @@ fn words(event: &Event) -> String {
         Event::LoggedOut { name } => format!("{name} logged out"),
         Event::Timeout => "timeout".into(),
         Event::TakenOver => "taken over".into(),
+        Event::Malformed(_) => unreachable!("the engine sees requests only"),
         Event::Answer(answer) => {
             let id = answer.id.as_ref().map_or(String::new(), |id| format!(" [{}]", id.as_str()));
             let outcome = match &answer.outcome {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::codec::Malformed;
 use crate::names::Name;
 use crate::request::RequestId;
 
@@ -43,6 +44,8 @@ pub enum Event {
     Timeout,
     /// This session ended because its owner logged in elsewhere and said so.
     TakenOver,
+    /// The answer to something that is not a request.
+    Malformed(Malformed),
 }
 
 /// A direct message on its way to its reader.

@@ -30,6 +30,7 @@ pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
             line.member("message", "Logged out: you logged in elsewhere.");
             line.end();
         }
+        Event::Malformed(malformed) => encode_malformed(malformed, out),
     }
 }
 
@@ -46,8 +47,7 @@ pub fn encode_mail(mail: &Mail, dialect: Dialect, out: &mut Vec<u8>) {
     line.end();
 }
 
-/// Appends the answer to something that is not a request.
-pub fn encode_malformed(malformed: &Malformed, out: &mut Vec<u8>) {
+fn encode_malformed(malformed: &Malformed, out: &mut Vec<u8>) {
     let mut line = Line::begin(malformed.action.as_deref().unwrap_or("error"), out);
     if let Some(id) = &malformed.id {
         line.member("id", id.as_str());

@@ -10,7 +10,7 @@ mod encode;
 
 pub use client::{Incoming, Reply, encode_request};
 pub use decode::{Fault, Malformed, decode, salvage};
-pub use encode::{encode_event, encode_mail, encode_malformed};
+pub use encode::{encode_event, encode_mail};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,9 @@ fn answer(frame: &[u8]) -> String {
     let mut out = Vec::new();
     match decode(frame) {
         Ok(request) => panic!("accepted {request:?}"),
-        Err(malformed) => encode_malformed(&malformed, &mut out),
+        Err(malformed) => {
+            encode_event(&Event::Malformed(malformed), Dialect::Plain, &mut out);
+        },
     }
     String::from_utf8(out).unwrap()
 }

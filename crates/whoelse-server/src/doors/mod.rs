@@ -1,0 +1,7 @@
+//! Where foreign words become requests: one module for each way in.
+//!
+//! A door knows framing, dialects and sockets; who may do what is the engine's business.
+
+pub(crate) mod admin;
+pub(crate) mod native;
+mod sniff;

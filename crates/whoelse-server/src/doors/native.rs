@@ -1,0 +1,173 @@
+//! The door for JSON over TCP, for our clients, original ones and netcat.
+//!
+//! One task for each connection, asleep until there is something to read. All share one read
+//! buffer; a connection keeps bytes of its own only while a frame is incomplete.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use whoelse_engine::ConnectionId;
+use whoelse_proto::limits::{FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN, REQUESTS_PER_WAKE_UP};
+use whoelse_proto::splitter::{Splitter, Step};
+
+use super::sniff::{Speech, sniff};
+use crate::hub::{Gate, SharedHub};
+use crate::line::Socket;
+
+/// The read buffer that all connections share.
+pub(crate) type Scratch = Rc<RefCell<Box<[u8]>>>;
+
+/// Makes the read buffer.
+pub(crate) fn scratch() -> Scratch {
+    Rc::new(RefCell::new(vec![0; FRAME_BYTES_MAX].into_boxed_slice()))
+}
+
+/// What a door has read and not yet handed in.
+#[derive(Default)]
+struct Inbound {
+    bytes: Vec<u8>,
+    splitter: Splitter,
+    is_known: bool,
+}
+
+/// What a door does next.
+enum Next {
+    /// Read more.
+    Read,
+    /// Wait until the hub says that something has changed.
+    Wait,
+    /// Let the others have their turn, then go on.
+    Yield,
+    /// Nothing: the connection is no more.
+    End,
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(hub: SharedHub, socket: Rc<Socket>, address: IpAddr, scratch: Scratch) {
+    let connection = hub.borrow_mut().connect(Rc::clone(&socket), address);
+    let mut inbound = Inbound::default();
+    let mut has_ended = false;
+    loop {
+        match inbound.hand_in(&hub, connection) {
+            Next::End => return,
+            Next::Yield => tokio::task::yield_now().await,
+            Next::Wait => socket.wake.notified().await,
+            Next::Read if has_ended => socket.wake.notified().await,
+            Next::Read => {
+                tokio::select! {
+                    biased;
+                    () = socket.wake.notified() => {}
+                    ready = socket.stream.readable() => {
+                        let read = ready.and_then(|()| inbound.read(&socket, &scratch, &hub, connection));
+                        match read {
+                            Ok(true) => {}
+                            Ok(false) => {
+                                has_ended = true;
+                                hub.borrow_mut().ended(connection);
+                            }
+                            Err(_) => hub.borrow_mut().lost(connection),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Inbound {
+    /// Reads what is there and hands in what is complete. Returns false at the end.
+    fn read(
+        &mut self,
+        socket: &Socket,
+        scratch: &Scratch,
+        hub: &SharedHub,
+        connection: ConnectionId,
+    ) -> io::Result<bool> {
+        let mut scratch = scratch.borrow_mut();
+        // A stranger's bytes may have to be kept while a login is decided: few at a time.
+        let room = match hub.borrow_mut().gate(connection) {
+            Gate::Open { bytes_max, .. } => bytes_max,
+            Gate::Shut | Gate::Deaf | Gate::Gone => FRAME_BYTES_MAX_BEFORE_LOGIN,
+        };
+        let read = match socket.stream.try_read(&mut scratch[..room]) {
+            Ok(0) => return Ok(false),
+            Ok(read) => &scratch[..read],
+            Err(error) if is_passing(&error) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        if self.bytes.is_empty() {
+            let (used, _) = self.frames(read, hub, connection);
+            self.bytes = read[used..].to_vec();
+        } else {
+            self.bytes.extend_from_slice(read);
+        }
+        Ok(true)
+    }
+
+    /// Hands in what was read before, as far as the hub takes it.
+    fn hand_in(&mut self, hub: &SharedHub, connection: ConnectionId) -> Next {
+        let bytes = std::mem::take(&mut self.bytes);
+        let (used, next) = self.frames(&bytes, hub, connection);
+        if used < bytes.len() {
+            self.bytes = bytes;
+            self.bytes.drain(..used);
+        }
+        next
+    }
+
+    /// Hands in the frames at the beginning of the bytes; returns how many bytes that were.
+    fn frames(&mut self, bytes: &[u8], hub: &SharedHub, connection: ConnectionId) -> (usize, Next) {
+        let mut hub = hub.borrow_mut();
+        let mut used = 0;
+        let mut frames = 0;
+        loop {
+            let (bytes_max, lines) = match hub.gate(connection) {
+                Gate::Open { bytes_max, lines } => (bytes_max, lines),
+                Gate::Deaf => return (bytes.len(), Next::Read),
+                Gate::Shut => return (used, Next::Wait),
+                Gate::Gone => return (bytes.len(), Next::End),
+            };
+            let rest = &bytes[used..];
+            if !self.is_known {
+                match sniff(rest) {
+                    Speech::Json => self.is_known = true,
+                    Speech::Unclear => {
+                        hub.midway(connection, !rest.is_empty());
+                        return (used, Next::Read);
+                    }
+                    Speech::Foreign(answer) => {
+                        hub.turn_away(connection, answer);
+                        continue;
+                    }
+                }
+            }
+            if frames == REQUESTS_PER_WAKE_UP {
+                return (used, Next::Yield);
+            }
+            match self.splitter.step(rest, bytes_max, lines) {
+                Step::Skip(skipped) => used += skipped,
+                Step::Frame(length) => {
+                    hub.midway(connection, false);
+                    hub.frame(connection, &rest[..length]);
+                    used += length;
+                    frames += 1;
+                }
+                Step::Bad(length, fault) => {
+                    hub.fault(connection, fault, &rest[..length], bytes_max);
+                    used += length;
+                    frames += 1;
+                }
+                Step::More => {
+                    hub.midway(connection, self.splitter.is_midway());
+                    return (used, Next::Read);
+                }
+            }
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

@@ -1,0 +1,68 @@
+//! The data folder: made with the right permissions, used by one process at a time.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Kind};
+
+/// A data folder that is ours as long as this lives.
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Locked; the system unlocks it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if there is none, and locks it.
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let unusable = |error: io::Error| {
+            Failure::new(
+                Kind::Storage,
+                format!("cannot use the data folder {shown}: {error}"),
+                "Check the path and its permissions, or choose another folder with --data.",
+            )
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        let mode = fs::metadata(path).map_err(unusable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
+        }
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Failure::new(
+                Kind::Refused,
+                format!("another whoelse server uses the data folder {shown}"),
+                "Stop it, or choose another folder with --data.",
+            )),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The credentials file that the data were made from, if they were made from one.
+    pub(crate) fn source(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.path.join("imported-from")).ok()?;
+        Some(PathBuf::from(text.trim_end_matches('\n')))
+    }
+
+    /// Remembers the credentials file that the data were made from.
+    pub(crate) fn set_source(&self, source: &Path) -> io::Result<()> {
+        let path = self.path.join("imported-from");
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+        writeln!(file, "{}", source.display())
+    }
+}

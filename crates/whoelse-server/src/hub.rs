@@ -1,0 +1,326 @@
+//! The one owner of the engine.
+//!
+//! Everything that waits when the hub wakes is one *turn*: it is handled at one reading of the
+//! clock, its records go to the store in one append, and its effects leave, in order, when the
+//! records they rest on are on disk. A turn that stores nothing waits only for those before it.
+//! Nothing here blocks; everything runs on one thread and borrows the hub for a moment.
+
+mod lines;
+mod mail;
+mod release;
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+use whoelse_engine::{
+    AccountId, AddRefusal, ConnectionId, Effect, Engine, Input, Now, Record, Time, Turn,
+};
+use whoelse_proto::{Name, Password};
+
+use crate::clock::Clock;
+use crate::line::Line;
+use crate::passwords::{Check, PasswordEvent, Passwords};
+use crate::store::{Sequence, Store, StoreError, StoreEvent};
+use crate::tail::Tail;
+use crate::turns::Turns;
+
+pub(crate) use lines::{Gate, Timer};
+
+/// Most bytes of bodies outside the database; then input waits.
+const TAIL_BYTES_MAX: usize = 64 << 20;
+
+/// Most effects that wait for the disk; then input waits.
+const PENDING_EFFECTS_MAX: usize = 64 << 10;
+
+/// What other threads tell the hub, and the bell that wakes it.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    events: Mutex<VecDeque<HubEvent>>,
+    /// Rung when there is something to do.
+    pub(crate) bell: Notify,
+}
+
+pub(crate) enum HubEvent {
+    Store(StoreEvent),
+    Password(PasswordEvent),
+}
+
+impl Inbox {
+    pub(crate) fn post(&self, event: HubEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+        self.bell.notify_one();
+    }
+
+    fn take(&self) -> VecDeque<HubEvent> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Who waits to learn whether somebody was added.
+struct Addition {
+    name: Name,
+    answer: oneshot::Sender<Result<AccountId, AddRefusal>>,
+}
+
+pub(crate) struct Hub {
+    engine: Engine,
+    clock: Clock,
+    /// None once it was closed.
+    store: Option<Store>,
+    passwords: Passwords,
+    inbox: Arc<Inbox>,
+    lines: HashMap<ConnectionId, Line>,
+    connections: u64,
+    /// Connections that have not logged in, by when they last asked; looked at lazily.
+    strangers: VecDeque<(Time, ConnectionId)>,
+    strangers_count: usize,
+    /// The turn under way, and the clock's reading for it.
+    turn: Turn,
+    turn_now: Option<Now>,
+    turns: Turns,
+    tail: Tail,
+    dirty: Vec<ConnectionId>,
+    /// Doors that stopped reading because the hub was full.
+    held: Vec<ConnectionId>,
+    timers: BTreeSet<(Time, ConnectionId, Timer)>,
+    additions: HashMap<u64, Addition>,
+    additions_made: u64,
+    encoded: Vec<u8>,
+    failure: Option<String>,
+    is_draining: bool,
+    this: std::rc::Weak<RefCell<Self>>,
+}
+
+pub(crate) type SharedHub = Rc<RefCell<Hub>>;
+
+impl Hub {
+    /// Begins to serve with an engine to which everything recovered has been applied.
+    pub(crate) fn start(
+        engine: Engine,
+        store: Store,
+        passwords: Passwords,
+        inbox: Arc<Inbox>,
+        replayed: &[Record],
+    ) -> SharedHub {
+        let clock = Clock::start(engine.newest());
+        let mut tail = Tail::default();
+        for record in replayed {
+            tail.record(Sequence(0), record);
+        }
+        let hub = Rc::new_cyclic(|this| {
+            RefCell::new(Self {
+                engine,
+                clock,
+                store: Some(store),
+                passwords,
+                inbox,
+                lines: HashMap::new(),
+                connections: 0,
+                strangers: VecDeque::new(),
+                strangers_count: 0,
+                turn: Turn::default(),
+                turn_now: None,
+                turns: Turns::default(),
+                tail,
+                dirty: Vec::new(),
+                held: Vec::new(),
+                timers: BTreeSet::new(),
+                additions: HashMap::new(),
+                additions_made: 0,
+                encoded: Vec::new(),
+                failure: None,
+                is_draining: false,
+                this: this.clone(),
+            })
+        });
+        hub.borrow_mut().input(Input::Started);
+        hub
+    }
+
+    /// Hands an input to the engine, as part of the turn under way.
+    fn input(&mut self, input: Input<'_>) {
+        let now = *self.turn_now.get_or_insert_with(|| self.clock.now());
+        self.engine.handle(now, input, &mut self.turn);
+        // One bell for all inputs of a wake-up: the turn ends when everybody awake has had a say.
+        self.inbox.bell.notify_one();
+    }
+
+    /// Ends the turn under way and does whatever can be done now. Called once per wake-up.
+    pub(crate) fn run(&mut self) {
+        for event in self.inbox.take() {
+            match event {
+                HubEvent::Store(event) => self.store_event(event),
+                HubEvent::Password(event) => self.password_event(event),
+            }
+        }
+        self.fire_timers();
+        self.end_turn();
+        self.release();
+        self.write_dirty();
+        self.end_turn();
+        self.let_doors_go_on();
+    }
+
+    /// When [`Self::run`] is next wanted without a bell.
+    pub(crate) fn deadline(&self) -> Option<std::time::Instant> {
+        let timer = self.timers.first().map(|(at, _, _)| *at);
+        let earliest = match (self.engine.deadline(), timer) {
+            (Some(one), Some(other)) => one.min(other),
+            (one, other) => one.or(other)?,
+        };
+        Some(self.clock.instant(earliest))
+    }
+
+    /// Why the store has failed, if it has: the server must end.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Whether no input may be taken for now: too much waits for the disk.
+    fn is_full(&self) -> bool {
+        self.turns.effects() > PENDING_EFFECTS_MAX
+            || self.tail.bytes() > TAIL_BYTES_MAX
+            || self.store.as_ref().is_none_or(Store::is_full)
+            || self.failure.is_some()
+            || self.is_draining
+    }
+
+    /// Takes no further input; what was taken is still answered.
+    pub(crate) fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// Whether everything that was taken is answered.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.turns.effects() == 0
+            && self.turn.effects.is_empty()
+            && self.lines.values().all(|line| line.outbox.is_empty())
+    }
+
+    /// Imports people: those who are new, and those whose password was not hashed in time.
+    ///
+    /// Returns how many are new.
+    pub(crate) fn import(&mut self, people: Vec<(Name, Password)>) -> usize {
+        let mut new = 0;
+        let mut hashed = Vec::new();
+        for (name, password) in people {
+            let add = Input::AddAccount { ticket: 0, name, password: None, distinct: false };
+            self.input(add);
+            match self.turn.effects.pop() {
+                Some(Effect::Added { outcome: Ok(account), .. }) => {
+                    new += 1;
+                    hashed.push((account, password));
+                }
+                Some(Effect::Added {
+                    outcome: Err(AddRefusal::Exists { account, has_password: false }),
+                    ..
+                }) => hashed.push((account, password)),
+                _ => {}
+            }
+        }
+        self.passwords.import(hashed);
+        new
+    }
+
+    /// Adds a person; the answer comes when the account is on disk.
+    pub(crate) fn add_person(
+        &mut self,
+        name: Name,
+        password: Password,
+    ) -> oneshot::Receiver<Result<AccountId, AddRefusal>> {
+        let (answer, receiver) = oneshot::channel();
+        self.additions_made += 1;
+        self.additions.insert(self.additions_made, Addition { name, answer });
+        self.passwords.hash(self.additions_made, password);
+        receiver
+    }
+
+    /// Ends all sessions on record and lets go of all lines.
+    pub(crate) fn stop(&mut self) {
+        self.input(Input::Stopping);
+        self.end_turn();
+        self.release();
+        self.write_dirty();
+        let lines: Vec<ConnectionId> = self.lines.keys().copied().collect();
+        for connection in lines {
+            self.forget(connection);
+        }
+    }
+
+    /// Syncs and projects everything. The hub is of no use after this.
+    pub(crate) fn close_store(&mut self) -> Result<(), StoreError> {
+        self.store.take().map_or(Ok(()), Store::close)
+    }
+
+    /// How many people there are.
+    pub(crate) fn people(&self) -> usize {
+        self.engine.accounts().count()
+    }
+
+    fn store_event(&mut self, event: StoreEvent) {
+        match event {
+            StoreEvent::Synced(sequence) => self.turns.synced(sequence),
+            StoreEvent::Projected(sequence) => self.tail.projected(sequence),
+            StoreEvent::Page { ticket, messages } => {
+                self.page(ConnectionId(ticket), &messages);
+            }
+            StoreEvent::Failed(why) => self.failure = Some(why),
+        }
+    }
+
+    fn password_event(&mut self, event: PasswordEvent) {
+        match event {
+            PasswordEvent::Checked { ticket, matches } => {
+                self.input(Input::Checked { ticket, matches });
+            }
+            PasswordEvent::Imported { account, hash } => {
+                self.input(Input::SetPassword { account, hash });
+            }
+            PasswordEvent::Hashed { ticket, hash } => {
+                let Some(addition) = self.additions.get(&ticket) else { return };
+                let name = addition.name.clone();
+                let password = Some(hash);
+                self.input(Input::AddAccount { ticket, name, password, distinct: true });
+            }
+        }
+    }
+
+    /// Gives the turn's records to the store and lets its effects wait for them.
+    fn end_turn(&mut self) {
+        self.turn_now = None;
+        if self.turn.records.is_empty() && self.turn.effects.is_empty() {
+            return;
+        }
+        let mut turn = std::mem::take(&mut self.turn);
+        turn.effects = self.start_checks(turn.effects);
+        if let Some((sequence, records)) = self.turns.end(turn) {
+            for record in &records {
+                self.tail.record(sequence, record);
+            }
+            if let Some(store) = &mut self.store {
+                let appended = store.append(records);
+                debug_assert_eq!(appended, sequence);
+            }
+        }
+    }
+
+    /// Password checks claim nothing, so they do not wait for the disk.
+    fn start_checks(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        if !effects.iter().any(|effect| matches!(effect, Effect::Check { .. })) {
+            return effects;
+        }
+        let mut others = Vec::with_capacity(effects.len());
+        for effect in effects {
+            match effect {
+                Effect::Check { ticket, account, hash, password } => {
+                    self.passwords.check(Check { ticket, account, hash, password });
+                }
+                other => others.push(other),
+            }
+        }
+        others
+    }
+}

@@ -1,0 +1,288 @@
+//! Connections: how they come, ask, fall silent and go.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tracing::debug;
+use whoelse_engine::{ConnectionId, Effect, Input, Number, Time};
+use whoelse_proto::codec::{self, Fault, Malformed};
+use whoelse_proto::limits::{
+    FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN, FRAME_MS_MAX, SILENT_MS_MAX, STRANGERS_MAX,
+};
+use whoelse_proto::{Command, Dialect, Event, splitter};
+
+use super::Hub;
+use crate::line::{Line, Socket, Stage};
+
+/// What is due for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// The next object for an original client.
+    Pace,
+    /// A frame that has begun should have ended.
+    Midway,
+    /// A stranger may have been silent for too long.
+    Silent,
+    /// Mail up to this number was written so long ago that it counts as arrived.
+    Vouch(Number),
+    /// A connection that was told to end has not.
+    Linger,
+}
+
+/// Whether a door may hand in the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// It may, of this length; with `lines` a frame must end on the line it began on.
+    Open { bytes_max: usize, lines: bool },
+    /// Not now; the door is woken when that may have changed.
+    Shut,
+    /// It reads and throws away.
+    Deaf,
+    /// The connection is no more.
+    Gone,
+}
+
+impl Hub {
+    /// Takes a new connection; the oldest stranger makes room if there are too many.
+    pub(crate) fn connect(&mut self, socket: Rc<Socket>, address: IpAddr) -> ConnectionId {
+        self.connections += 1;
+        let connection = ConnectionId(self.connections);
+        let now = self.clock.time();
+        debug!(connection = connection.0, %address, "connected");
+        self.lines.insert(connection, Line::new(socket, now));
+        self.input(Input::Connected { connection, address });
+        self.strangers.push_back((now, connection));
+        self.strangers_count += 1;
+        self.timers.insert((now.plus(SILENT_MS_MAX), connection, Timer::Silent));
+        while self.strangers_count > STRANGERS_MAX {
+            self.drop_oldest_stranger();
+        }
+        connection
+    }
+
+    fn drop_oldest_stranger(&mut self) {
+        while let Some((since, connection)) = self.strangers.pop_front() {
+            let Some(line) = self.lines.get(&connection) else { continue };
+            match line.stage {
+                Stage::Stranger if line.asked_at > since => {
+                    self.strangers.push_back((line.asked_at, connection));
+                }
+                Stage::Stranger | Stage::LoggingIn => {
+                    debug!(connection = connection.0, "dropped: too many are not logged in");
+                    return self.lost(connection);
+                }
+                Stage::Member | Stage::Closing | Stage::Lingering => {}
+            }
+        }
+    }
+
+    /// Says whether the next frame of a connection may be handed in.
+    pub(crate) fn gate(&mut self, connection: ConnectionId) -> Gate {
+        let is_full = self.is_full();
+        let Some(line) = self.lines.get(&connection) else { return Gate::Gone };
+        match line.stage {
+            Stage::LoggingIn => Gate::Shut,
+            Stage::Closing | Stage::Lingering => Gate::Deaf,
+            Stage::Stranger | Stage::Member if line.outbox.is_crowded() => Gate::Shut,
+            Stage::Stranger | Stage::Member if is_full => {
+                self.held.push(connection);
+                Gate::Shut
+            }
+            Stage::Stranger => Gate::Open { bytes_max: FRAME_BYTES_MAX_BEFORE_LOGIN, lines: false },
+            Stage::Member => {
+                let lines = line.outbox.dialect() == Dialect::Protocol;
+                Gate::Open { bytes_max: FRAME_BYTES_MAX, lines }
+            }
+        }
+    }
+
+    /// A connection has sent an object.
+    pub(crate) fn frame(&mut self, connection: ConnectionId, frame: &[u8]) {
+        match codec::decode(frame) {
+            Err(malformed) => self.complain(connection, malformed),
+            Ok(request) => {
+                self.vouch(connection, None);
+                let now = self.clock.time();
+                let Some(line) = self.lines.get_mut(&connection) else { return };
+                if line.stage == Stage::Stranger {
+                    line.asked_at = now;
+                    if let Command::Login(login) = &request.command {
+                        // Its answer, even a refusal, is in the dialect it asks for.
+                        line.outbox.set_dialect(match (login.protocol, login.private_port) {
+                            (Some(_), _) => Dialect::Protocol,
+                            (None, 0) => Dialect::Plain,
+                            (None, _) => Dialect::Original,
+                        });
+                        line.stage = Stage::LoggingIn;
+                    }
+                }
+                self.input(Input::Request { connection, request });
+            }
+        }
+    }
+
+    /// A connection has sent something that is not an object.
+    pub(crate) fn fault(
+        &mut self,
+        connection: ConnectionId,
+        fault: splitter::Fault,
+        bytes: &[u8],
+        bytes_max: usize,
+    ) {
+        let malformed = match fault {
+            splitter::Fault::NotAnObject => Malformed {
+                action: None,
+                id: None,
+                fault: Fault::Bad("A request is a JSON object: {\"action\":\"login\",…}.".into()),
+            },
+            splitter::Fault::Unfinished => {
+                codec::salvage(bytes, "The line ended before the object did.")
+            }
+            splitter::Fault::TooLong => {
+                let begin = &bytes[..bytes.len().min(bytes_max)];
+                codec::salvage(begin, &format!("Longer than {bytes_max} bytes."))
+            }
+        };
+        self.complain(connection, malformed);
+    }
+
+    /// Answers something that is not a request, in its turn among the answers before it.
+    fn complain(&mut self, connection: ConnectionId, malformed: Malformed) {
+        let event = Event::Malformed(malformed);
+        self.turn.effects.push(Effect::Send { to: connection, event });
+        self.inbox.bell.notify_one();
+    }
+
+    /// Answers somebody who speaks something else, in its words, and ends the connection.
+    pub(crate) fn turn_away(&mut self, connection: ConnectionId, answer: &[u8]) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        line.outbox.append(answer);
+        self.input(Input::Disconnected { connection });
+        self.close(connection);
+    }
+
+    /// Says whether a frame of a connection has begun and not ended.
+    pub(crate) fn midway(&mut self, connection: ConnectionId, is_midway: bool) {
+        let now = self.clock.time();
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        if !is_midway {
+            line.midway_since = None;
+        } else if line.midway_since.is_none() {
+            line.midway_since = Some(now);
+            if !line.is_midway_timed {
+                line.is_midway_timed = true;
+                self.timers.insert((now.plus(FRAME_MS_MAX), connection, Timer::Midway));
+            }
+        }
+    }
+
+    /// The other side has ended its half, in order: what it asked before is still answered.
+    pub(crate) fn ended(&mut self, connection: ConnectionId) {
+        self.vouch(connection, None);
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        line.has_ended = true;
+        match line.stage {
+            Stage::Lingering => self.forget(connection),
+            Stage::Closing => self.mark_dirty(connection),
+            Stage::Stranger | Stage::LoggingIn | Stage::Member => {
+                debug!(connection = connection.0, "ended");
+                self.input(Input::Disconnected { connection });
+                self.turn.effects.push(Effect::Close { connection });
+            }
+        }
+    }
+
+    /// The line has broken, or is broken because it harms others.
+    pub(crate) fn lost(&mut self, connection: ConnectionId) {
+        if self.lines.contains_key(&connection) {
+            debug!(connection = connection.0, "lost");
+            self.forget(connection);
+        }
+    }
+
+    pub(super) fn forget(&mut self, connection: ConnectionId) {
+        let Some(line) = self.lines.remove(&connection) else { return };
+        if matches!(line.stage, Stage::Stranger | Stage::LoggingIn) {
+            self.strangers_count -= 1;
+        }
+        // Also where the engine ended it: it still has to forget the connection.
+        self.input(Input::Disconnected { connection });
+        line.socket.is_gone.set(true);
+        line.socket.gone.notify_waiters();
+        line.socket.wake.notify_one();
+    }
+
+    /// Doors that were held back because the hub was full may go on when it no longer is.
+    pub(super) fn let_doors_go_on(&mut self) {
+        if self.held.is_empty() || self.is_full() {
+            return;
+        }
+        for connection in std::mem::take(&mut self.held) {
+            if let Some(line) = self.lines.get(&connection) {
+                line.socket.wake.notify_one();
+            }
+        }
+    }
+
+    pub(super) fn fire_timers(&mut self) {
+        let now = self.clock.time();
+        if self.engine.deadline().is_some_and(|due| due <= now) {
+            self.input(Input::Tick);
+        }
+        while let Some((_, connection, timer)) =
+            self.timers.first().copied().filter(|(at, _, _)| *at <= now)
+        {
+            self.timers.pop_first();
+            self.fire(now, connection, timer);
+        }
+    }
+
+    fn fire(&mut self, now: Time, connection: ConnectionId, timer: Timer) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        match timer {
+            Timer::Pace => {
+                line.is_pace_timed = false;
+                self.mark_dirty(connection);
+            }
+            Timer::Midway => {
+                line.is_midway_timed = false;
+                let Some(since) = line.midway_since else { return };
+                let due = since.plus(FRAME_MS_MAX);
+                if due > now {
+                    line.is_midway_timed = true;
+                    self.timers.insert((due, connection, Timer::Midway));
+                } else {
+                    self.too_slow(connection);
+                }
+            }
+            Timer::Silent => {
+                let due = line.asked_at.plus(SILENT_MS_MAX);
+                if line.stage != Stage::Stranger {
+                    return;
+                }
+                if due > now {
+                    self.timers.insert((due, connection, Timer::Silent));
+                } else {
+                    debug!(connection = connection.0, "dropped: silent before login");
+                    self.lost(connection);
+                }
+            }
+            Timer::Vouch(number) => {
+                line.is_vouch_timed = false;
+                self.vouch(connection, Some(number));
+                self.time_vouching(connection);
+            }
+            Timer::Linger => self.forget(connection),
+        }
+    }
+
+    /// A frame took longer than allowed: says so and ends the connection.
+    fn too_slow(&mut self, connection: ConnectionId) {
+        let seconds = FRAME_MS_MAX / 1000;
+        let sentence = format!("A request must be complete within {seconds} seconds.");
+        let malformed = Malformed { action: None, id: None, fault: Fault::Bad(sentence) };
+        self.complain(connection, malformed);
+        self.input(Input::Disconnected { connection });
+        self.turn.effects.push(Effect::Close { connection });
+    }
+}

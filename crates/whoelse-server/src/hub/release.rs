@@ -1,0 +1,229 @@
+//! Effects become bytes: released in order, encoded once, written once.
+
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use tracing::debug;
+use whoelse_engine::{ConnectionId, Effect};
+use whoelse_proto::codec::encode_event;
+use whoelse_proto::{Action, Dialect, Event, Outcome};
+
+use super::{Hub, Timer};
+use crate::line::{MailLane, Stage};
+
+/// How long a connection that was told to end may take to end, in milliseconds.
+const LINGER_MS: u64 = 2_000;
+
+/// Most writes to one connection at one wake-up.
+const WRITES_PER_WAKE_UP: u32 = 16;
+
+impl Hub {
+    /// Does all effects whose records are on disk.
+    pub(super) fn release(&mut self) {
+        while let Some(effects) = self.turns.next() {
+            for effect in effects {
+                self.act(effect);
+            }
+        }
+    }
+
+    fn act(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { to, event } => self.send(to, &event),
+            Effect::SendMany { to, event } => self.send_many(&to, &event),
+            Effect::Begin { connection, account, dialect, acknowledged, last } => {
+                let Some(line) = self.lines.get_mut(&connection) else { return };
+                line.outbox.set_dialect(dialect);
+                if line.stage != Stage::Closing {
+                    line.stage = Stage::Member;
+                    self.strangers_count -= 1;
+                    let lane = MailLane { account, cursor: acknowledged, last, is_reading: false };
+                    line.mail = Some(lane);
+                    line.socket.wake.notify_one();
+                }
+                line.vouched = acknowledged;
+                debug!(connection = connection.0, account = account.0, "logged in");
+                self.mark_dirty(connection);
+            }
+            Effect::Mail { to, last } => {
+                let Some(line) = self.lines.get_mut(&to) else { return };
+                if let Some(mail) = &mut line.mail {
+                    mail.last = last;
+                    self.mark_dirty(to);
+                }
+            }
+            Effect::Close { connection } => self.close(connection),
+            Effect::Check { .. } => unreachable!("checks are started when their turn ends"),
+            Effect::Added { ticket, outcome } => {
+                if let Some(addition) = self.additions.remove(&ticket) {
+                    // Whoever asked may have gone; the account is there all the same.
+                    addition.answer.send(outcome).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, to: ConnectionId, event: &Event) {
+        let Some(line) = self.lines.get_mut(&to) else { return };
+        self.encoded.clear();
+        encode_event(event, line.outbox.dialect(), &mut self.encoded);
+        line.outbox.say(event, &self.encoded);
+        if let Event::Answer(answer) = event
+            && answer.action == Action::Login
+            && line.stage == Stage::LoggingIn
+        {
+            // Refused: `Begin` has come before the answer otherwise.
+            debug_assert!(matches!(answer.outcome, Outcome::Refused(_)));
+            line.stage = Stage::Stranger;
+            line.socket.wake.notify_one();
+        }
+        self.after_saying(to);
+    }
+
+    fn send_many(&mut self, to: &[ConnectionId], event: &Event) {
+        // Encoded once for each of the two dialects that differ.
+        let mut encoded = [None, None];
+        for connection in to {
+            let Some(line) = self.lines.get_mut(connection) else { continue };
+            let dialect = line.outbox.dialect();
+            let bytes =
+                encoded[usize::from(dialect == Dialect::Original)].get_or_insert_with(|| {
+                    let mut bytes = Vec::new();
+                    encode_event(event, dialect, &mut bytes);
+                    bytes
+                });
+            line.outbox.say(event, bytes);
+            self.after_saying(*connection);
+        }
+    }
+
+    /// Cuts a reader that is too slow; otherwise its bytes will be written.
+    pub(super) fn after_saying(&mut self, connection: ConnectionId) {
+        if self.lines.get(&connection).is_some_and(|line| line.outbox.is_over()) {
+            debug!(connection = connection.0, "cut: it reads too slowly");
+            self.lost(connection);
+        } else {
+            self.mark_dirty(connection);
+        }
+    }
+
+    pub(super) fn mark_dirty(&mut self, connection: ConnectionId) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        if !line.is_dirty {
+            line.is_dirty = true;
+            self.dirty.push(connection);
+        }
+    }
+
+    /// Writes to every connection that something was said to, once.
+    pub(super) fn write_dirty(&mut self) {
+        for connection in std::mem::take(&mut self.dirty) {
+            if let Some(line) = self.lines.get_mut(&connection) {
+                line.is_dirty = false;
+                self.write(connection);
+            }
+        }
+    }
+
+    /// Writes what waits, fetches mail while there is room, and ends what is to end.
+    pub(super) fn write(&mut self, connection: ConnectionId) {
+        for round in 0.. {
+            if round == WRITES_PER_WAKE_UP {
+                // A long mailbox and a fast reader: now it is the others' turn.
+                self.mark_dirty(connection);
+                self.inbox.bell.notify_one();
+                return;
+            }
+            self.fetch_mail(connection);
+            let now = self.clock.time();
+            let Some(line) = self.lines.get_mut(&connection) else { return };
+            if line.is_blocked {
+                return;
+            }
+            if let Some(at) = line.outbox.pace(now)
+                && !line.is_pace_timed
+            {
+                line.is_pace_timed = true;
+                self.timers.insert((at, connection, Timer::Pace));
+            }
+            let bytes = line.outbox.unwritten();
+            if bytes.is_empty() {
+                break;
+            }
+            let was_crowded = line.outbox.is_crowded();
+            match line.socket.stream.try_write(bytes) {
+                Ok(written) => {
+                    line.outbox.wrote(written);
+                    if was_crowded && !line.outbox.is_crowded() {
+                        line.socket.wake.notify_one();
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return self.write_when_writable(connection);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.lost(connection),
+            }
+        }
+        self.time_vouching(connection);
+        self.finish_closing(connection);
+    }
+
+    /// Only a connection that does not take bytes gets a task for writing, while it does not.
+    fn write_when_writable(&mut self, connection: ConnectionId) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        let Some(hub) = self.this.upgrade() else { return };
+        line.is_blocked = true;
+        let socket = Rc::clone(&line.socket);
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                result = socket.stream.writable() => {
+                    // An error is found again, and dealt with, by the write.
+                    result.unwrap_or_default();
+                }
+                () = gone(&socket) => return,
+            }
+            let mut hub = hub.borrow_mut();
+            if let Some(line) = hub.lines.get_mut(&connection) {
+                line.is_blocked = false;
+                hub.write(connection);
+                hub.inbox.bell.notify_one();
+            }
+        });
+    }
+
+    /// Ends a connection after everything said to it so far.
+    pub(super) fn close(&mut self, connection: ConnectionId) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        if matches!(line.stage, Stage::Stranger | Stage::LoggingIn) {
+            self.strangers_count -= 1;
+        }
+        line.stage = Stage::Closing;
+        line.mail = None;
+        line.socket.wake.notify_one();
+        self.mark_dirty(connection);
+    }
+
+    fn finish_closing(&mut self, connection: ConnectionId) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        if line.stage != Stage::Closing || !line.outbox.is_empty() {
+            return;
+        }
+        line.socket.shut_down_writing();
+        if line.has_ended {
+            self.forget(connection);
+        } else {
+            // Closing at once could destroy, on its way, what the other side has not read yet.
+            line.stage = Stage::Lingering;
+            let at = self.clock.time().plus(LINGER_MS);
+            self.timers.insert((at, connection, Timer::Linger));
+        }
+    }
+}
+
+/// Returns when the hub has forgotten the connection.
+async fn gone(socket: &crate::line::Socket) {
+    while !socket.is_gone.get() {
+        socket.gone.notified().await;
+    }
+}

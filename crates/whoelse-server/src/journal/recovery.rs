@@ -1,0 +1,405 @@
+//! Opens a journal: finds what is in it, tells an unfinished last write from damage.
+//!
+//! The rule: a batch is *proven* to have been synced if a segment begins after it or a whole batch
+//! says so in `synced_through`. A proven batch that is not there is damage: nothing is overwritten.
+//! If an unproven batch is not there, it and everything after it is a torn tail, about which
+//! nobody was told: a confirmation needs a sync that covers everything before.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use whoelse_engine::Record;
+
+use super::disk::{Disk, DiskFile};
+use super::segment::{
+    self, BATCHES_OFFSET, BLOCK_BYTES, FORMAT_VERSION, FoundBatch, HeaderFault, SEAL_OFFSET, Scan,
+    Seal, SegmentHeader, ServerId,
+};
+use super::{
+    BatchNumber, Journal, JournalError, JournalOptions, SEGMENT_BYTES_MIN, Segment, io_error,
+};
+
+/// What a journal is opened with.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalStart<'a> {
+    /// The id of the data folder, at most 32 bytes.
+    pub server_id: &'a str,
+    /// The last batch that the database has.
+    pub position: BatchNumber,
+    /// Whether there must be a journal; else one is made when there is none.
+    pub existing: bool,
+}
+
+/// What a journal held.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// The batches after the position, in order and without gaps.
+    pub batches: Vec<(BatchNumber, Vec<Record>)>,
+    /// What was dropped.
+    pub torn: Option<TornTail>,
+}
+
+/// A last write that had not been synced and is not whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The file.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+    /// How many bytes of it can be recognised.
+    pub bytes: u64,
+}
+
+/// A segment that has been used, and how it looks from outside.
+struct Used {
+    file: DiskFile,
+    header: SegmentHeader,
+    seal: Option<Seal>,
+}
+
+/// What is in the folder.
+#[derive(Default)]
+struct Folder {
+    used: Vec<Used>,
+    spares: Vec<DiskFile>,
+    /// Segments whose headers say nothing.
+    unreadable: Vec<DiskFile>,
+    /// What an earlier process did not finish.
+    unfinished: Vec<String>,
+    next_file: u64,
+}
+
+/// What the batches after the position are.
+struct Chain {
+    batches: Vec<(BatchNumber, Vec<Record>)>,
+    /// The last batch of the run without gaps, or the position.
+    last: u64,
+    /// All batches up to this one were synced.
+    proven: u64,
+    /// The last whole batch, wherever it is.
+    end: u64,
+    /// Where the run ends: index of the segment, offset in it.
+    stop: (usize, usize),
+}
+
+/// The segment that was written to last.
+#[derive(Default)]
+struct Newest {
+    bytes: Vec<u8>,
+    scan: Scan,
+}
+
+pub(super) fn open(
+    disk: Arc<dyn Disk>,
+    options: JournalOptions,
+    start: &JournalStart<'_>,
+) -> Result<(Journal, Recovered), JournalError> {
+    let options = JournalOptions {
+        segment_bytes: options.segment_bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(4096),
+        ..options
+    };
+    let server_id = server_id_bytes(start.server_id);
+    let mut folder = look(&*disk, server_id)?;
+    let first_live = check_segments(&folder.used, start)?;
+    let (chain, newest) = read_chain(&*disk, &folder.used[first_live..], start.position.0)?;
+    check_chain(&folder.used[first_live..], &chain, start.position.0)?;
+    check_unreadable(&*disk, &folder.unreadable, chain.last)?;
+
+    // From here on things are written: all that counts is there.
+    settle(&*disk, &folder.used, &chain, &newest)?;
+    for name in &folder.unfinished {
+        disk.remove(name).map_err(io_error("remove", name))?;
+    }
+    disk.sync_folder().map_err(io_error("sync", "."))?;
+    let live = folder.used.split_off(first_live);
+    let (free, surplus) = unneeded(&mut folder, options);
+    let torn = torn_tail(&live, &chain, &newest);
+    let epoch = live.iter().map(|used| used.header.epoch).max().unwrap_or(0);
+    let mut journal = Journal {
+        disk,
+        options,
+        server_id,
+        live: live.into_iter().map(Segment::from).collect::<VecDeque<_>>(),
+        free,
+        surplus,
+        preparing: 0,
+        next_file: folder.next_file,
+        epoch,
+        offset: chain.stop.1,
+        written: chain.last,
+        synced: chain.last,
+        buffer: Vec::new(),
+        stopped: false,
+    };
+    // What is left of a torn tail stays where it is: a new use begins behind it.
+    if journal.live.is_empty() || torn.is_some() {
+        journal.start_segment()?;
+        journal.release(start.position);
+    }
+    Ok((journal, Recovered { batches: chain.batches, torn }))
+}
+
+impl From<Used> for Segment {
+    fn from(used: Used) -> Self {
+        Self {
+            name: used.file.name,
+            bytes: used.header.segment_bytes as usize,
+            epoch: used.header.epoch,
+            first: used.header.first,
+        }
+    }
+}
+
+/// Divides what holds nothing that is needed into what can be used again and what cannot.
+fn unneeded(folder: &mut Folder, options: JournalOptions) -> (Vec<String>, Vec<String>) {
+    let used = folder.used.drain(..).map(|used| used.file);
+    let files = folder.spares.drain(..).chain(folder.unreadable.drain(..)).chain(used);
+    let (mut free, mut surplus) = (Vec::new(), Vec::new());
+    for file in files {
+        let usable = file.bytes == u64::from(options.segment_bytes);
+        let list = if usable && free.len() < options.free_max { &mut free } else { &mut surplus };
+        list.push(file.name);
+    }
+    (free, surplus)
+}
+
+/// Reads the beginnings of all files.
+fn look(disk: &dyn Disk, server_id: ServerId) -> Result<Folder, JournalError> {
+    let mut folder = Folder::default();
+    for file in disk.list().map_err(io_error("list", "."))? {
+        if file.name.ends_with(UNFINISHED) {
+            folder.unfinished.push(file.name);
+            continue;
+        }
+        let Some(number) = segment_number(&file.name) else { continue };
+        folder.next_file = folder.next_file.max(number + 1);
+        let mut blocks = vec![0; BATCHES_OFFSET];
+        let read =
+            disk.read_at(&file.name, 0, &mut blocks).map_err(io_error("read", &file.name))?;
+        blocks.truncate(read);
+        match SegmentHeader::decode(&blocks) {
+            Ok(header) if header.server_id != server_id => {
+                return Err(JournalError::Foreign { file: file.name });
+            }
+            Ok(header) if header.epoch == 0 => folder.spares.push(file),
+            Ok(header) => {
+                let seal = blocks.get(SEAL_OFFSET..SEAL_OFFSET + BLOCK_BYTES);
+                let seal = seal.and_then(Seal::decode).filter(|seal| seal.epoch == header.epoch);
+                folder.used.push(Used { file, header, seal });
+            }
+            Err(HeaderFault::Newer(version)) => {
+                return Err(JournalError::Newer { file: file.name, version });
+            }
+            Err(HeaderFault::Bad) => folder.unreadable.push(file),
+        }
+    }
+    folder.used.sort_by_key(|used| used.header.epoch);
+    Ok(folder)
+}
+
+/// Checks how the segments follow each other; returns the index of the first that is needed.
+fn check_segments(used: &[Used], start: &JournalStart<'_>) -> Result<usize, JournalError> {
+    let wanted = start.position.0 + 1;
+    let missing = |what| JournalError::Missing { batch: wanted, what };
+    let Some(newest) = used.last() else {
+        let lost = start.existing || start.position.0 > 0;
+        return if lost { Err(missing("there is no readable segment")) } else { Ok(0) };
+    };
+    for pair in used.windows(2) {
+        let (older, newer) = (&pair[0], &pair[1]);
+        if older.header.epoch == newer.header.epoch || older.header.first > newer.header.first {
+            let what = "its header contradicts that of another segment";
+            return Err(damaged(&newer.file.name, 0, newer.header.first, what));
+        }
+    }
+    for segment in used {
+        if segment.seal.is_some_and(|seal| seal.next_epoch > newest.header.epoch) {
+            let what = "the segment that followed it cannot be found";
+            return Err(damaged(&segment.file.name, SEAL_OFFSET, wanted, what));
+        }
+    }
+    let first_live = used.iter().rposition(|segment| segment.header.first <= wanted);
+    let first_live = first_live.ok_or_else(|| missing("the oldest segment begins later"))?;
+    for segment in &used[first_live..] {
+        if segment.file.bytes < u64::from(segment.header.segment_bytes) {
+            let what = "the file has been cut short";
+            return Err(damaged(&segment.file.name, segment.file.bytes as usize, wanted, what));
+        }
+    }
+    Ok(first_live)
+}
+
+/// Reads the segments that are needed and follows the numbers from the position.
+fn read_chain(
+    disk: &dyn Disk,
+    live: &[Used],
+    position: u64,
+) -> Result<(Chain, Newest), JournalError> {
+    let mut chain =
+        Chain { batches: Vec::new(), last: position, proven: 0, end: 0, stop: (0, BATCHES_OFFSET) };
+    let mut newest = Newest::default();
+    let mut broken = false;
+    for (index, segment) in live.iter().enumerate() {
+        let limit = live.get(index + 1).map_or(u64::MAX, |next| next.header.first);
+        let bytes = read_all(disk, &segment.file)?;
+        let mut scan = segment::scan(&bytes, segment.header.epoch);
+        scan.batches.retain(|batch| batch.header.number < limit);
+        chain.proven = chain.proven.max(segment.header.first.saturating_sub(1));
+        chain.end = chain.end.max(segment.header.first.saturating_sub(1));
+        if !broken {
+            chain.stop = (index, BATCHES_OFFSET);
+        }
+        for batch in &scan.batches {
+            chain.proven = chain.proven.max(batch.header.synced_through);
+            chain.end = chain.end.max(batch.header.number);
+            broken |= batch.header.number > chain.last + 1;
+            if broken {
+                continue;
+            }
+            chain.stop = (index, batch.end());
+            if batch.header.number == chain.last + 1 {
+                let records = decode_batch(&segment.file.name, &bytes, batch)?;
+                chain.batches.push((BatchNumber(batch.header.number), records));
+                chain.last = batch.header.number;
+            }
+        }
+        newest = Newest { bytes, scan };
+    }
+    Ok((chain, newest))
+}
+
+/// Decides whether what is missing may be missing.
+fn check_chain(live: &[Used], chain: &Chain, position: u64) -> Result<(), JournalError> {
+    if live.is_empty() {
+        return Ok(());
+    }
+    if chain.proven > chain.last {
+        let what = "a batch that had been synced is not whole";
+        let file = &live[chain.stop.0].file.name;
+        return Err(damaged(file, chain.stop.1, chain.last + 1, what));
+    }
+    if chain.end < position {
+        let what = "the database has more than the journal";
+        return Err(JournalError::Missing { batch: chain.end + 1, what });
+    }
+    Ok(())
+}
+
+/// A segment whose header is not whole was about to be used again, unless it holds proof.
+fn check_unreadable(
+    disk: &dyn Disk,
+    unreadable: &[DiskFile],
+    last: u64,
+) -> Result<(), JournalError> {
+    for file in unreadable {
+        let bytes = read_all(disk, file)?;
+        for batch in segment::scan_any(&bytes) {
+            if batch.header.number > last && batch.header.synced_through > last {
+                return Err(damaged(&file.name, 0, last + 1, "its header is not whole"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes everything that was found safe.
+///
+/// A process that died of a failed sync leaves behind what looks written, and is not: the system
+/// does not try again by itself. So whatever is not proven is written once more.
+fn settle(
+    disk: &dyn Disk,
+    used: &[Used],
+    chain: &Chain,
+    newest: &Newest,
+) -> Result<(), JournalError> {
+    let Some(last) = used.last() else { return Ok(()) };
+    let name = &last.file.name;
+    if chain.last < last.header.first {
+        disk.write_at(name, 0, &last.header.encode()).map_err(io_error("write", name))?;
+        disk.sync(name).map_err(io_error("sync", name))?;
+        if let [.., previous, _] = used {
+            let name = &previous.file.name;
+            let seal = Seal { epoch: previous.header.epoch, next_epoch: last.header.epoch };
+            disk.write_at(name, SEAL_OFFSET as u64, &seal.encode())
+                .map_err(io_error("write", name))?;
+            disk.sync(name).map_err(io_error("sync", name))?;
+        }
+        return Ok(());
+    }
+    let unproven = |batch: &&FoundBatch| {
+        batch.header.number > chain.proven && batch.header.number <= chain.last
+    };
+    for batch in newest.scan.batches.iter().filter(unproven) {
+        let bytes = &newest.bytes[batch.offset..batch.end()];
+        disk.write_at(name, batch.offset as u64, bytes).map_err(io_error("write", name))?;
+    }
+    disk.sync(name).map_err(io_error("sync", name))
+}
+
+/// What there is of the newest segment's use behind the end of the run.
+fn torn_tail(live: &[Used], chain: &Chain, newest: &Newest) -> Option<TornTail> {
+    let (last, offset) = (live.last()?, chain.stop.1);
+    let whole = newest.scan.batches.iter().filter(|batch| batch.header.number > chain.last);
+    let broken = newest.scan.broken.iter().filter(|place| **place >= offset);
+    let ends = whole.map(FoundBatch::end).chain(broken.map(|place| place + 8));
+    let end = ends.max()?;
+    let bytes = (end - offset) as u64;
+    Some(TornTail { file: last.file.name.clone(), offset: offset as u64, bytes })
+}
+
+fn decode_batch(
+    file: &str,
+    segment: &[u8],
+    batch: &FoundBatch,
+) -> Result<Vec<Record>, JournalError> {
+    if batch.header.version != FORMAT_VERSION {
+        let version = batch.header.version;
+        return Err(JournalError::Newer { file: file.to_owned(), version });
+    }
+    let mut records = Vec::new();
+    let mut rest = batch.payload(segment);
+    while !rest.is_empty() {
+        let (record, after) = postcard::take_from_bytes(rest).map_err(|_| {
+            JournalError::Unknown { file: file.to_owned(), offset: batch.offset as u64 }
+        })?;
+        records.push(record);
+        rest = after;
+    }
+    Ok(records)
+}
+
+fn read_all(disk: &dyn Disk, file: &DiskFile) -> Result<Vec<u8>, JournalError> {
+    let bytes = usize::try_from(file.bytes.min(u64::from(u32::MAX))).unwrap_or_default();
+    let mut buffer = vec![0; bytes];
+    let read = disk.read_at(&file.name, 0, &mut buffer).map_err(io_error("read", &file.name))?;
+    buffer.truncate(read);
+    Ok(buffer)
+}
+
+fn damaged(file: &str, offset: usize, batch: u64, what: &'static str) -> JournalError {
+    JournalError::Damaged { file: file.to_owned(), offset: offset as u64, batch, what }
+}
+
+fn server_id_bytes(server_id: &str) -> ServerId {
+    let mut bytes = ServerId::default();
+    let length = server_id.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&server_id.as_bytes()[..length]);
+    bytes
+}
+
+const EXTENSION: &str = ".segment";
+const UNFINISHED: &str = ".new";
+
+/// The name of a file that is used as a segment; the number only tells files apart.
+pub(super) fn segment_name(number: u64) -> String {
+    format!("{number:08}{EXTENSION}")
+}
+
+/// What it is called while it is made.
+pub(super) fn unfinished_name(name: &str) -> String {
+    format!("{name}{UNFINISHED}")
+}
+
+fn segment_number(name: &str) -> Option<u64> {
+    name.strip_suffix(EXTENSION)?.parse().ok()
+}

@@ -1,0 +1,26 @@
+//! The world around the engine: doors, hub, journal, database, configuration.
+//!
+//! [`run`] is a whole server. Nothing here decides who may do what; that is the engine's.
+
+mod clock;
+pub mod config;
+mod credentials;
+pub mod database;
+mod doors;
+mod failure;
+mod folder;
+mod hub;
+pub mod journal;
+mod line;
+mod outbox;
+mod passwords;
+mod people;
+mod server;
+pub mod store;
+pub mod tail;
+pub mod turns;
+
+pub use config::Config;
+pub use failure::{Failure, Kind};
+pub use people::add as add_person;
+pub use server::run;

@@ -1,0 +1,107 @@
+//! One connection as the hub sees it.
+
+use std::cell::Cell;
+use std::net::Shutdown;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use whoelse_engine::{AccountId, Number, Time};
+
+use crate::outbox::Outbox;
+
+/// The socket of a connection, shared by the hub, which writes, and its door, which reads.
+pub(crate) struct Socket {
+    pub(crate) stream: TcpStream,
+    /// Tells the door to look at its connection again.
+    pub(crate) wake: Notify,
+    /// Set when the hub has forgotten the connection: the door ends.
+    pub(crate) is_gone: Cell<bool>,
+    /// Tells a task that waits to write that this has happened.
+    pub(crate) gone: Notify,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, wake: Notify::new(), is_gone: Cell::new(false), gone: Notify::new() }
+    }
+
+    pub(crate) fn shut_down_writing(&self) {
+        // If the other side has gone already, there is nothing left to end.
+        SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or_default();
+    }
+}
+
+/// What a connection's mail lane has reached.
+pub(crate) struct MailLane {
+    pub(crate) account: AccountId,
+    /// The last number handed to the outbox.
+    pub(crate) cursor: Number,
+    /// The last number there is, as far as effects were released.
+    pub(crate) last: Number,
+    /// A page was asked for and has not come.
+    pub(crate) is_reading: bool,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not logged in.
+    Stranger,
+    /// A login is being decided; nothing more is read until then.
+    LoggingIn,
+    /// Logged in.
+    Member,
+    /// Everything that waits is written, then it ends.
+    Closing,
+    /// It was told that it ended; what it still sends is thrown away.
+    Lingering,
+}
+
+pub(crate) struct Line {
+    pub(crate) socket: std::rc::Rc<Socket>,
+    pub(crate) stage: Stage,
+    pub(crate) outbox: Outbox,
+    pub(crate) mail: Option<MailLane>,
+    /// A task waits until the socket takes bytes again.
+    pub(crate) is_blocked: bool,
+    /// It is on the list of those with something to write.
+    pub(crate) is_dirty: bool,
+    /// The other side has ended its half.
+    pub(crate) has_ended: bool,
+    /// When something was last asked, for strangers.
+    pub(crate) asked_at: Time,
+    /// When the frame began that is still incomplete.
+    pub(crate) midway_since: Option<Time>,
+    pub(crate) is_midway_timed: bool,
+    pub(crate) is_pace_timed: bool,
+    /// Up to where mail was vouched for, for a client that cannot acknowledge.
+    pub(crate) vouched: Number,
+    pub(crate) is_vouch_timed: bool,
+}
+
+impl Line {
+    pub(crate) fn new(socket: std::rc::Rc<Socket>, now: Time) -> Self {
+        Self {
+            socket,
+            stage: Stage::Stranger,
+            outbox: Outbox::new(),
+            mail: None,
+            is_blocked: false,
+            is_dirty: false,
+            has_ended: false,
+            asked_at: now,
+            midway_since: None,
+            is_midway_timed: false,
+            is_pace_timed: false,
+            vouched: Number(0),
+            is_vouch_timed: false,
+        }
+    }
+
+    /// The last mail that was written but not vouched for, if any.
+    pub(crate) fn unvouched(&self) -> Option<Number> {
+        let written = self.outbox.written_mail();
+        (written > self.vouched).then_some(written)
+    }
+}

@@ -1,0 +1,290 @@
+//! Hashing and checking passwords, on a thread of its own.
+//!
+//! argon2id with 19 MiB, two passes and one lane (the OWASP minimum, and the crate's default)
+//! takes 10 to 30 ms, which must not hold up anybody who only talks. Logins go before people the
+//! operator adds, and those before an import, whose passwords are kept in memory until each is
+//! hashed. The engine bounds how many logins wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash as PhcHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use whoelse_engine::{AccountId, PasswordHash, Ticket};
+use whoelse_proto::Password;
+
+/// What the thread has found out.
+pub(crate) enum PasswordEvent {
+    /// A login's password was checked.
+    Checked {
+        /// Which check.
+        ticket: Ticket,
+        /// Whether it is the right one.
+        matches: bool,
+    },
+    /// An imported password was hashed.
+    Imported {
+        /// Whose.
+        account: AccountId,
+        /// The hash.
+        hash: PasswordHash,
+    },
+    /// A password of somebody the operator adds was hashed.
+    Hashed {
+        /// As it was asked for.
+        ticket: u64,
+        /// The hash.
+        hash: PasswordHash,
+    },
+}
+
+/// A login's password to be checked.
+pub(crate) struct Check {
+    /// To be returned.
+    pub ticket: Ticket,
+    /// Whose it claims to be; none if there is no such account.
+    pub account: Option<AccountId>,
+    /// What to check against; none if it is not hashed yet or there is no account.
+    pub hash: Option<PasswordHash>,
+    /// What was typed.
+    pub password: Password,
+}
+
+/// The thread that hashes. It ends when this is dropped.
+pub(crate) struct Passwords {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    work: Mutex<Work>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Work {
+    checks: VecDeque<Check>,
+    additions: VecDeque<(u64, Password)>,
+    imports: BTreeMap<AccountId, Password>,
+    /// What this run has hashed: a check may have been asked for before the engine learnt of it.
+    imported: BTreeMap<AccountId, PasswordHash>,
+    ended: bool,
+}
+
+enum Job {
+    Check(Check),
+    /// A login of somebody whose imported password is not hashed yet.
+    CheckImport(Check, AccountId, Password),
+    Addition(u64, Password),
+    Import(AccountId, Password),
+}
+
+impl Passwords {
+    /// Starts the thread; what it finds out goes to `notify`.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub(crate) fn start(notify: impl Fn(PasswordEvent) + Send + 'static) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { work: Mutex::default(), more: Condvar::new() });
+        let work = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("passwords".into())
+            .spawn(move || run(&work, &notify))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Has a login checked. The answer takes as long whether or not there is such an account.
+    pub(crate) fn check(&self, check: Check) {
+        self.add(|work| work.checks.push_back(check));
+    }
+
+    /// Has the password of somebody new hashed.
+    pub(crate) fn hash(&self, ticket: u64, password: Password) {
+        self.add(|work| work.additions.push_back((ticket, password)));
+    }
+
+    /// Has imported passwords hashed, when nothing else is to be done.
+    pub(crate) fn import(&self, people: Vec<(AccountId, Password)>) {
+        self.add(|work| work.imports.extend(people));
+    }
+
+    fn add(&self, change: impl FnOnce(&mut Work)) {
+        change(&mut self.shared.lock());
+        self.shared.more.notify_one();
+    }
+}
+
+impl Drop for Passwords {
+    fn drop(&mut self) {
+        self.add(|work| work.ended = true);
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported by the thread itself.
+            thread.join().unwrap_or_default();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        // The queues hold whole jobs whatever another holder of the lock did.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut work = self.lock();
+        loop {
+            if work.ended {
+                return None;
+            }
+            if let Some(job) = work.next() {
+                return Some(job);
+            }
+            work = self.more.wait(work).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Work {
+    fn next(&mut self) -> Option<Job> {
+        if let Some(mut check) = self.checks.pop_front() {
+            if let (Some(account), None) = (check.account, &check.hash) {
+                if let Some(password) = self.imports.remove(&account) {
+                    return Some(Job::CheckImport(check, account, password));
+                }
+                check.hash = self.imported.get(&account).cloned();
+            }
+            return Some(Job::Check(check));
+        }
+        if let Some((ticket, password)) = self.additions.pop_front() {
+            return Some(Job::Addition(ticket, password));
+        }
+        self.imports.pop_first().map(|(account, password)| Job::Import(account, password))
+    }
+}
+
+fn run(shared: &Shared, notify: &impl Fn(PasswordEvent)) {
+    let nobody = hash(&Password::from("a password that nobody has"));
+    while let Some(job) = shared.next() {
+        match job {
+            Job::Check(check) => {
+                let matches = match &check.hash {
+                    Some(hash) => verify(&check.password, hash),
+                    None => verify(&check.password, &nobody) && false,
+                };
+                notify(PasswordEvent::Checked { ticket: check.ticket, matches });
+            }
+            Job::CheckImport(check, account, password) => {
+                let hash = hash(&password);
+                let matches = same(check.password.expose(), password.expose());
+                shared.lock().imported.insert(account, hash.clone());
+                notify(PasswordEvent::Imported { account, hash });
+                notify(PasswordEvent::Checked { ticket: check.ticket, matches });
+            }
+            Job::Addition(ticket, password) => {
+                notify(PasswordEvent::Hashed { ticket, hash: hash(&password) });
+            }
+            Job::Import(account, password) => {
+                let hash = hash(&password);
+                shared.lock().imported.insert(account, hash.clone());
+                notify(PasswordEvent::Imported { account, hash });
+            }
+        }
+    }
+}
+
+/// Hashes a password with a fresh salt.
+#[must_use]
+pub(crate) fn hash(password: &Password) -> PasswordHash {
+    let hash: PhcHash = Argon2::default()
+        .hash_password(password.expose().as_bytes())
+        .expect("passwords are short, parameters are fixed, and the system has random bytes");
+    PasswordHash(hash.to_string().into())
+}
+
+/// Says whether a password belongs to a hash; a hash of an unknown kind belongs to none.
+#[must_use]
+pub(crate) fn verify(password: &Password, hash: &PasswordHash) -> bool {
+    let Ok(parsed) = PhcHash::new(&hash.0) else { return false };
+    Argon2::default().verify_password(password.expose().as_bytes(), &parsed).is_ok()
+}
+
+/// Compares without telling by its duration how much was right.
+fn same(one: &str, other: &str) -> bool {
+    let differences = one
+        .bytes()
+        .zip(other.bytes())
+        .fold(0, |differences, (one, other)| differences | (one ^ other));
+    std::hint::black_box(differences) == 0 && one.len() == other.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn started() -> (Passwords, mpsc::Receiver<PasswordEvent>) {
+        let (sender, receiver) = mpsc::channel();
+        (Passwords::start(move |event| sender.send(event).unwrap()).unwrap(), receiver)
+    }
+
+    fn check(ticket: u64, account: Option<u32>, hash: Option<&PasswordHash>, text: &str) -> Check {
+        Check {
+            ticket: Ticket(ticket),
+            account: account.map(AccountId),
+            hash: hash.cloned(),
+            password: text.into(),
+        }
+    }
+
+    fn next(events: &mpsc::Receiver<PasswordEvent>) -> String {
+        match events.recv_timeout(Duration::from_secs(20)).unwrap() {
+            PasswordEvent::Checked { ticket, matches } => format!("checked {} {matches}", ticket.0),
+            PasswordEvent::Imported { account, .. } => format!("imported {}", account.0),
+            PasswordEvent::Hashed { ticket, .. } => format!("hashed {ticket}"),
+        }
+    }
+
+    #[test]
+    fn right_wrong_unknown_and_unreadable() {
+        let (passwords, events) = started();
+        let stored = hash(&"right".into());
+        assert!(stored.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        passwords.check(check(1, Some(0), Some(&stored), "right"));
+        passwords.check(check(2, Some(0), Some(&stored), "wrong"));
+        passwords.check(check(3, None, None, "a password that nobody has"));
+        passwords.check(check(4, Some(0), Some(&PasswordHash("odd".into())), "odd"));
+        let results = ["checked 1 true", "checked 2 false", "checked 3 false", "checked 4 false"];
+        for expected in results {
+            assert_eq!(next(&events), expected);
+        }
+    }
+
+    #[test]
+    fn whoever_logs_in_is_imported_first() {
+        let work = &mut Work::default();
+        work.imports.extend((0..3).map(|number| (AccountId(number), Password::from("p"))));
+        work.additions.push_back((7, "x".into()));
+        work.checks.push_back(check(1, Some(2), None, "p"));
+        assert!(matches!(work.next(), Some(Job::CheckImport(_, AccountId(2), _))));
+        work.imported.insert(AccountId(2), PasswordHash("done".into()));
+        work.checks.push_back(check(2, Some(2), None, "p"));
+        assert!(matches!(work.next(), Some(Job::Check(Check { hash: Some(_), .. }))));
+        assert!(matches!(work.next(), Some(Job::Addition(7, _))));
+        assert!(matches!(work.next(), Some(Job::Import(AccountId(0), _))));
+    }
+
+    #[test]
+    fn an_import_can_be_logged_in_to_before_it_is_hashed() {
+        let (passwords, events) = started();
+        passwords.import(vec![(AccountId(0), "a".into()), (AccountId(1), "b".into())]);
+        passwords.check(check(1, Some(1), None, "b"));
+        passwords.check(check(2, Some(1), None, "c"));
+        let mut seen: Vec<String> = (0..4).map(|_| next(&events)).collect();
+        seen.sort();
+        assert_eq!(seen, ["checked 1 true", "checked 2 false", "imported 0", "imported 1"]);
+    }
+}

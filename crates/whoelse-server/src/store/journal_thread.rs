@@ -1,0 +1,173 @@
+//! Writes what waits, all at once, and syncs when somebody waits for it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use whoelse_engine::Record;
+
+use super::notifier::Notifier;
+use super::projector_thread::ToProjector;
+use super::{Sequence, StoreEvent};
+use crate::database::record_bytes;
+use crate::journal::{BatchNumber, Chore, ChoreDone, Disk, Journal, JournalError};
+
+/// What the journal thread is told.
+pub(super) enum ToJournal {
+    /// Write these.
+    Append(Sequence, Vec<Record>),
+    /// The database has everything up to here.
+    Released(BatchNumber),
+    /// A chore is done.
+    ChoreDone(Result<ChoreDone, JournalError>),
+    /// There will be no more.
+    Close,
+}
+
+pub(super) struct JournalThread {
+    journal: Journal,
+    lazy_sync: Duration,
+    notifier: Arc<Notifier>,
+    projector: Sender<ToProjector>,
+    chores: Sender<Chore>,
+    /// What is written and not synced, with the last sequence in it.
+    unsynced: Vec<Vec<Record>>,
+    last: Sequence,
+    /// When it must be synced at the latest.
+    sync_at: Option<Instant>,
+}
+
+/// What was found in the inbox.
+#[derive(Default)]
+struct Work {
+    appends: Vec<Vec<Record>>,
+    last: Option<Sequence>,
+    bytes: usize,
+    promised: bool,
+    close: bool,
+}
+
+impl JournalThread {
+    pub(super) fn new(
+        journal: Journal,
+        lazy_sync: Duration,
+        notifier: Arc<Notifier>,
+        projector: Sender<ToProjector>,
+        chores: Sender<Chore>,
+    ) -> Self {
+        Self {
+            journal,
+            lazy_sync,
+            notifier,
+            projector,
+            chores,
+            unsynced: Vec::new(),
+            last: Sequence(0),
+            sync_at: None,
+        }
+    }
+
+    pub(super) fn run(mut self, inbox: &Receiver<ToJournal>) {
+        if let Err(error) = self.serve(inbox) {
+            self.notifier.fail(&error, error.hint());
+        }
+    }
+
+    fn serve(&mut self, inbox: &Receiver<ToJournal>) -> Result<(), JournalError> {
+        self.hand_out_chores();
+        while let Some(work) = self.wait(inbox)? {
+            if let Some(last) = work.last {
+                self.journal.append(&work.appends)?;
+                self.unsynced.extend(work.appends);
+                self.last = last;
+            }
+            let due = self.sync_at.is_some_and(|at| at <= Instant::now());
+            if work.promised || work.close || due || self.journal.synced() == self.journal.written()
+            {
+                let synced = self.journal.sync()?;
+                self.confirm(synced);
+            } else if self.sync_at.is_none() {
+                self.sync_at = Some(Instant::now() + self.lazy_sync);
+            }
+            self.hand_out_chores();
+            if work.close {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for something to do and takes all there is; nothing when the store is gone.
+    fn wait(&mut self, inbox: &Receiver<ToJournal>) -> Result<Option<Work>, JournalError> {
+        let mut work = Work::default();
+        let first = match self.sync_at {
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
+        };
+        let mut next = match first {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        };
+        while let Some(message) = next {
+            self.take(message, &mut work)?;
+            // Enough for several batches; those who wait for the first should not wait longer.
+            let enough = work.close || work.bytes >= GROUP_BYTES;
+            next = if enough { None } else { inbox.try_recv().ok() };
+        }
+        Ok(Some(work))
+    }
+
+    fn take(&mut self, message: ToJournal, work: &mut Work) -> Result<(), JournalError> {
+        match message {
+            ToJournal::Append(sequence, records) => {
+                work.promised |= records.iter().any(|record| !record.is_lazy());
+                work.bytes += records.iter().map(record_bytes).sum::<usize>();
+                work.last = Some(sequence);
+                work.appends.push(records);
+            }
+            ToJournal::Released(position) => self.journal.release(position),
+            ToJournal::ChoreDone(done) => self.journal.chore_done(done)?,
+            ToJournal::Close => work.close = true,
+        }
+        Ok(())
+    }
+
+    /// Everything written is safe: says so, and passes it on.
+    fn confirm(&mut self, synced: BatchNumber) {
+        self.sync_at = None;
+        if self.unsynced.is_empty() {
+            return;
+        }
+        self.notifier.tell(StoreEvent::Synced(self.last));
+        let appends = std::mem::take(&mut self.unsynced);
+        let message = ToProjector { last: synced, sequence: self.last, appends };
+        // If nobody takes it, the projector has failed and said so.
+        drop(self.projector.send(message));
+    }
+
+    fn hand_out_chores(&mut self) {
+        while let Some(chore) = self.journal.chore() {
+            drop(self.chores.send(chore));
+        }
+    }
+}
+
+/// Does what need not hold up the writing.
+pub(super) fn run_chores(
+    disk: &dyn Disk,
+    inbox: &Receiver<Chore>,
+    done: &Sender<ToJournal>,
+    notifier: &Notifier,
+) {
+    for chore in inbox {
+        let outcome = chore.run(disk);
+        if let Err(error) = &outcome {
+            notifier.fail(error, error.hint());
+        }
+        drop(done.send(ToJournal::ChoreDone(outcome)));
+    }
+}
+
+/// How much is taken from the inbox before it is written and synced, in bytes.
+const GROUP_BYTES: usize = 4 << 20;

@@ -1,0 +1,88 @@
+//! Lets records settle, then projects them: the one writer of the database.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use whoelse_engine::Record;
+
+use super::journal_thread::ToJournal;
+use super::notifier::Notifier;
+use super::{Backlog, Sequence, StoreEvent};
+use crate::database::{Database, DatabaseError, Projector};
+use crate::journal::BatchNumber;
+
+/// Records that are safe in the journal.
+pub(super) struct ToProjector {
+    /// The last batch they are in.
+    pub(super) last: BatchNumber,
+    /// The last append they are of.
+    pub(super) sequence: Sequence,
+    /// The records of each append.
+    pub(super) appends: Vec<Vec<Record>>,
+}
+
+pub(super) struct ProjectorThread {
+    pub(super) database: Database,
+    pub(super) settle: Duration,
+    pub(super) settle_bytes: usize,
+    pub(super) notifier: Arc<Notifier>,
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) journal: Sender<ToJournal>,
+}
+
+impl ProjectorThread {
+    /// Serves until the journal thread has ended, and then closes the database.
+    pub(super) fn run(mut self, inbox: &Receiver<ToProjector>) {
+        let served = self.serve(inbox);
+        if let Err(error) = served.and_then(|()| self.database.close()) {
+            self.notifier.fail(&error, error.hint());
+        }
+    }
+
+    fn serve(&mut self, inbox: &Receiver<ToProjector>) -> Result<(), DatabaseError> {
+        let mut projector = Projector::default();
+        let mut pending = None;
+        let mut project_at = None;
+        loop {
+            let received = match project_at {
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => {
+                    let left = Instant::saturating_duration_since(&at, Instant::now());
+                    inbox.recv_timeout(left)
+                }
+            };
+            let closing = matches!(received, Err(RecvTimeoutError::Disconnected));
+            if let Ok(message) = received {
+                pending = Some(message.sequence);
+                for records in message.appends {
+                    projector.push(message.last, records);
+                }
+                project_at = project_at.or_else(|| Some(Instant::now() + self.settle));
+            }
+            let due = project_at.is_some_and(|at| at <= Instant::now());
+            if due || closing || projector.bytes() >= self.settle_bytes {
+                project_at = None;
+                if let Some(sequence) = pending.take() {
+                    self.project(&mut projector, sequence)?;
+                }
+            }
+            if closing {
+                return Ok(());
+            }
+        }
+    }
+
+    fn project(
+        &mut self,
+        projector: &mut Projector,
+        sequence: Sequence,
+    ) -> Result<(), DatabaseError> {
+        let bytes = projector.bytes();
+        let position = projector.project(&mut self.database)?;
+        self.backlog.remove(bytes);
+        drop(self.journal.send(ToJournal::Released(position)));
+        self.notifier.tell(StoreEvent::Projected(sequence));
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! Simulated worlds in the ordinary tests: fixed seeds, so that a fault stays where it is.
+
+use whoelse_tests::sim::run;
+use whoelse_tests::sim::world::{Stats, World};
+
+fn hold(seeds: std::ops::Range<u64>) -> Stats {
+    run::seeds(seeds, run::STEPS).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// A run in which nothing happened proves nothing.
+fn assert_eventful(stats: &Stats) {
+    for (what, count, least) in [
+        ("confirmed", stats.confirmed, 10_000),
+        ("shown", stats.shown, 10_000),
+        ("repeated", stats.repeated, 1_000),
+        ("resent", stats.resent, 1_000),
+        ("crashes", stats.crashes, 500),
+        ("kills", stats.kills, 200),
+        ("stops", stats.stops, 200),
+        ("taken back", stats.taken_back, 500),
+        ("projections", stats.projections, 500),
+        ("pages", stats.pages, 500),
+        ("locked", stats.locked, 500),
+    ] {
+        assert!(count >= least, "{what}: {count}, at least {least} wanted");
+    }
+}
+
+// In two halves, for machines with two processors.
+#[test]
+fn a_hundred_seeds_hold() {
+    assert_eventful(&hold(0..100));
+}
+
+#[test]
+fn another_hundred_seeds_hold() {
+    assert_eventful(&hold(100..200));
+}
+
+#[test]
+fn the_same_seed_is_the_same_life() {
+    assert_eq!(format!("{:?}", hold(7..8)), format!("{:?}", hold(7..8)));
+}
+
+/// The control: if syncs did nothing, the simulator would have to notice.
+#[test]
+fn a_disk_that_lies_about_syncs_is_found_out() {
+    let found = (0..20).filter(|seed| {
+        let mut world = World::with_lying_disk(*seed).expect("nothing is lost before a crash");
+        world.live(run::STEPS).is_err()
+    });
+    let found = found.count();
+    assert!(found >= 10, "seen in {found} of 20 worlds");
+}

@@ -1,0 +1,3 @@
+//! Harness, end to end tests and simulation.
+
+pub mod sim;

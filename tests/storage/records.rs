@@ -1,0 +1,97 @@
+//! Random records such as an engine would emit: numbers are dense, names are known.
+
+use std::sync::Arc;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use whoelse_engine::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Time};
+use whoelse_proto::Name;
+
+/// Makes records that may follow those it made before.
+#[derive(Clone, Default)]
+pub(crate) struct Source {
+    mailboxes: Vec<Mailbox>,
+    time: u64,
+}
+
+#[derive(Clone, Default)]
+struct Mailbox {
+    last_number: u64,
+    acknowledged: u64,
+}
+
+impl Source {
+    /// The next record.
+    pub(crate) fn next(&mut self, random: &mut ChaCha8Rng) -> Record {
+        self.time += random.random_range(0..2_000);
+        let time = Time(self.time);
+        if self.mailboxes.is_empty() || random.random_bool(0.02) {
+            return self.account(random, time);
+        }
+        let account = self.pick(random);
+        match random.random_range(0..100) {
+            0..3 => Record::Password { account, hash: hash(random) },
+            3..8 => {
+                let locked = random.random_bool(0.3);
+                let locked_until = locked.then(|| time.plus(60_000));
+                Record::Strikes { account, strikes: random.random_range(0..4), locked_until, time }
+            }
+            8..13 => Record::Block { blocker: account, blocked: self.pick(random) },
+            13..16 => Record::Unblock { blocker: account, blocked: self.pick(random) },
+            16..22 => Record::Login { account, time },
+            22..28 => Record::Logout { account, time },
+            28..30 => Record::Heartbeat { time },
+            30..45 => self.acknowledged(random, account),
+            _ => self.message(random, account, time),
+        }
+    }
+
+    fn pick(&self, random: &mut ChaCha8Rng) -> AccountId {
+        AccountId(random.random_range(0..self.mailboxes.len()) as u32)
+    }
+
+    fn account(&mut self, random: &mut ChaCha8Rng, time: Time) -> Record {
+        let account = AccountId(self.mailboxes.len() as u32);
+        self.mailboxes.push(Mailbox::default());
+        let name = Name::new(&format!("person{}", account.0)).unwrap();
+        let password = random.random_bool(0.5).then(|| hash(random));
+        Record::Account { account, name, password, time }
+    }
+
+    fn acknowledged(&mut self, random: &mut ChaCha8Rng, account: AccountId) -> Record {
+        let mailbox = &mut self.mailboxes[account.index()];
+        // Sometimes an old one comes again.
+        let from = mailbox.acknowledged.saturating_sub(2);
+        let number = random.random_range(from..=mailbox.last_number);
+        mailbox.acknowledged = mailbox.acknowledged.max(number);
+        Record::Acknowledged { account, number: Number(number) }
+    }
+
+    fn message(&mut self, random: &mut ChaCha8Rng, from: AccountId, time: Time) -> Record {
+        let to = self.pick(random);
+        let mailbox = &mut self.mailboxes[to.index()];
+        mailbox.last_number += 1;
+        let number = Number(mailbox.last_number);
+        let length =
+            if random.random_bool(0.05) { 2_000 } else { random.random_range(0..80_usize) };
+        let word = format!("{:x}ö ", random.random::<u64>());
+        let body = word.repeat(length / word.len() + 1);
+        let retry = random
+            .random_bool(0.7)
+            .then(|| RetryKey { id: random.random(), content: random.random() });
+        let at_ms = random.random();
+        Record::Message(Arc::new(Message {
+            to,
+            number,
+            from,
+            time,
+            at_ms,
+            retry,
+            body: body.into(),
+        }))
+    }
+}
+
+fn hash(random: &mut ChaCha8Rng) -> PasswordHash {
+    PasswordHash(format!("$argon2id$v=19$m=19456,t=2,p=1${:032x}", random.random::<u128>()).into())
+}

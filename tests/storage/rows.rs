@@ -1,0 +1,222 @@
+//! Rows altered or deleted one by one, and databases that are not ours to open.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use whoelse_engine::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Snapshot, Time};
+use whoelse_proto::Name;
+use whoelse_server::database::{Database, DatabaseError, Projector};
+use whoelse_server::journal::BatchNumber;
+
+/// Something in every table and column.
+fn records() -> Vec<Record> {
+    let mut records = Vec::new();
+    for (index, name) in ["hans", "luke", "vader"].iter().enumerate() {
+        let password = (index != 1).then(|| PasswordHash("$argon2id$1".into()));
+        let account = AccountId(index as u32);
+        let name = Name::new(name).unwrap();
+        records.push(Record::Account { account, name, password, time: Time(5) });
+        let locked_until = (index == 0).then_some(Time(70));
+        records.push(Record::Strikes { account, strikes: 2, locked_until, time: Time(8) });
+    }
+    records.push(Record::Login { account: AccountId(1), time: Time(9) });
+    for blocked in [0, 2] {
+        records.push(Record::Block { blocker: AccountId(1), blocked: AccountId(blocked) });
+    }
+    for number in 1..=6 {
+        let retry = (number % 3 != 0).then_some(RetryKey { id: number.into(), content: 7 });
+        records.push(Record::Message(Arc::new(Message {
+            to: AccountId(0),
+            number: Number(number),
+            from: AccountId(2),
+            time: Time(10 + number),
+            at_ms: 1_000,
+            retry,
+            body: format!("message {number}").into(),
+        })));
+    }
+    records.push(Record::Acknowledged { account: AccountId(0), number: Number(2) });
+    records
+}
+
+fn filled(path: &Path) {
+    let mut database = Database::open(path, "id").unwrap();
+    let mut records = records();
+    // In two parts, so that the ids are in two rows.
+    let second = records.split_off(records.len() - 3);
+    for (batch, records) in [(1, records), (2, second)] {
+        let mut projector = Projector::default();
+        projector.push(BatchNumber(batch), records);
+        projector.project(&mut database).unwrap();
+    }
+    database.close().unwrap();
+}
+
+type Everything = (Snapshot, Vec<Arc<Message>>, BatchNumber, Arc<str>);
+
+fn read(path: &Path) -> Result<Everything, DatabaseError> {
+    let database = Database::open(path, "new")?;
+    let snapshot = database.load()?;
+    let mail = database.page(AccountId(0), Number(0), usize::MAX)?;
+    Ok((snapshot, mail, database.position()?, database.server_id()))
+}
+
+/// Copies the database, runs a statement on the copy and reads it.
+fn after(path: &Path, statement: &str) -> Result<Everything, DatabaseError> {
+    let copy = path.with_extension("copy");
+    std::fs::copy(path, &copy).unwrap();
+    let connection = Connection::open(&copy).unwrap();
+    connection
+        .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
+        .unwrap();
+    connection.execute_batch(statement).unwrap();
+    drop(connection);
+    read(&copy)
+}
+
+#[test]
+fn a_row_altered_or_missing_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    filled(&path);
+    assert_eq!(read(&path).unwrap().1.len(), 4);
+    let mut tried = 0;
+    for (table, keys, columns) in tables(&path) {
+        for key in keys {
+            let expect_damage = |statement: &str| {
+                let error = after(&path, statement).map(drop).unwrap_err();
+                assert!(matches!(error, DatabaseError::Damaged { .. }), "{statement}: {error}");
+            };
+            expect_damage(&format!("DELETE FROM {table} WHERE {key}"));
+            for column in columns.iter().filter(|column| *column != "one") {
+                // Another value of the same type, where there is one.
+                let change = match column.as_str() {
+                    "name" | "password" | "body" | "server_id" => "coalesce(@, '') || 'x'",
+                    "retry" | "entries" => "zeroblob(coalesce(length(@), 24))",
+                    "crc" => "@ + 1",
+                    "open" | "has_journal" => "1 - @",
+                    _ => "coalesce(@, 7) + 1000",
+                };
+                let change = change.replace('@', column);
+                expect_damage(&format!("UPDATE {table} SET {column} = {change} WHERE {key}"));
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 80, "only {tried} tried");
+}
+
+/// All tables, with a condition for each of their rows, and their columns.
+fn tables(path: &Path) -> Vec<(String, Vec<String>, Vec<String>)> {
+    let connection = Connection::open(path).unwrap();
+    let texts = |query: &str| -> Vec<String> {
+        let mut statement = connection.prepare(query).unwrap();
+        let rows = statement.query_map((), |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let table = |table: String| {
+        let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}')"));
+        let (first, second) = (&columns[0], &columns[1]);
+        let mut statement =
+            connection.prepare(&format!("SELECT {first}, {second} FROM {table}")).unwrap();
+        let keys = statement.query_map((), |row| {
+            let second_value = match row.get::<_, Value>(1)? {
+                Value::Integer(number) => format!(" AND {second} = {number}"),
+                _ => String::new(),
+            };
+            Ok(format!("{first} = {}{second_value}", row.get::<_, i64>(0)?))
+        });
+        let keys: Vec<String> = keys.unwrap().map(Result::unwrap).collect();
+        (table, keys, columns)
+    };
+    let tables: Vec<_> = texts("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        .into_iter()
+        .map(table)
+        .collect();
+    assert_eq!(tables.len(), 5);
+    assert!(tables.iter().all(|(_, keys, _)| !keys.is_empty()));
+    tables
+}
+
+#[test]
+fn mail_in_disorder_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    filled(&path);
+    after(&path, "INSERT INTO mail SELECT account, 9, sender, time, at_ms, retry, body, crc FROM mail LIMIT 1")
+        .map(drop)
+        .unwrap_err();
+    let exchanged = "UPDATE mail SET number = 99 WHERE number = 3; \
+                     UPDATE mail SET number = 3 WHERE number = 4; \
+                     UPDATE mail SET number = 4 WHERE number = 99";
+    after(&path, exchanged).map(drop).unwrap_err();
+}
+
+#[test]
+fn a_newer_version_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    filled(&path);
+    let connection = Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    // A process that was killed leaves part of it beside the file.
+    let killed = folder.path().join("killed.db");
+    for suffix in ["", "-wal"] {
+        let from = folder.path().join(format!("whoelse.db{suffix}"));
+        std::fs::copy(from, folder.path().join(format!("killed.db{suffix}"))).unwrap();
+    }
+    let contents = || {
+        let read = |suffix: &str| std::fs::read(folder.path().join(format!("killed.db{suffix}")));
+        (read("").unwrap(), read("-wal").unwrap())
+    };
+    let before = contents();
+    assert!(!before.1.is_empty());
+    let error = Database::open(&killed, "id").map(drop).unwrap_err();
+    assert!(matches!(error, DatabaseError::Newer { found: 2 }), "{error}");
+    assert_eq!(contents(), before);
+}
+
+#[test]
+fn other_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("CREATE TABLE recipes (name TEXT)", ()).unwrap();
+    drop(connection);
+    let error = Database::open(&path, "id").map(drop).unwrap_err();
+    assert!(matches!(error, DatabaseError::Foreign), "{error}");
+
+    let path = folder.path().join("notes.txt");
+    std::fs::write(
+        &path,
+        "not a database, but long enough to have a header of that size".repeat(9),
+    )
+    .unwrap();
+    let error = Database::open(&path, "id").map(drop).unwrap_err();
+    assert!(error.hint().contains("backup"), "{error}");
+}
+
+#[test]
+fn the_file_is_for_its_owner_only_and_alone_when_closed() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    let database = Database::open(&path, "id").unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+                (entry.file_name().into_string().unwrap(), mode)
+            })
+            .collect();
+        names.sort();
+        names
+    };
+    let open = ["whoelse.db", "whoelse.db-shm", "whoelse.db-wal"];
+    assert_eq!(names(), open.map(|name| (name.to_owned(), 0o600)));
+    database.close().unwrap();
+    assert_eq!(names(), [("whoelse.db".to_owned(), 0o600)]);
+}
