@@ -1,7 +1,8 @@
 //! Simulated worlds in the ordinary tests: fixed seeds, so that a fault stays where it is.
 
 use whoelse_tests::sim::run;
-use whoelse_tests::sim::world::{Stats, World};
+use whoelse_tests::sim::stats::Stats;
+use whoelse_tests::sim::world::World;
 
 fn hold(seeds: std::ops::Range<u64>) -> Stats {
     run::seeds(seeds, run::STEPS).unwrap_or_else(|fault| panic!("{fault}"))

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use rustc_hash::FxHashMap;
 use whoelse_proto::Name;
 
 use crate::lockout::{Check, Lockout, Strangers, Subject};
@@ -28,7 +29,7 @@ pub(crate) struct State {
     pub(crate) seen: BTreeSet<(Time, AccountId)>,
     /// Accounts with a session, being away included.
     pub(crate) online: BTreeSet<AccountId>,
-    pub(crate) connections: HashMap<ConnectionId, Connection>,
+    pub(crate) connections: FxHashMap<ConnectionId, Connection>,
     pub(crate) timers: Timers,
     pub(crate) checks: BTreeMap<Ticket, Check>,
     pub(crate) tickets: u64,

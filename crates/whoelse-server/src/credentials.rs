@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn lines_are_names_and_passwords() {
         let hans = ("hans".to_owned(), "falcon*solo".to_owned());
-        assert_eq!(names("hans falcon*solo"), [hans.clone()]);
+        assert_eq!(names("hans falcon*solo"), std::slice::from_ref(&hans));
         assert_eq!(names("\u{feff}hans falcon*solo\r\n\n  \n"), [hans]);
         assert_eq!(names("a b c d\n"), [("a".to_owned(), "b c d".to_owned())]);
         assert_eq!(names("a\t  b \n"), [("a".to_owned(), "b ".to_owned())]);

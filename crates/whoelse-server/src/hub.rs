@@ -14,10 +14,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot};
 use whoelse_engine::{
     AccountId, AddRefusal, ConnectionId, Effect, Engine, Input, Now, Record, Time, Turn,
 };
+use whoelse_proto::limits::SILENT_MS_MAX;
 use whoelse_proto::{Name, Password};
 
 use crate::clock::Clock;
@@ -34,6 +36,9 @@ const TAIL_BYTES_MAX: usize = 64 << 20;
 
 /// Most effects that wait for the disk; then input waits.
 const PENDING_EFFECTS_MAX: usize = 64 << 10;
+
+/// What is said may lead to more being said; after so many rounds the doors have their turn.
+const ROUNDS_PER_WAKE_UP: usize = 4;
 
 /// What other threads tell the hub, and the bell that wakes it.
 #[derive(Default)]
@@ -72,11 +77,10 @@ pub(crate) struct Hub {
     store: Option<Store>,
     passwords: Passwords,
     inbox: Arc<Inbox>,
-    lines: HashMap<ConnectionId, Line>,
+    lines: FxHashMap<ConnectionId, Line>,
     connections: u64,
-    /// Connections that have not logged in, by when they last asked; looked at lazily.
-    strangers: VecDeque<(Time, ConnectionId)>,
-    strangers_count: usize,
+    /// Connections that have not logged in, by when they last asked something.
+    strangers: BTreeSet<(Time, ConnectionId)>,
     /// The turn under way, and the clock's reading for it.
     turn: Turn,
     turn_now: Option<Now>,
@@ -91,6 +95,7 @@ pub(crate) struct Hub {
     encoded: Vec<u8>,
     failure: Option<String>,
     is_draining: bool,
+    is_rung: bool,
     this: std::rc::Weak<RefCell<Self>>,
 }
 
@@ -117,10 +122,9 @@ impl Hub {
                 store: Some(store),
                 passwords,
                 inbox,
-                lines: HashMap::new(),
+                lines: FxHashMap::default(),
                 connections: 0,
-                strangers: VecDeque::new(),
-                strangers_count: 0,
+                strangers: BTreeSet::new(),
                 turn: Turn::default(),
                 turn_now: None,
                 turns: Turns::default(),
@@ -133,6 +137,7 @@ impl Hub {
                 encoded: Vec::new(),
                 failure: None,
                 is_draining: false,
+                is_rung: false,
                 this: this.clone(),
             })
         });
@@ -144,12 +149,21 @@ impl Hub {
     fn input(&mut self, input: Input<'_>) {
         let now = *self.turn_now.get_or_insert_with(|| self.clock.now());
         self.engine.handle(now, input, &mut self.turn);
-        // One bell for all inputs of a wake-up: the turn ends when everybody awake has had a say.
-        self.inbox.bell.notify_one();
+        self.ring();
+    }
+
+    /// Has [`Self::run`] called soon: when everybody awake has had a say, so that all they asked is
+    /// one turn.
+    fn ring(&mut self) {
+        if !self.is_rung {
+            self.is_rung = true;
+            self.inbox.bell.notify_one();
+        }
     }
 
     /// Ends the turn under way and does whatever can be done now. Called once per wake-up.
     pub(crate) fn run(&mut self) {
+        self.is_rung = true; // what comes up now is done now
         for event in self.inbox.take() {
             match event {
                 HubEvent::Store(event) => self.store_event(event),
@@ -157,20 +171,31 @@ impl Hub {
             }
         }
         self.fire_timers();
-        self.end_turn();
-        self.release();
-        self.write_dirty();
-        self.end_turn();
+        for _ in 0..ROUNDS_PER_WAKE_UP {
+            self.end_turn();
+            self.release();
+            self.write_dirty();
+            if self.is_idle() {
+                break;
+            }
+        }
         self.let_doors_go_on();
+        self.is_rung = false;
+        if !self.is_idle() {
+            self.ring();
+        }
+    }
+
+    /// Whether nothing is left to do before somebody asks or the disk answers.
+    fn is_idle(&self) -> bool {
+        self.turn.effects.is_empty() && self.turn.records.is_empty() && self.dirty.is_empty()
     }
 
     /// When [`Self::run`] is next wanted without a bell.
     pub(crate) fn deadline(&self) -> Option<std::time::Instant> {
         let timer = self.timers.first().map(|(at, _, _)| *at);
-        let earliest = match (self.engine.deadline(), timer) {
-            (Some(one), Some(other)) => one.min(other),
-            (one, other) => one.or(other)?,
-        };
+        let silent = self.strangers.first().map(|(asked_at, _)| asked_at.plus(SILENT_MS_MAX));
+        let earliest = [self.engine.deadline(), timer, silent].into_iter().flatten().min()?;
         Some(self.clock.instant(earliest))
     }
 

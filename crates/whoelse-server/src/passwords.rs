@@ -9,9 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash as PhcHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as PhcHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use whoelse_engine::{AccountId, PasswordHash, Ticket};
 use whoelse_proto::Password;
 
@@ -165,28 +164,29 @@ impl Work {
 }
 
 fn run(shared: &Shared, notify: &impl Fn(PasswordEvent)) {
-    let nobody = hash(&Password::from("a password that nobody has"));
+    let mut hasher = Hasher::default();
+    let nobody = hasher.hash(&Password::from("a password that nobody has"));
     while let Some(job) = shared.next() {
         match job {
             Job::Check(check) => {
-                let matches = match &check.hash {
-                    Some(hash) => verify(&check.password, hash),
-                    None => verify(&check.password, &nobody) && false,
-                };
+                // Whoever is not there is checked all the same, so that it takes as long.
+                let is_right =
+                    hasher.verify(&check.password, check.hash.as_ref().unwrap_or(&nobody));
+                let matches = is_right && check.hash.is_some();
                 notify(PasswordEvent::Checked { ticket: check.ticket, matches });
             }
             Job::CheckImport(check, account, password) => {
-                let hash = hash(&password);
+                let hash = hasher.hash(&password);
                 let matches = same(check.password.expose(), password.expose());
                 shared.lock().imported.insert(account, hash.clone());
                 notify(PasswordEvent::Imported { account, hash });
                 notify(PasswordEvent::Checked { ticket: check.ticket, matches });
             }
             Job::Addition(ticket, password) => {
-                notify(PasswordEvent::Hashed { ticket, hash: hash(&password) });
+                notify(PasswordEvent::Hashed { ticket, hash: hasher.hash(&password) });
             }
             Job::Import(account, password) => {
-                let hash = hash(&password);
+                let hash = hasher.hash(&password);
                 shared.lock().imported.insert(account, hash.clone());
                 notify(PasswordEvent::Imported { account, hash });
             }
@@ -194,20 +194,63 @@ fn run(shared: &Shared, notify: &impl Fn(PasswordEvent)) {
     }
 }
 
-/// Hashes a password with a fresh salt.
-#[must_use]
-pub(crate) fn hash(password: &Password) -> PasswordHash {
-    let hash: PhcHash = Argon2::default()
-        .hash_password(password.expose().as_bytes())
-        .expect("passwords are short, parameters are fixed, and the system has random bytes");
-    PasswordHash(hash.to_string().into())
+/// Hashes and checks, always in the same memory: taking and giving back 19 MiB for each password
+/// would leave the process several times as large.
+#[derive(Default)]
+pub(crate) struct Hasher {
+    memory: Vec<Block>,
 }
 
-/// Says whether a password belongs to a hash; a hash of an unknown kind belongs to none.
-#[must_use]
-pub(crate) fn verify(password: &Password, hash: &PasswordHash) -> bool {
-    let Ok(parsed) = PhcHash::new(&hash.0) else { return false };
-    Argon2::default().verify_password(password.expose().as_bytes(), &parsed).is_ok()
+impl Hasher {
+    /// Hashes a password with a fresh salt.
+    pub(crate) fn hash(&mut self, password: &Password) -> PasswordHash {
+        const SOUND: &str = "passwords are short, and the parameters are the crate's own";
+        let mut salt = [0; Salt::RECOMMENDED_LENGTH];
+        getrandom::fill(&mut salt).expect("the system has random bytes");
+        let params = Params::DEFAULT;
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        self.fill(&argon2, &params, password, &salt, &mut output).expect(SOUND);
+        let hash = PhcHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&params).expect(SOUND),
+            salt: Some(Salt::new(&salt).expect(SOUND)),
+            hash: Some(Output::new(&output).expect(SOUND)),
+        };
+        PasswordHash(hash.to_string().into())
+    }
+
+    /// Says whether a password belongs to a hash; a hash of an unknown kind belongs to none.
+    pub(crate) fn verify(&mut self, password: &Password, hash: &PasswordHash) -> bool {
+        self.try_verify(password, hash).unwrap_or(false)
+    }
+
+    fn try_verify(&mut self, password: &Password, hash: &PasswordHash) -> Option<bool> {
+        let parsed = PhcHash::new(&hash.0).ok()?;
+        let params = Params::try_from(&parsed).ok()?;
+        let algorithm = Algorithm::new(parsed.algorithm.as_str()).ok()?;
+        let version = Version::try_from(parsed.version?).ok()?;
+        let (salt, expected) = (parsed.salt?, parsed.hash?);
+        let mut output = vec![0; expected.len()];
+        let argon2 = Argon2::new(algorithm, version, params.clone());
+        self.fill(&argon2, &params, password, &salt, &mut output).ok()?;
+        // Compares in constant time.
+        Some(Output::new(&output).ok()? == expected)
+    }
+
+    fn fill(
+        &mut self,
+        argon2: &Argon2<'_>,
+        params: &Params,
+        password: &Password,
+        salt: &[u8],
+        output: &mut [u8],
+    ) -> argon2::Result<()> {
+        self.memory.resize(params.block_count(), Block::default());
+        let password = password.expose().as_bytes();
+        argon2.hash_password_into_with_memory(password, salt, output, &mut self.memory)
+    }
 }
 
 /// Compares without telling by its duration how much was right.
@@ -223,6 +266,8 @@ fn same(one: &str, other: &str) -> bool {
 mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
+
+    use argon2::password_hash::PasswordVerifier;
 
     use super::*;
 
@@ -251,8 +296,11 @@ mod tests {
     #[test]
     fn right_wrong_unknown_and_unreadable() {
         let (passwords, events) = started();
-        let stored = hash(&"right".into());
+        let stored = Hasher::default().hash(&"right".into());
         assert!(stored.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        // The crate's own way of checking agrees.
+        let parsed = PhcHash::new(&stored.0).unwrap();
+        assert!(Argon2::default().verify_password(b"right", &parsed).is_ok());
         passwords.check(check(1, Some(0), Some(&stored), "right"));
         passwords.check(check(2, Some(0), Some(&stored), "wrong"));
         passwords.check(check(3, None, None, "a password that nobody has"));

@@ -16,7 +16,7 @@ use crate::doors::admin::{self, AdminAnswer, AdminRequest};
 use crate::failure::{Failure, Kind};
 use crate::folder::Folder;
 use crate::hub::Inbox;
-use crate::passwords;
+use crate::passwords::Hasher;
 use crate::server::open_data;
 
 /// How long to wait for a running server.
@@ -88,7 +88,7 @@ fn add_here(folder: &Path, name: Name, password: &Password) -> Result<(), Failur
         open_data(folder.path(), Rules::default(), Arc::new(Inbox::default()))?;
     let now = Clock::start(engine.newest()).now();
     let mut turn = Turn::default();
-    let hash = Some(passwords::hash(password));
+    let hash = Some(Hasher::default().hash(password));
     let add = Input::AddAccount { ticket: 0, name: name.clone(), password: hash, distinct: true };
     engine.handle(now, add, &mut turn);
     let refusal = turn.effects.iter().find_map(|effect| match effect {

@@ -188,12 +188,15 @@ pub(crate) fn open_data(
     Ok((opened, engine))
 }
 
+/// A credentials file and the people in it.
+type Import = (PathBuf, Vec<(Name, Password)>);
+
 /// The people in the credentials file, if there is one to be imported.
 fn people_to_import(
     config: &Config,
     folder: &Folder,
     is_empty: bool,
-) -> Result<Option<(PathBuf, Vec<(Name, Password)>)>, Failure> {
+) -> Result<Option<Import>, Failure> {
     let source = match &config.credentials {
         Some(path) => path.clone(),
         None => {

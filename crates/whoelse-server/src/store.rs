@@ -327,8 +327,7 @@ impl Parts {
                 .map_err(StoreError::system("start a thread"))
         };
         let (done, events) = (to_journal.clone(), Arc::clone(&notifier));
-        let chores =
-            move || journal_thread::run_chores(&*disk, &chores_inbox, &done, &events);
+        let chores = move || journal_thread::run_chores(&*disk, &chores_inbox, &done, &events);
         let events = Arc::clone(&notifier);
         let reader = move || reader_thread::run(&pages, &reader_inbox, &events);
         let projector = ProjectorThread {

@@ -1,8 +1,9 @@
 //! Bodies of messages that are not in the database yet: the newest end of every mailbox.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use whoelse_engine::{AccountId, Message, Number, Record};
 
 use crate::store::Sequence;
@@ -13,7 +14,7 @@ const OVERHEAD_BYTES: usize = 160;
 /// Messages from the journal, until they are projected or acknowledged.
 #[derive(Default)]
 pub struct Tail {
-    by_account: HashMap<AccountId, VecDeque<Arc<Message>>>,
+    by_account: FxHashMap<AccountId, VecDeque<Arc<Message>>>,
     /// In the order of the journal; may hold some that are acknowledged already.
     order: VecDeque<(Sequence, AccountId, Number)>,
     bytes: usize,

@@ -52,7 +52,7 @@ impl Turns {
     }
 
     /// The effects of the next turn whose records are on disk.
-    pub fn next(&mut self) -> Option<Vec<Effect>> {
+    pub fn release(&mut self) -> Option<Vec<Effect>> {
         let turn = self.waiting.pop_front_if(|turn| turn.after <= self.synced)?;
         self.effects -= turn.effects.len();
         Some(turn.effects)
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn released(turns: &mut Turns) -> Vec<u64> {
-        let effects = std::iter::from_fn(|| turns.next()).flatten();
+        let effects = std::iter::from_fn(|| turns.release()).flatten();
         let number = |effect| match effect {
             Effect::Close { connection } => connection.0,
             _ => unreachable!(),

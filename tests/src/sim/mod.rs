@@ -4,4 +4,5 @@ pub mod client;
 pub mod disk;
 pub mod model;
 pub mod run;
+pub mod stats;
 pub mod world;

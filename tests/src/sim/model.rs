@@ -145,7 +145,8 @@ impl Model {
                 answer(status)
             }
             Ask::Broadcast => {
-                let sent = self.lines(|other| other != me && !self.people[other].blocks.contains(&me));
+                let sent =
+                    self.lines(|other| other != me && !self.people[other].blocks.contains(&me));
                 let blocked = self.people.iter().filter(|other| other.blocks.contains(&me)).count();
                 answer(&format!("{} sent, {blocked} blocked", sent.len()))
             }
@@ -305,7 +306,11 @@ impl Model {
         let mut told = Vec::new();
         loop {
             let ends = |person: &Person| self.ends_at(person.session.as_ref()?);
-            let due = self.people.iter().enumerate().filter_map(|(who, person)| Some((ends(person)?, who)));
+            let due = self
+                .people
+                .iter()
+                .enumerate()
+                .filter_map(|(who, person)| Some((ends(person)?, who)));
             let Some((_, who)) = due.filter(|(at, _)| *at <= now).min() else { return told };
             told.extend(self.end(now, who));
         }
@@ -344,9 +349,10 @@ impl Model {
     }
 
     fn names(&self, me: usize, fits: impl Fn(&Person) -> bool) -> Expected {
-        let fitting = self.people.iter().enumerate().filter(|(other, person)| {
-            *other != me && fits(person) && !person.blocks.contains(&me)
-        });
+        let fitting =
+            self.people.iter().enumerate().filter(|(other, person)| {
+                *other != me && fits(person) && !person.blocks.contains(&me)
+            });
         let names: Vec<String> = fitting.map(|(other, _)| name(other)).collect();
         answer(&names.join(" "))
     }

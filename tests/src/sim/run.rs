@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::world::{Stats, World};
+use super::stats::Stats;
+use super::world::World;
 
 /// Steps of a world unless told otherwise.
 pub const STEPS: u64 = 400;

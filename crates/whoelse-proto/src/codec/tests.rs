@@ -1,3 +1,5 @@
+//! The codec against frames good and bad.
+
 use super::decode::Fault;
 use super::*;
 use crate::event::*;
@@ -12,7 +14,7 @@ fn answer(frame: &[u8]) -> String {
         Ok(request) => panic!("accepted {request:?}"),
         Err(malformed) => {
             encode_event(&Event::Malformed(malformed), Dialect::Plain, &mut out);
-        },
+        }
     }
     String::from_utf8(out).unwrap()
 }
@@ -214,4 +216,39 @@ fn a_client_survives_members_of_any_type() {
 #[test]
 fn unknown_actions_are_a_fault_of_their_own() {
     assert_eq!(decode(br#"{"action":"x"}"#).unwrap_err().fault, Fault::UnknownAction);
+}
+
+proptest::proptest! {
+    /// The quick way and the thorough way agree, whatever is said.
+    #[test]
+    fn quick_and_thorough_agree(
+        user in "\\PC{0,8}",
+        message in proptest::string::string_regex("(?s).{0,20}").unwrap(),
+        number: u64,
+        order: bool,
+    ) {
+        let text = serde_json::to_string(&message).unwrap();
+        let user = serde_json::to_string(&user).unwrap();
+        for (quick, thorough) in [
+            if order {
+                (
+                    format!(r#"{{"action":"message","user":{user},"message":{text}}}"#),
+                    format!(r#"{{"action":"message","user":{user},"message":{text},"x":0}}"#),
+                )
+            } else {
+                (
+                    format!(r#"{{"message":{text},"id":"i","user":{user},"action":"message"}}"#),
+                    format!(r#"{{"x":[],"message":{text},"id":"i","user":{user},"action":"message"}}"#),
+                )
+            },
+            (
+                format!(r#"{{"action":"ack","number":{number}}}"#),
+                format!(r#"{{"action":"ack","number":{number},"x":0}}"#),
+            ),
+        ] {
+            let quick = decode(quick.as_bytes()).map(|request| format!("{request:?}"));
+            let thorough = decode(thorough.as_bytes()).map(|request| format!("{request:?}"));
+            proptest::prop_assert_eq!(quick, thorough);
+        }
+    }
 }

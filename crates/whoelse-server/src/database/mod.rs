@@ -83,6 +83,9 @@ impl DatabaseError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Sqlite { source, .. } if is_damage(source) => DAMAGE_HINT,
+            Self::Sqlite { source, .. } if is_busy(source) => {
+                "end the other program that has it open, then start again"
+            }
             Self::Damaged { .. } | Self::Contradiction { .. } => DAMAGE_HINT,
             Self::Make(_) | Self::Sqlite { .. } => {
                 "check the disk and the space left on it, then start again: nothing confirmed is \
@@ -110,6 +113,11 @@ const DAMAGE_HINT: &str = "check the disk, keep a copy of the data folder, and r
 fn is_damage(error: &rusqlite::Error) -> bool {
     let damage = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
     error.sqlite_error_code().is_some_and(|code| damage.contains(&code))
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let busy = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+    error.sqlite_error_code().is_some_and(|code| busy.contains(&code))
 }
 
 /// The one writer of the database.

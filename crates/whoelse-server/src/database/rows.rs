@@ -139,10 +139,7 @@ impl AccountRow {
     /// Reads a row of [`ACCOUNT_COLUMNS`].
     pub(super) fn from_row(row: &Row<'_>) -> Result<Self, DatabaseError> {
         let read = || {
-            let name = match Name::new(row.get_ref(1)?.as_str()?) {
-                Ok(name) => name,
-                Err(_) => return Ok(None),
-            };
+            let Ok(name) = Name::new(row.get_ref(1)?.as_str()?) else { return Ok(None) };
             let account = Self {
                 account: AccountId(row.get(0)?),
                 name,

@@ -30,6 +30,8 @@ struct Inbound {
     bytes: Vec<u8>,
     splitter: Splitter,
     is_known: bool,
+    /// Reads and frames since others last had their turn.
+    done: usize,
 }
 
 /// What a door does next.
@@ -50,9 +52,14 @@ pub(crate) async fn serve(hub: SharedHub, socket: Rc<Socket>, address: IpAddr, s
     let mut inbound = Inbound::default();
     let mut has_ended = false;
     loop {
+        // A socket that always has more to read never puts its task to sleep by itself.
+        if inbound.done >= REQUESTS_PER_WAKE_UP {
+            tokio::task::yield_now().await;
+            inbound.done = 0;
+        }
         match inbound.hand_in(&hub, connection) {
             Next::End => return,
-            Next::Yield => tokio::task::yield_now().await,
+            Next::Yield => {}
             Next::Wait => socket.wake.notified().await,
             Next::Read if has_ended => socket.wake.notified().await,
             Next::Read => {
@@ -86,6 +93,7 @@ impl Inbound {
         connection: ConnectionId,
     ) -> io::Result<bool> {
         let mut scratch = scratch.borrow_mut();
+        self.done += 1;
         // A stranger's bytes may have to be kept while a login is decided: few at a time.
         let room = match hub.borrow_mut().gate(connection) {
             Gate::Open { bytes_max, .. } => bytes_max,
@@ -121,7 +129,6 @@ impl Inbound {
     fn frames(&mut self, bytes: &[u8], hub: &SharedHub, connection: ConnectionId) -> (usize, Next) {
         let mut hub = hub.borrow_mut();
         let mut used = 0;
-        let mut frames = 0;
         loop {
             let (bytes_max, lines) = match hub.gate(connection) {
                 Gate::Open { bytes_max, lines } => (bytes_max, lines),
@@ -143,21 +150,20 @@ impl Inbound {
                     }
                 }
             }
-            if frames == REQUESTS_PER_WAKE_UP {
+            if self.done >= REQUESTS_PER_WAKE_UP {
                 return (used, Next::Yield);
             }
             match self.splitter.step(rest, bytes_max, lines) {
                 Step::Skip(skipped) => used += skipped,
                 Step::Frame(length) => {
-                    hub.midway(connection, false);
                     hub.frame(connection, &rest[..length]);
                     used += length;
-                    frames += 1;
+                    self.done += 1;
                 }
                 Step::Bad(length, fault) => {
                     hub.fault(connection, fault, &rest[..length], bytes_max);
                     used += length;
-                    frames += 1;
+                    self.done += 1;
                 }
                 Step::More => {
                     hub.midway(connection, self.splitter.is_midway());

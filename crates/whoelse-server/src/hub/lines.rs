@@ -21,8 +21,6 @@ pub(crate) enum Timer {
     Pace,
     /// A frame that has begun should have ended.
     Midway,
-    /// A stranger may have been silent for too long.
-    Silent,
     /// Mail up to this number was written so long ago that it counts as arrived.
     Vouch(Number),
     /// A connection that was told to end has not.
@@ -51,27 +49,37 @@ impl Hub {
         debug!(connection = connection.0, %address, "connected");
         self.lines.insert(connection, Line::new(socket, now));
         self.input(Input::Connected { connection, address });
-        self.strangers.push_back((now, connection));
-        self.strangers_count += 1;
-        self.timers.insert((now.plus(SILENT_MS_MAX), connection, Timer::Silent));
-        while self.strangers_count > STRANGERS_MAX {
-            self.drop_oldest_stranger();
+        self.strangers.insert((now, connection));
+        if self.strangers.len() > STRANGERS_MAX
+            && let Some((_, oldest)) = self.strangers.first().copied()
+        {
+            debug!(connection = oldest.0, "dropped: too many are not logged in");
+            self.lost(oldest);
         }
         connection
     }
 
-    fn drop_oldest_stranger(&mut self) {
-        while let Some((since, connection)) = self.strangers.pop_front() {
-            let Some(line) = self.lines.get(&connection) else { continue };
-            match line.stage {
-                Stage::Stranger if line.asked_at > since => {
-                    self.strangers.push_back((line.asked_at, connection));
-                }
-                Stage::Stranger | Stage::LoggingIn => {
-                    debug!(connection = connection.0, "dropped: too many are not logged in");
-                    return self.lost(connection);
-                }
-                Stage::Member | Stage::Closing | Stage::Lingering => {}
+    /// A stranger has asked something: it goes to the end of the line of those to be dropped.
+    fn has_asked(&mut self, connection: ConnectionId) {
+        let now = self.clock.time();
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        if self.strangers.remove(&(line.asked_at, connection)) {
+            line.asked_at = now;
+            self.strangers.insert((now, connection));
+        }
+    }
+
+    /// Strangers that have been silent for too long have to go.
+    fn drop_silent(&mut self, now: Time) {
+        while let Some((asked_at, connection)) = self.strangers.first().copied() {
+            if asked_at.plus(SILENT_MS_MAX) > now {
+                return;
+            }
+            if self.lines.get(&connection).is_some_and(|line| line.stage == Stage::LoggingIn) {
+                self.has_asked(connection); // it is waiting for us
+            } else {
+                debug!(connection = connection.0, "dropped: silent before login");
+                self.lost(connection);
             }
         }
     }
@@ -98,14 +106,13 @@ impl Hub {
 
     /// A connection has sent an object.
     pub(crate) fn frame(&mut self, connection: ConnectionId, frame: &[u8]) {
+        self.midway(connection, false);
         match codec::decode(frame) {
             Err(malformed) => self.complain(connection, malformed),
             Ok(request) => {
                 self.vouch(connection, None);
-                let now = self.clock.time();
                 let Some(line) = self.lines.get_mut(&connection) else { return };
                 if line.stage == Stage::Stranger {
-                    line.asked_at = now;
                     if let Command::Login(login) = &request.command {
                         // Its answer, even a refusal, is in the dialect it asks for.
                         line.outbox.set_dialect(match (login.protocol, login.private_port) {
@@ -115,6 +122,7 @@ impl Hub {
                         });
                         line.stage = Stage::LoggingIn;
                     }
+                    self.has_asked(connection);
                 }
                 self.input(Input::Request { connection, request });
             }
@@ -129,6 +137,7 @@ impl Hub {
         bytes: &[u8],
         bytes_max: usize,
     ) {
+        self.midway(connection, false);
         let malformed = match fault {
             splitter::Fault::NotAnObject => Malformed {
                 action: None,
@@ -150,7 +159,7 @@ impl Hub {
     fn complain(&mut self, connection: ConnectionId, malformed: Malformed) {
         let event = Event::Malformed(malformed);
         self.turn.effects.push(Effect::Send { to: connection, event });
-        self.inbox.bell.notify_one();
+        self.ring();
     }
 
     /// Answers somebody who speaks something else, in its words, and ends the connection.
@@ -163,11 +172,11 @@ impl Hub {
 
     /// Says whether a frame of a connection has begun and not ended.
     pub(crate) fn midway(&mut self, connection: ConnectionId, is_midway: bool) {
-        let now = self.clock.time();
         let Some(line) = self.lines.get_mut(&connection) else { return };
         if !is_midway {
             line.midway_since = None;
         } else if line.midway_since.is_none() {
+            let now = self.clock.time();
             line.midway_since = Some(now);
             if !line.is_midway_timed {
                 line.is_midway_timed = true;
@@ -202,9 +211,7 @@ impl Hub {
 
     pub(super) fn forget(&mut self, connection: ConnectionId) {
         let Some(line) = self.lines.remove(&connection) else { return };
-        if matches!(line.stage, Stage::Stranger | Stage::LoggingIn) {
-            self.strangers_count -= 1;
-        }
+        self.strangers.remove(&(line.asked_at, connection));
         // Also where the engine ended it: it still has to forget the connection.
         self.input(Input::Disconnected { connection });
         line.socket.is_gone.set(true);
@@ -229,6 +236,7 @@ impl Hub {
         if self.engine.deadline().is_some_and(|due| due <= now) {
             self.input(Input::Tick);
         }
+        self.drop_silent(now);
         while let Some((_, connection, timer)) =
             self.timers.first().copied().filter(|(at, _, _)| *at <= now)
         {
@@ -253,18 +261,6 @@ impl Hub {
                     self.timers.insert((due, connection, Timer::Midway));
                 } else {
                     self.too_slow(connection);
-                }
-            }
-            Timer::Silent => {
-                let due = line.asked_at.plus(SILENT_MS_MAX);
-                if line.stage != Stage::Stranger {
-                    return;
-                }
-                if due > now {
-                    self.timers.insert((due, connection, Timer::Silent));
-                } else {
-                    debug!(connection = connection.0, "dropped: silent before login");
-                    self.lost(connection);
                 }
             }
             Timer::Vouch(number) => {

@@ -20,7 +20,7 @@ const WRITES_PER_WAKE_UP: u32 = 16;
 impl Hub {
     /// Does all effects whose records are on disk.
     pub(super) fn release(&mut self) {
-        while let Some(effects) = self.turns.next() {
+        while let Some(effects) = self.turns.release() {
             for effect in effects {
                 self.act(effect);
             }
@@ -34,9 +34,9 @@ impl Hub {
             Effect::Begin { connection, account, dialect, acknowledged, last } => {
                 let Some(line) = self.lines.get_mut(&connection) else { return };
                 line.outbox.set_dialect(dialect);
-                if line.stage != Stage::Closing {
+                if line.stage == Stage::LoggingIn {
                     line.stage = Stage::Member;
-                    self.strangers_count -= 1;
+                    self.strangers.remove(&(line.asked_at, connection));
                     let lane = MailLane { account, cursor: acknowledged, last, is_reading: false };
                     line.mail = Some(lane);
                     line.socket.wake.notify_one();
@@ -131,16 +131,16 @@ impl Hub {
             if round == WRITES_PER_WAKE_UP {
                 // A long mailbox and a fast reader: now it is the others' turn.
                 self.mark_dirty(connection);
-                self.inbox.bell.notify_one();
+                self.ring();
                 return;
             }
             self.fetch_mail(connection);
-            let now = self.clock.time();
             let Some(line) = self.lines.get_mut(&connection) else { return };
             if line.is_blocked {
                 return;
             }
-            if let Some(at) = line.outbox.pace(now)
+            if line.outbox.dialect() == Dialect::Original
+                && let Some(at) = line.outbox.pace(self.clock.time())
                 && !line.is_pace_timed
             {
                 line.is_pace_timed = true;
@@ -187,7 +187,7 @@ impl Hub {
             if let Some(line) = hub.lines.get_mut(&connection) {
                 line.is_blocked = false;
                 hub.write(connection);
-                hub.inbox.bell.notify_one();
+                hub.ring();
             }
         });
     }
@@ -195,9 +195,7 @@ impl Hub {
     /// Ends a connection after everything said to it so far.
     pub(super) fn close(&mut self, connection: ConnectionId) {
         let Some(line) = self.lines.get_mut(&connection) else { return };
-        if matches!(line.stage, Stage::Stranger | Stage::LoggingIn) {
-            self.strangers_count -= 1;
-        }
+        self.strangers.remove(&(line.asked_at, connection));
         line.stage = Stage::Closing;
         line.mail = None;
         line.socket.wake.notify_one();
