@@ -1,0 +1,410 @@
+//! What a client does, without IO.
+//!
+//! A [`Core`] is told what happened (`handle_...`), says what to do ([`Core::next_action`]) and
+//! what to tell the person ([`Core::next_told`]), and wants [`Core::tick`] at
+//! [`Core::deadline`]. Times are milliseconds of a clock that never goes back. The rules that
+//! bring a person back after a bad line live here: what is sent again under the same id
+//! (messages), what is reported as uncertain (everything else), and when nothing is tried again
+//! (after a time-out, a logout or a takeover).
+
+mod answers;
+mod leave;
+mod login;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use whoelse_proto::limits::{FRAME_BYTES_MAX, ORIGINAL_PAUSE_MS};
+use whoelse_proto::{Password, Request, request};
+
+use crate::command::Command;
+use crate::mailbox::Mailbox;
+use crate::notice::{Answer, Ending, Loss, Notice, Question, Refusal, Tell, Told, Trouble, Why};
+use crate::outbox::Outbox;
+use crate::pauses::Pauses;
+
+/// Requests without an answer, above which no more are taken in while connected.
+const UNANSWERED_MAX: usize = 64;
+
+/// Messages kept for a connection that is gone, above which further ones are refused.
+const KEPT_MAX: usize = 1000;
+
+/// A client that nobody watches gives up after so long without a connection.
+const GIVE_UP_MS: u64 = 60_000;
+
+/// A connection that lived this long was a good one: the next pause is short again.
+const GOOD_MS: u64 = 30_000;
+
+/// How the client behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// A person is there, who can be asked for a password again and decides when to give up.
+    pub interactive: bool,
+    /// Ends a session of the same person elsewhere, instead of being refused because of it.
+    pub takeover: bool,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a connection; report with `handle_connected` or `handle_connect_failed`.
+    Connect,
+    /// Close the connection; no report.
+    Disconnect,
+    /// Write these bytes to the connection, in one write if possible.
+    Send(Vec<u8>),
+}
+
+/// A client, but for its IO.
+pub struct Core {
+    config: Config,
+    credentials: Option<Credentials>,
+    /// A random id of this run, by which the server knows a client that comes back.
+    instance: String,
+    line: Line,
+    /// Whether there was a session before, so that a new one is a return.
+    was_in: bool,
+    /// The last session was with an original server.
+    original: bool,
+    lost_at_ms: Option<u64>,
+    pauses: Pauses,
+    outbox: Outbox,
+    mailbox: Mailbox,
+    /// An original server is written to no sooner than this.
+    write_at_ms: u64,
+    leave: Option<leave::Leave>,
+    ending: Option<Ending>,
+    /// The last place in the order of what was told, and the last that was shown.
+    last_sequence: u64,
+    shown_sequence: u64,
+    actions: VecDeque<Action>,
+    told: VecDeque<Told>,
+}
+
+/// Who logs in.
+struct Credentials {
+    name: String,
+    password: Password,
+}
+
+/// The connection, and how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// None; the next is opened at this time, or when the person has said who it is.
+    Down { again_at_ms: Option<u64> },
+    /// One is being opened.
+    Opening,
+    /// Open; the person has yet to say who it is.
+    Asking,
+    /// Open; the login is on its way, and given up at this time.
+    LoggingIn { until_ms: u64 },
+    /// Open; the login is sent again at this time.
+    LoginLater { at_ms: u64 },
+    /// The session lives.
+    Session { since_ms: u64 },
+}
+
+impl Core {
+    /// Makes a client that wants to connect. The seed must be random: it makes the ids of this
+    /// client different from everybody else's.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 16]) -> Self {
+        let instance = seed.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes all text");
+            text
+        });
+        let [a, b, c, d, e, f, g, h, ..] = seed;
+        Self {
+            config,
+            credentials: None,
+            outbox: Outbox::new(instance.clone()),
+            instance,
+            line: Line::Opening,
+            was_in: false,
+            original: false,
+            lost_at_ms: None,
+            pauses: Pauses::new(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
+            mailbox: Mailbox::default(),
+            write_at_ms: 0,
+            leave: None,
+            ending: None,
+            last_sequence: 0,
+            shown_sequence: 0,
+            actions: VecDeque::from([Action::Connect]),
+            told: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing to tell or ask the person.
+    pub fn next_told(&mut self) -> Option<Told> {
+        self.told.pop_front()
+    }
+
+    /// Whether something is there to tell.
+    #[must_use]
+    pub fn has_told(&self) -> bool {
+        !self.told.is_empty()
+    }
+
+    /// Why the client has ended, once it has; what is left to do and to tell is still to be done.
+    #[must_use]
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// Whether there ever was a session. What ended one has been told.
+    #[must_use]
+    pub fn was_logged_in(&self) -> bool {
+        self.was_in
+    }
+
+    /// Whether what the person types next is wanted now; otherwise it waits.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        if self.leave.is_some() {
+            return false;
+        }
+        match self.line {
+            Line::Session { .. } => self.outbox.len() < UNANSWERED_MAX,
+            // Credentials are input, too.
+            Line::Asking => true,
+            _ => self.config.interactive || self.credentials.is_none(),
+        }
+    }
+
+    /// When [`Core::tick`] is wanted next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        if self.ending.is_some() {
+            return None;
+        }
+        let line = match self.line {
+            Line::Down { again_at_ms } => again_at_ms,
+            Line::LoggingIn { until_ms } => Some(until_ms),
+            Line::LoginLater { at_ms } => Some(at_ms),
+            Line::Session { .. } => {
+                (self.original && self.outbox.has_unwritten()).then_some(self.write_at_ms)
+            }
+            Line::Opening | Line::Asking => None,
+        };
+        [line, self.leave_deadline(), self.give_up_at_ms()].into_iter().flatten().min()
+    }
+
+    /// Does what is due. Wanted at [`Core::deadline`] and after each batch of incoming frames.
+    pub fn tick(&mut self, now_ms: u64) {
+        if self.ending.is_some() || self.give_up(now_ms) {
+            return;
+        }
+        match self.line {
+            Line::Down { again_at_ms: Some(at_ms) } if at_ms <= now_ms => self.connect(),
+            Line::LoggingIn { until_ms } if until_ms <= now_ms => {
+                self.actions.push_back(Action::Disconnect);
+                self.handle_disconnected(now_ms, Loss::NoAnswer);
+            }
+            Line::LoginLater { at_ms } if at_ms <= now_ms => self.log_in(now_ms),
+            Line::Session { .. } => self.write(now_ms),
+            _ => {}
+        }
+        self.acknowledge();
+        self.go_on_leaving(now_ms);
+    }
+
+    /// The connection is open.
+    pub fn handle_connected(&mut self, now_ms: u64) {
+        if self.credentials.is_some() {
+            self.log_in(now_ms);
+        } else {
+            self.line = Line::Asking;
+            self.tell(Tell::Question(Question::Credentials));
+        }
+    }
+
+    /// The connection could not be opened.
+    pub fn handle_connect_failed(&mut self, now_ms: u64, trouble: Trouble) {
+        if !self.was_in {
+            self.end(Ending::Unreachable(trouble));
+            return;
+        }
+        if self.give_up(now_ms) {
+            return;
+        }
+        let quiet = self.pauses.full_grown();
+        let retry_ms = self.pauses.next();
+        self.line = Line::Down { again_at_ms: Some(now_ms + retry_ms) };
+        if !quiet {
+            let last_report = self.pauses.full_grown();
+            self.notice(Notice::StillLost { trouble, retry_ms, last_report });
+        }
+    }
+
+    /// The connection is gone.
+    pub fn handle_disconnected(&mut self, now_ms: u64, loss: Loss) {
+        if self.ending.is_some() || self.finish_leaving() {
+            return;
+        }
+        let line = std::mem::replace(&mut self.line, Line::Down { again_at_ms: None });
+        if !self.was_in {
+            match line {
+                // The server does not wait for ever for a slow typist; nothing is lost yet.
+                Line::Asking if loss != Loss::Garbage => {}
+                Line::LoginLater { at_ms } => self.line = Line::Down { again_at_ms: Some(at_ms) },
+                _ => self.end(Ending::Unreachable(match loss {
+                    Loss::Closed => Trouble::Closed,
+                    Loss::NoAnswer => Trouble::NoAnswer,
+                    Loss::Garbage => Trouble::Foreign,
+                    Loss::Broken(words) => Trouble::Other(words),
+                })),
+            }
+            return;
+        }
+        self.lost_at_ms.get_or_insert(now_ms);
+        if let Line::Session { since_ms } = line {
+            if now_ms.saturating_sub(since_ms) >= GOOD_MS {
+                self.pauses.reset();
+            }
+            for pending in self.outbox.disconnect(self.original) {
+                self.notice(if pending.tried {
+                    Notice::Uncertain { command: pending.command }
+                } else {
+                    Notice::NotAsked { command: pending.command }
+                });
+            }
+        }
+        if self.give_up(now_ms) || matches!(line, Line::Asking) {
+            return;
+        }
+        let retry_ms = self.pauses.next();
+        self.line = Line::Down { again_at_ms: Some(now_ms + retry_ms) };
+        self.notice(Notice::Lost { loss, retry_ms });
+    }
+
+    /// The server sent what is not a frame, or not one of this protocol.
+    pub fn handle_garbage(&mut self, now_ms: u64) {
+        self.actions.push_back(Action::Disconnect);
+        self.handle_disconnected(now_ms, Loss::Garbage);
+    }
+
+    /// The person wants something.
+    pub fn handle_command(&mut self, now_ms: u64, command: Command) {
+        let answer = match &command {
+            Command::Logout => {
+                self.handle_logout(now_ms);
+                return;
+            }
+            Command::Private { user, .. } | Command::StopPrivate { user } => {
+                let why = if self.is_me(user) { Why::Yourself } else { Why::NoLink };
+                Some(why)
+            }
+            Command::Message { .. } if self.outbox.len() >= KEPT_MAX => Some(Why::TooManyKept),
+            _ => {
+                let bytes = self.outbox.bytes(&command);
+                let bytes_max = FRAME_BYTES_MAX;
+                (bytes > bytes_max).then_some(Why::TooLong { bytes, bytes_max })
+            }
+        };
+        if let Some(why) = answer {
+            self.notice(Notice::Answered { command, answer: Answer::Refused(Refusal::new(why)) });
+        } else if matches!(self.line, Line::Session { .. }) {
+            self.outbox.push(command);
+            self.write(now_ms);
+        } else if let Command::Message { .. } = command {
+            self.outbox.push(command.clone());
+            self.notice(Notice::Kept { command });
+        } else {
+            self.notice(Notice::NotAsked { command });
+        }
+    }
+
+    /// The screen has shown everything up to this place in the order of what was told.
+    pub fn handle_shown(&mut self, now_ms: u64, sequence: u64) {
+        self.shown_sequence = self.shown_sequence.max(sequence);
+        self.mailbox.show(sequence);
+        self.acknowledge();
+        self.go_on_leaving(now_ms);
+    }
+
+    fn connect(&mut self) {
+        self.line = Line::Opening;
+        self.actions.push_back(Action::Connect);
+    }
+
+    /// Ends if nobody watches and the server was away for too long.
+    fn give_up(&mut self, now_ms: u64) -> bool {
+        let give_up = self.give_up_at_ms().is_some_and(|at_ms| at_ms <= now_ms);
+        if give_up {
+            self.end(Ending::Lost);
+        }
+        give_up
+    }
+
+    fn give_up_at_ms(&self) -> Option<u64> {
+        self.lost_at_ms.filter(|_| !self.config.interactive).map(|at_ms| at_ms + GIVE_UP_MS)
+    }
+
+    /// Writes what waits: all at once, or to an original server at a pace it can follow.
+    fn write(&mut self, now_ms: u64) {
+        while !self.original || now_ms >= self.write_at_ms {
+            let Some(bytes) = self.outbox.write_next(self.original) else { return };
+            self.write_at_ms = now_ms + ORIGINAL_PAUSE_MS;
+            self.actions.push_back(Action::Send(bytes));
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        if matches!(self.line, Line::Session { .. })
+            && let Some(number) = self.mailbox.acknowledge()
+        {
+            self.send(request::Command::Ack { number }, !self.original);
+        }
+    }
+
+    fn send(&mut self, command: request::Command<'_>, newline: bool) {
+        let mut bytes = Vec::new();
+        let request = Request { id: None, command };
+        whoelse_proto::codec::encode_request(&request, newline, &mut bytes);
+        self.actions.push_back(Action::Send(bytes));
+    }
+
+    fn is_me(&self, user: &str) -> bool {
+        self.credentials.as_ref().is_some_and(|credentials| credentials.name == user)
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.tell(Tell::Notice(notice));
+    }
+
+    fn tell(&mut self, tell: Tell) {
+        self.last_sequence += 1;
+        self.told.push_back(Told { sequence: self.last_sequence, tell });
+    }
+
+    /// Ends the client. What happened to a session that had begun is told; what kept one from
+    /// beginning is for the caller to report.
+    fn end(&mut self, ending: Ending) {
+        if self.ending.is_some() {
+            return;
+        }
+        let unanswered = self.outbox.take_all();
+        if self.was_in {
+            for pending in unanswered {
+                let command = pending.command;
+                self.notice(match pending.tried {
+                    true => Notice::Uncertain { command },
+                    false => Notice::Unsent { command },
+                });
+            }
+        }
+        if self.was_in {
+            self.notice(Notice::Ended { ending: ending.clone() });
+        }
+        self.actions.push_back(Action::Disconnect);
+        self.ending = Some(ending);
+    }
+}

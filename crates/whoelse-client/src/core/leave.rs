@@ -1,0 +1,114 @@
+//! The end of a session that the person wants: first everything is confirmed, then it says so.
+
+use whoelse_proto::request;
+
+use super::{Core, Line};
+use crate::notice::Ending;
+
+/// How long confirmations are waited for.
+const CONFIRM_MS_MAX: u64 = 5_000;
+
+/// At the end of input, which no person typed, mail that is still coming in is waited for: this
+/// long after the last sign of it.
+const QUIET_MS: u64 = 250;
+
+/// A wish to leave.
+#[derive(Debug)]
+pub(super) struct Leave {
+    /// Then it ends, whatever is missing.
+    until_ms: u64,
+    /// The server is silent since then; only of interest at the end of input.
+    quiet_since_ms: Option<u64>,
+    /// The logout is sent.
+    said: bool,
+}
+
+impl Core {
+    /// The person wants to leave.
+    pub(super) fn handle_logout(&mut self, now_ms: u64) {
+        self.begin_leaving(now_ms, None);
+    }
+
+    /// Nothing more will be asked: the input has ended.
+    pub fn handle_end_of_input(&mut self, now_ms: u64) {
+        self.begin_leaving(now_ms, Some(now_ms));
+    }
+
+    /// The program has to stop at once.
+    pub fn handle_interrupt(&mut self) {
+        if matches!(self.line, Line::Session { .. }) && self.ending.is_none() {
+            self.send(request::Command::Logout, !self.original);
+        }
+        self.end(Ending::Interrupted);
+    }
+
+    fn begin_leaving(&mut self, now_ms: u64, quiet_since_ms: Option<u64>) {
+        if self.leave.is_none() {
+            let until_ms = now_ms + CONFIRM_MS_MAX;
+            self.leave = Some(Leave { until_ms, quiet_since_ms, said: false });
+        }
+        self.go_on_leaving(now_ms);
+    }
+
+    /// The server said something, so more may come.
+    pub(super) fn note_life(&mut self, now_ms: u64) {
+        if let Some(Leave { quiet_since_ms: Some(since_ms), .. }) = &mut self.leave {
+            *since_ms = now_ms;
+        }
+    }
+
+    pub(super) fn leave_deadline(&self) -> Option<u64> {
+        let leave = self.leave.as_ref()?;
+        let at_ms = if self.ready_to_say(leave) { self.say_at_ms(leave) } else { u64::MAX };
+        Some(leave.until_ms.min(at_ms))
+    }
+
+    /// Says goodbye as soon as everything is confirmed, shown and acknowledged.
+    pub(super) fn go_on_leaving(&mut self, now_ms: u64) {
+        let Some(leave) = &self.leave else { return };
+        if self.ending.is_some() {
+            return;
+        }
+        let in_session = matches!(self.line, Line::Session { .. });
+        let nothing_open = self.outbox.is_empty();
+        let too_late = now_ms >= leave.until_ms;
+        let ready = self.ready_to_say(leave) && now_ms >= self.say_at_ms(leave);
+        if in_session && !leave.said && (ready || too_late) {
+            if let Some(leave) = &mut self.leave {
+                leave.said = true;
+            }
+            self.send(request::Command::Logout, !self.original);
+        }
+        if too_late && !nothing_open {
+            self.end(Ending::Unconfirmed { lost: !in_session });
+        } else if too_late || (!in_session && nothing_open) {
+            self.end(if self.was_in { Ending::LoggedOut } else { Ending::Interrupted });
+        }
+    }
+
+    /// The server has confirmed the logout.
+    pub(super) fn handle_goodbye(&mut self) {
+        self.end(Ending::LoggedOut);
+    }
+
+    /// Whether the connection ended because the person wanted to leave.
+    pub(super) fn finish_leaving(&mut self) -> bool {
+        let finished = self.leave.as_ref().is_some_and(|leave| leave.said);
+        if finished {
+            self.end(Ending::LoggedOut);
+        }
+        finished
+    }
+
+    fn ready_to_say(&self, leave: &Leave) -> bool {
+        !leave.said
+            && matches!(self.line, Line::Session { .. })
+            && self.outbox.is_empty()
+            && self.shown_sequence == self.last_sequence
+    }
+
+    fn say_at_ms(&self, leave: &Leave) -> u64 {
+        let quiet_ms = leave.quiet_since_ms.map_or(0, |since_ms| since_ms + QUIET_MS);
+        if self.original { quiet_ms.max(self.write_at_ms) } else { quiet_ms }
+    }
+}

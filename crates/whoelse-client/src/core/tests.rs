@@ -1,0 +1,158 @@
+//! Scenarios: what a server says and a person types, and what comes of it.
+
+mod answers;
+mod leaving;
+mod login;
+mod mail;
+mod original;
+mod reconnecting;
+
+use whoelse_proto::Password;
+use whoelse_proto::codec::Incoming;
+
+use super::*;
+use crate::notice::LoginRefusal;
+
+const WELCOME: &str =
+    r#"{"action":"login","status":"SUCCESS","protocol":1,"server":"s1","acknowledged":0}"#;
+const ORIGINAL_WELCOME: &str = r#"{"action":"login","status":"SUCCESS"}"#;
+
+/// A client under test, its clock, and a screen that shows everything at once unless told not to.
+struct Client {
+    core: Core,
+    now_ms: u64,
+    shows: bool,
+}
+
+impl Client {
+    fn new(interactive: bool) -> Self {
+        let core = Core::new(Config { interactive, takeover: false }, *b"0123456789abcdef");
+        let mut client = Self { core, now_ms: 1_000, shows: true };
+        assert_eq!(client.done(), ["connect"]);
+        client
+    }
+
+    /// A person at a terminal.
+    fn person() -> Self {
+        Self::new(true)
+    }
+
+    /// A script, with nobody to ask.
+    fn script() -> Self {
+        Self::new(false)
+    }
+
+    /// Logged in as hans, with nothing left over from that.
+    fn logged_in(mut self, welcome: &str) -> Self {
+        self.core.handle_connected(self.now_ms);
+        self.types_password("secret");
+        self.hears(welcome);
+        self.done();
+        self.told();
+        self
+    }
+
+    fn types_password(&mut self, password: &str) {
+        self.core.handle_credentials(self.now_ms, "hans".into(), Password::from(password));
+    }
+
+    fn wants(&mut self, command: Command) {
+        self.core.handle_command(self.now_ms, command);
+    }
+
+    fn messages(&mut self, user: &str, text: &str) {
+        self.wants(Command::Message { user: user.into(), text: text.into() });
+    }
+
+    fn hears(&mut self, json: &str) {
+        self.core.handle_incoming(self.now_ms, Incoming::decode(json.as_bytes()).unwrap());
+        self.core.tick(self.now_ms);
+    }
+
+    fn loses_the_line(&mut self) {
+        self.core.handle_disconnected(self.now_ms, Loss::Closed);
+    }
+
+    /// Waits until it connects again.
+    fn waits_for_connect(&mut self) {
+        while self.done() != ["connect"] {
+            self.waits_for_deadline();
+        }
+    }
+
+    fn waits_for_deadline(&mut self) {
+        self.now_ms = self.now_ms.max(self.core.deadline().expect("nothing to wait for"));
+        self.core.tick(self.now_ms);
+    }
+
+    fn waits(&mut self, ms: u64) {
+        let until_ms = self.now_ms + ms;
+        while self.core.deadline().is_some_and(|at_ms| at_ms <= until_ms) {
+            self.waits_for_deadline();
+        }
+        self.now_ms = until_ms;
+        self.core.tick(self.now_ms);
+    }
+
+    /// What it does: what it sends as JSON, without line ends.
+    fn done(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.core.next_action())
+            .map(|action| match action {
+                Action::Connect => "connect".to_owned(),
+                Action::Disconnect => "disconnect".to_owned(),
+                Action::Send(bytes) => String::from_utf8(bytes).unwrap().trim_end().to_owned(),
+            })
+            .collect()
+    }
+
+    /// What it tells and asks.
+    fn told(&mut self) -> Vec<Tell> {
+        let mut tells = Vec::new();
+        while let Some(told) = self.core.next_told() {
+            tells.push(told.tell);
+            if self.shows {
+                self.core.handle_shown(self.now_ms, told.sequence);
+            }
+        }
+        tells
+    }
+
+    fn notices(&mut self) -> Vec<Notice> {
+        self.told()
+            .into_iter()
+            .map(|tell| match tell {
+                Tell::Notice(notice) => notice,
+                Tell::Question(question) => panic!("asked for {question:?}"),
+            })
+            .collect()
+    }
+}
+
+fn mail(number: u64) -> String {
+    format!(
+        r#"{{"action":"receive_message","from":"luke","message":"m{number}","number":{number},"id":"x","at":"2026-01-01T00:00:00.000Z"}}"#
+    )
+}
+
+/// The texts of messages among notices.
+fn texts(notices: &[Notice]) -> Vec<&str> {
+    notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::Message { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn id_of(frame: &str) -> String {
+    Incoming::decode(frame.as_bytes()).unwrap().id.expect("the request has an id")
+}
+
+fn message(user: &str, text: &str) -> Command {
+    Command::Message { user: user.into(), text: text.into() }
+}
+
+fn answered(command: Command, answer: Answer) -> Notice {
+    Notice::Answered { command, answer }
+}

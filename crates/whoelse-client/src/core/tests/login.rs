@@ -1,0 +1,137 @@
+//! The beginning of a session.
+
+use super::*;
+
+#[test]
+fn it_connects_first_and_then_asks_who_is_there() {
+    let mut client = Client::person();
+    client.core.handle_connected(client.now_ms);
+    assert_eq!(client.told(), [Tell::Question(Question::Credentials)]);
+    client.types_password("secret");
+    let sent = client.done().concat();
+    for part in [
+        r#""action":"login""#,
+        r#""username":"hans""#,
+        r#""password":"secret""#,
+        r#""protocol":1"#,
+        r#""private_port":0"#,
+        r#""instance":"30313233343536373839616263646566""#,
+    ] {
+        assert!(sent.contains(part), "{sent}");
+    }
+    assert!(!sent.contains("takeover"));
+    client.hears(WELCOME);
+    assert_eq!(client.notices(), [Notice::LoggedIn { name: "hans".into() }]);
+}
+
+#[test]
+fn a_wrong_password_asks_only_for_the_password_and_the_third_ends() {
+    let mut client = Client::person();
+    client.core.handle_connected(client.now_ms);
+    client.told();
+    for _ in 0..2 {
+        client.types_password("wrong");
+        client.hears(r#"{"action":"login","status":"INVALID_PASSWORD","message":"2 tries left."}"#);
+        let sentence = Some("2 tries left.".to_owned());
+        assert_eq!(
+            client.told(),
+            [
+                Tell::Notice(Notice::WrongPassword { name: "hans".into(), sentence }),
+                Tell::Question(Question::Password)
+            ]
+        );
+    }
+    client.types_password("wrong");
+    client.hears(r#"{"action":"login","status":"INVALID_PASSWORD_BLOCKED","retry_after":60}"#);
+    let locked = LoginRefusal::Locked { now: true, retry_after: Some(60) };
+    assert_eq!(client.core.ending(), Some(&Ending::Refused(locked)));
+    assert_eq!(client.notices(), []);
+}
+
+#[test]
+fn a_script_with_a_wrong_password_ends() {
+    let mut client = Client::script();
+    client.core.handle_connected(client.now_ms);
+    client.types_password("wrong");
+    client.hears(r#"{"action":"login","status":"INVALID_PASSWORD"}"#);
+    let refused = LoginRefusal::WrongPassword { sentence: None };
+    assert_eq!(client.core.ending(), Some(&Ending::Refused(refused)));
+}
+
+#[test]
+fn a_busy_server_is_asked_again_after_the_time_it_says() {
+    let mut client = Client::script();
+    client.core.handle_connected(client.now_ms);
+    client.types_password("secret");
+    client.done();
+    client.hears(r#"{"action":"login","status":"BUSY","retry_after":3}"#);
+    assert_eq!(client.core.deadline(), Some(client.now_ms + 3_000));
+    client.waits(2_999);
+    assert_eq!(client.done(), [""; 0]);
+    client.waits(1);
+    assert!(client.done().concat().contains("secret"));
+}
+
+#[test]
+fn a_server_that_is_not_there_at_the_start_is_the_end() {
+    for trouble in [Trouble::Refused, Trouble::UnknownHost, Trouble::NoAnswer] {
+        let mut client = Client::person();
+        client.core.handle_connect_failed(client.now_ms, trouble.clone());
+        assert_eq!(client.core.ending(), Some(&Ending::Unreachable(trouble)));
+    }
+}
+
+#[test]
+fn a_slow_typist_is_not_bothered_by_a_server_that_hung_up() {
+    let mut client = Client::person();
+    client.core.handle_connected(client.now_ms);
+    client.told();
+    client.waits(120_000);
+    client.loses_the_line();
+    assert_eq!((client.notices(), client.done()), (vec![], vec![]));
+    client.types_password("secret");
+    assert_eq!(client.done(), ["connect"]);
+    client.core.handle_connected(client.now_ms);
+    assert!(client.done().concat().contains("secret"));
+}
+
+#[test]
+fn who_answers_a_login_with_something_else_is_no_server_of_ours() {
+    let mut client = Client::person();
+    client.core.handle_connected(client.now_ms);
+    client.types_password("secret");
+    client.core.handle_garbage(client.now_ms);
+    assert_eq!(client.core.ending(), Some(&Ending::Unreachable(Trouble::Foreign)));
+
+    let mut client = Client::person();
+    client.core.handle_connected(client.now_ms);
+    client.types_password("secret");
+    client.waits(30_000);
+    assert_eq!(client.core.ending(), Some(&Ending::Unreachable(Trouble::NoAnswer)));
+}
+
+#[test]
+fn a_name_that_is_locked_or_taken_while_away() {
+    let back = |answer: &str| {
+        let mut client = Client::person().logged_in(WELCOME);
+        client.loses_the_line();
+        client.waits_for_connect();
+        client.core.handle_connected(client.now_ms);
+        client.told();
+        client.done();
+        client.hears(answer);
+        client
+    };
+    let mut client = back(r#"{"action":"login","status":"BLOCKED","retry_after":42}"#);
+    assert_eq!(client.notices(), [Notice::LoginLater { locked: true, retry_ms: 42_000 }]);
+    client.waits(42_000);
+    assert!(client.done().concat().contains("secret"));
+
+    let client = back(r#"{"action":"login","status":"ALREADY_LOGGED_IN"}"#);
+    assert_eq!(client.core.ending(), Some(&Ending::Refused(LoginRefusal::AlreadyLoggedIn)));
+
+    let mut client = back(r#"{"action":"login","status":"INVALID_PASSWORD"}"#);
+    assert_eq!(client.told().last(), Some(&Tell::Question(Question::Password)));
+    client.types_password("new");
+    assert!(client.done().concat().contains(r#""password":"new""#));
+}

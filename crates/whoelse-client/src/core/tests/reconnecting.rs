@@ -1,0 +1,134 @@
+//! A lost line, and what comes of it.
+
+use super::*;
+
+#[test]
+fn an_unconfirmed_message_is_sent_again_under_its_id_after_a_lost_line() {
+    let mut client = Client::person().logged_in(WELCOME);
+    client.messages("luke", "one");
+    client.messages("luke", "two");
+    let sent = client.done();
+    let confirmed = id_of(&sent[0]);
+    client.hears(&format!(r#"{{"action":"message","id":"{confirmed}","status":"SUCCESS"}}"#));
+    client.told();
+    client.loses_the_line();
+    assert!(matches!(client.notices()[..], [Notice::Lost { loss: Loss::Closed, .. }]));
+
+    client.messages("luke", "three");
+    assert_eq!(client.notices(), [Notice::Kept { command: message("luke", "three") }]);
+    client.waits_for_connect();
+    client.core.handle_connected(client.now_ms);
+    assert!(client.done().concat().contains(r#""password":"secret""#));
+    client.now_ms += 500;
+    client.hears(WELCOME);
+    let again = client.done();
+    assert_eq!(again[0], sent[1], "the same bytes, and so the same id");
+    assert!(again[1].contains("three"));
+    let notices = client.notices();
+    assert!(matches!(notices[..], [Notice::Back { resent: 1, sent: 1, .. }]), "{notices:?}");
+
+    let id = id_of(&again[0]);
+    client.hears(&format!(r#"{{"action":"message","id":"{id}","status":"SUCCESS"}}"#));
+    assert_eq!(client.notices(), [answered(message("luke", "two"), Answer::Done)]);
+}
+
+#[test]
+fn what_is_not_a_message_is_never_sent_again_by_itself() {
+    let mut client = Client::person().logged_in(WELCOME);
+    let broadcast = Command::Broadcast { text: "all".into() };
+    client.wants(broadcast.clone());
+    client.wants(Command::Whoelse);
+    client.done();
+    client.loses_the_line();
+    let notices = client.notices();
+    assert_eq!(notices[0], Notice::Uncertain { command: broadcast });
+    assert_eq!(notices[1], Notice::Uncertain { command: Command::Whoelse });
+    client.wants(Command::Whoelse);
+    assert_eq!(client.notices(), [Notice::NotAsked { command: Command::Whoelse }]);
+    client.waits_for_connect();
+    client.core.handle_connected(client.now_ms);
+    client.done();
+    client.hears(WELCOME);
+    assert_eq!(client.done(), [""; 0]);
+}
+
+#[test]
+fn after_a_time_out_or_a_takeover_nothing_is_tried_again() {
+    for (event, ending) in [("timeout", Ending::Timeout), ("takeover", Ending::TakenOver)] {
+        let mut client = Client::person().logged_in(WELCOME);
+        client.hears(&format!(r#"{{"action":"{event}"}}"#));
+        client.loses_the_line();
+        client.waits(1_000_000);
+        assert_eq!(client.done(), ["disconnect"]);
+        assert_eq!(client.notices(), [Notice::Ended { ending: ending.clone() }]);
+        assert_eq!(client.core.ending(), Some(&ending));
+    }
+}
+
+#[test]
+fn a_person_is_reconnected_for_ever_with_growing_pauses_told_until_they_grow_no_more() {
+    let mut client = Client::person().logged_in(WELCOME);
+    client.loses_the_line();
+    let mut reports = client.notices().len();
+    for _ in 0..100 {
+        client.waits_for_connect();
+        client.core.handle_connect_failed(client.now_ms, Trouble::Refused);
+        reports += client.notices().len();
+    }
+    assert!(client.now_ms > 1_000_000);
+    assert!((5..10).contains(&reports), "{reports}");
+    assert_eq!(client.core.ending(), None);
+}
+
+#[test]
+fn a_script_gives_up_after_a_minute_and_says_what_was_not_sent() {
+    let mut client = Client::script().logged_in(WELCOME);
+    client.messages("luke", "hi");
+    client.loses_the_line();
+    assert!(!client.core.wants_input(), "its next commands wait");
+    let lost_at_ms = client.now_ms;
+    while client.core.ending().is_none() {
+        if client.done() == ["connect"] {
+            client.core.handle_connect_failed(client.now_ms, Trouble::Refused);
+        }
+        client.waits_for_deadline();
+    }
+    assert_eq!(client.now_ms, lost_at_ms + GIVE_UP_MS);
+    let notices = client.notices();
+    assert!(notices.contains(&Notice::Uncertain { command: message("luke", "hi") }));
+    assert_eq!(notices.last(), Some(&Notice::Ended { ending: Ending::Lost }));
+}
+
+#[test]
+fn garbage_ends_the_connection_and_not_the_client() {
+    let mut client = Client::person().logged_in(WELCOME);
+    client.core.handle_garbage(client.now_ms);
+    assert_eq!(client.done(), ["disconnect"]);
+    assert!(matches!(client.notices()[..], [Notice::Lost { loss: Loss::Garbage, .. }]));
+    client.waits_for_connect();
+}
+
+#[test]
+fn a_server_that_drops_us_after_each_login_is_not_hammered() {
+    let mut client = Client::person().logged_in(WELCOME);
+    let began_ms = client.now_ms;
+    for _ in 0..20 {
+        client.loses_the_line();
+        client.waits_for_connect();
+        client.core.handle_connected(client.now_ms);
+        client.hears(WELCOME);
+        client.done();
+    }
+    assert!(client.now_ms - began_ms > 100_000);
+}
+
+#[test]
+fn messages_kept_without_a_connection_are_bounded() {
+    let mut client = Client::person().logged_in(WELCOME);
+    client.loses_the_line();
+    for _ in 0..=KEPT_MAX {
+        client.messages("luke", "hi");
+    }
+    let refused = Answer::Refused(Refusal::new(Why::TooManyKept));
+    assert_eq!(client.notices().pop(), Some(answered(message("luke", "hi"), refused)));
+}

@@ -1,0 +1,312 @@
+//! Everything a person can be told, as values. How it is worded is the screen's affair.
+//!
+//! All text in here may come from the network and is as dangerous as its sender: whoever shows
+//! it makes it harmless first.
+
+use std::net::IpAddr;
+
+use crate::command::Command;
+
+/// Something for the screen, with its place in the order of all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Counts from 1. The screen reports it back when it has shown everything up to it; only
+    /// then is mail acknowledged.
+    pub sequence: u64,
+    /// What it is.
+    pub tell: Tell,
+}
+
+/// Something for the screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tell {
+    /// The person is told something.
+    Notice(Notice),
+    /// The person is asked something.
+    Question(Question),
+}
+
+/// What the person has to type before anything else can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Name and password.
+    Credentials,
+    /// The password for the same name again.
+    Password,
+}
+
+/// Something the person is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Name and password did not belong together; the question follows.
+    WrongPassword {
+        /// Whose password it was to be.
+        name: String,
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
+    /// The session has begun, for the first time.
+    LoggedIn {
+        /// As whom.
+        name: String,
+    },
+    /// The server wants the login later; it is sent again by itself.
+    LoginLater {
+        /// The name is locked, rather than the server busy.
+        locked: bool,
+        /// In how many milliseconds.
+        retry_ms: u64,
+    },
+    /// A direct message.
+    Message {
+        /// Who wrote it.
+        from: String,
+        /// What it says.
+        text: String,
+        /// When the server took it, as RFC 3339 writes it, if the server says so.
+        at: Option<String>,
+    },
+    /// Something said to everybody.
+    Broadcast {
+        /// Who said it.
+        from: String,
+        /// What it says.
+        text: String,
+    },
+    /// Somebody came.
+    Came {
+        /// Who.
+        name: String,
+    },
+    /// Somebody left.
+    Left {
+        /// Who.
+        name: String,
+    },
+    /// A request was answered, by the server or, where it need not be asked, by the client.
+    Answered {
+        /// What was asked.
+        command: Command,
+        /// How it ended.
+        answer: Answer,
+    },
+    /// The connection is gone.
+    Lost {
+        /// How it ended.
+        loss: Loss,
+        /// When the next try comes, in milliseconds.
+        retry_ms: u64,
+    },
+    /// A try to connect again has failed.
+    StillLost {
+        /// Why.
+        trouble: Trouble,
+        /// When the next try comes, in milliseconds.
+        retry_ms: u64,
+        /// The pauses grow no more; later tries are not reported.
+        last_report: bool,
+    },
+    /// The session goes on after the connection was lost.
+    Back {
+        /// How long it was gone, in milliseconds.
+        after_ms: u64,
+        /// Messages sent again because they had not been confirmed.
+        resent: usize,
+        /// Messages sent now that were typed in between.
+        sent: usize,
+    },
+    /// A message typed without a connection waits for one.
+    Kept {
+        /// The message.
+        command: Command,
+    },
+    /// A request was not sent, because there is no connection.
+    NotAsked {
+        /// The request.
+        command: Command,
+    },
+    /// A request was sent and not answered before the connection was lost, or before the end.
+    /// It is not sent again by itself.
+    Uncertain {
+        /// The request.
+        command: Command,
+    },
+    /// At the end a message was still not confirmed.
+    Unsent {
+        /// The message.
+        command: Command,
+    },
+    /// Numbers of messages are missing; they are not acknowledged, so that they can still come.
+    Missing {
+        /// The first that is missing.
+        first: u64,
+        /// The last that is missing.
+        last: u64,
+    },
+    /// The server says something that belongs to no request.
+    ServerSays {
+        /// What.
+        sentence: String,
+    },
+    /// The session has ended, for this reason, after it had begun.
+    Ended {
+        /// Why.
+        ending: Ending,
+    },
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// Names of people.
+    Names(Vec<String>),
+    /// A broadcast was passed on.
+    Counted {
+        /// People who got it.
+        n_sent: u64,
+        /// People who have blocked the sender.
+        n_blocked: u64,
+    },
+    /// Where somebody listens for private links.
+    Address {
+        /// The address, if the server gives one.
+        address: Option<IpAddr>,
+        /// The port, if the server gives one.
+        port: Option<u16>,
+    },
+    /// It was not done.
+    Refused(Refusal),
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub why: Why,
+    /// What the server says about it, in a sentence.
+    pub sentence: Option<String>,
+    /// A name the person may have meant.
+    pub suggestion: Option<String>,
+    /// When to try again, in seconds.
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// A refusal that needs no further words.
+    #[must_use]
+    pub fn new(why: Why) -> Self {
+        Self { why, sentence: None, suggestion: None, retry_after: None }
+    }
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It was aimed at oneself.
+    Yourself,
+    /// Nobody has that name.
+    UserNotExist,
+    /// That person has blocked the asker.
+    UserBlocked,
+    /// That person is not online, or cannot be reached directly.
+    UserOffline,
+    /// There was no block to take back.
+    NotBlocked,
+    /// Too much mail waits for that person.
+    MailboxFull,
+    /// There is no private link with that person.
+    NoLink,
+    /// It does not fit into a request.
+    TooLong {
+        /// Its size.
+        bytes: usize,
+        /// The largest size.
+        bytes_max: usize,
+    },
+    /// Too many messages wait for a connection already.
+    TooManyKept,
+    /// Anything else, by the server's word for it.
+    Other(String),
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The other side closed it.
+    Closed,
+    /// The network failed, in the words of the system.
+    Broken(String),
+    /// The server sent something that is not of this protocol.
+    Garbage,
+    /// The server did not answer the login.
+    NoAnswer,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No machine has that name.
+    UnknownHost,
+    /// Nothing listens there.
+    Refused,
+    /// Nothing answers there.
+    NoAnswer,
+    /// The connection ended before the login was answered.
+    Closed,
+    /// What answers there does not speak this protocol.
+    Foreign,
+    /// Anything else, in the words of the system.
+    Other(String),
+}
+
+/// Why and how the client ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The person left, and everything that was sent is confirmed.
+    LoggedOut,
+    /// The person left, and something was not confirmed in time.
+    Unconfirmed {
+        /// There was no connection at the end.
+        lost: bool,
+    },
+    /// The program was told to stop.
+    Interrupted,
+    /// The server ended the session: nothing was asked for too long.
+    Timeout,
+    /// The person logged in elsewhere and took the session over.
+    TakenOver,
+    /// The login was refused for good.
+    Refused(LoginRefusal),
+    /// There never was a connection.
+    Unreachable(Trouble),
+    /// The connection was lost and did not come back.
+    Lost,
+}
+
+/// Why a login was refused for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginRefusal {
+    /// Name and password do not belong together, and nobody can be asked again.
+    WrongPassword {
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
+    /// Too many wrong passwords: the name is locked.
+    Locked {
+        /// This was the try that locked it.
+        now: bool,
+        /// For how many seconds, if the server says so.
+        retry_after: Option<u64>,
+    },
+    /// A session of the same person lives elsewhere.
+    AlreadyLoggedIn,
+    /// Anything else.
+    Other {
+        /// The server's word for it.
+        status: String,
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
+}

@@ -1,0 +1,128 @@
+//! Requests that have no answer yet, in the order they were made.
+
+use std::collections::VecDeque;
+
+use whoelse_proto::codec::encode_request;
+use whoelse_proto::{Request, RequestId};
+
+use crate::command::Command;
+
+/// A request without an answer.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    id: RequestId,
+    pub(crate) command: Command,
+    /// It was written to the connection that is open now.
+    written: bool,
+    /// It was written to any connection before.
+    pub(crate) tried: bool,
+}
+
+/// All requests without an answer.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pending: VecDeque<Pending>,
+    /// Begins every id: random, so that no other client of the same account ever uses it.
+    prefix: String,
+    made: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(prefix: String) -> Self {
+        Self { pending: VecDeque::new(), prefix, made: 0 }
+    }
+
+    /// Takes a request in; it is written later.
+    pub(crate) fn push(&mut self, command: Command) {
+        self.made += 1;
+        let id = RequestId::new(&format!("{}-{}", self.prefix, self.made))
+            .expect("prefix and number together are shorter than an id may be");
+        self.pending.push_back(Pending { id, command, written: false, tried: false });
+    }
+
+    /// The size of a request on the wire.
+    pub(crate) fn bytes(&self, command: &Command) -> usize {
+        let mut bytes = Vec::new();
+        let id = RequestId::new(&format!("{}-{}", self.prefix, u64::MAX));
+        if let Some(command) = command.request() {
+            encode_request(&Request { id, command }, true, &mut bytes);
+        }
+        bytes.len()
+    }
+
+    /// The next request to write, as it stands on the wire; it counts as written from now on.
+    ///
+    /// To an original server it goes without an id and without a line end.
+    pub(crate) fn write_next(&mut self, original: bool) -> Option<Vec<u8>> {
+        let pending = self.pending.iter_mut().find(|pending| !pending.written)?;
+        pending.written = true;
+        pending.tried = true;
+        let mut bytes = Vec::new();
+        if let Some(command) = pending.command.request() {
+            let id = (!original).then(|| pending.id.clone());
+            encode_request(&Request { id, command }, !original, &mut bytes);
+        }
+        Some(bytes)
+    }
+
+    /// Whether something waits to be written.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.pending.iter().any(|pending| !pending.written)
+    }
+
+    /// Takes out the request with this id.
+    pub(crate) fn answered(&mut self, id: &str) -> Option<Command> {
+        let at = self.pending.iter().position(|pending| pending.id.as_str() == id)?;
+        self.pending.remove(at).map(|pending| pending.command)
+    }
+
+    /// Takes out the oldest written request of this kind, as servers answer that know no ids.
+    pub(crate) fn answered_oldest(&mut self, word: &str) -> Option<Command> {
+        let at = self
+            .pending
+            .iter()
+            .position(|pending| pending.written && pending.command.word() == word)?;
+        self.pending.remove(at).map(|pending| pending.command)
+    }
+
+    /// Ends the connection: takes out what must not be sent again by itself, and keeps the
+    /// messages, to be written to the next connection under the same id.
+    ///
+    /// An original server knows no ids, so that there a message sent twice arrives twice.
+    pub(crate) fn disconnect(&mut self, original: bool) -> Vec<Pending> {
+        let (kept, dropped) = self.pending.drain(..).partition(|pending| {
+            matches!(pending.command, Command::Message { .. }) && !(original && pending.written)
+        });
+        self.pending = kept;
+        for pending in &mut self.pending {
+            pending.written = false;
+        }
+        Vec::from(dropped)
+    }
+
+    /// Takes out what was written before: an original server would take it for something new.
+    pub(crate) fn take_tried(&mut self) -> Vec<Pending> {
+        let (tried, fresh) = self.pending.drain(..).partition(|pending| pending.tried);
+        self.pending = fresh;
+        Vec::from(tried)
+    }
+
+    /// Takes out everything.
+    pub(crate) fn take_all(&mut self) -> Vec<Pending> {
+        self.pending.drain(..).collect()
+    }
+
+    /// How many wait for another try, and how many for their first.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        let tried = self.pending.iter().filter(|pending| pending.tried).count();
+        (tried, self.pending.len() - tried)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+}

@@ -1,0 +1,305 @@
+//! Asking who is there: at a terminal with prompts, otherwise by reading the first two lines.
+
+use std::fs;
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use rpassword::ConfigBuilder;
+use whoelse_proto::Password;
+
+use crate::compose::Line;
+use crate::failure::{Failure, Kind};
+use crate::plain::{Lines, PlainLines, Typed};
+use crate::shown::Shown;
+use crate::terminal::Terminal;
+
+/// What was answered; nothing if the answer is to leave.
+pub(crate) type Answer = Result<Option<(String, Password)>, Failure>;
+
+/// Something that can say who is there.
+pub(crate) trait Ask {
+    /// Name and password.
+    fn credentials(&mut self) -> Answer;
+
+    /// Another password, for the same name.
+    fn password(&mut self) -> Answer;
+
+    /// Nothing more is asked for now.
+    fn done(&mut self) {}
+}
+
+/// What was given on the command line.
+#[derive(Clone, Default)]
+pub(crate) struct Given {
+    pub(crate) name: Option<String>,
+    pub(crate) password: Option<Password>,
+}
+
+impl Given {
+    /// Reads the password file, if there is one.
+    pub(crate) fn new(name: Option<String>, password_file: Option<&Path>) -> Result<Self, Failure> {
+        let password = password_file.map(read_password_file).transpose()?;
+        Ok(Self { name, password })
+    }
+}
+
+fn read_password_file(path: &Path) -> Result<Password, Failure> {
+    let failure = |why: Line, hint: &'static str| {
+        let path = Shown::line(&path.to_string_lossy());
+        let what = Line::new().say("the password file ").say(path).say(" ").say(why.part());
+        Failure::new(Kind::Usage, what, Line::new().say(hint))
+    };
+    let file = fs::read_to_string(path).map_err(|error| {
+        let why = Line::new().say("cannot be read: ").say(Shown::line(&error.to_string()));
+        failure(why, "It must be a text file with the password on its first line.")
+    })?;
+    // The whole of it is wiped after use.
+    let file = Password::new(file);
+    match file.expose().lines().next() {
+        Some(first) if !first.is_empty() => Ok(Password::from(first)),
+        _ => Err(failure(
+            Line::new().say("begins with an empty line"),
+            "The password must stand on its first line.",
+        )),
+    }
+}
+
+/// A person at a terminal, who is asked, and whose lines are read in some way.
+pub(crate) struct Person<L> {
+    given: Given,
+    /// The name once typed, for the next try with a password.
+    name: String,
+    terminal: Arc<Terminal>,
+    lines: L,
+    /// The terminal shows what is typed into the lines; otherwise they do that themselves.
+    echo: bool,
+}
+
+impl<L> Person<L> {
+    pub(crate) fn new(given: Given, terminal: Arc<Terminal>, lines: L, echo: bool) -> Self {
+        Self { given, name: String::new(), terminal, lines, echo }
+    }
+
+    /// What is given counts once; if it was wrong, the person is asked.
+    fn ask_name(&mut self) -> Result<Option<String>, Failure> {
+        if let Some(name) = self.given.name.take() {
+            return Ok(Some(name));
+        }
+        self.terminal.set_echo(true);
+        loop {
+            prompt("Name: ").map_err(no_terminal)?;
+            let mut name = String::new();
+            // A terminal hands over one line at a time: nothing behind it is lost.
+            if io::stdin().lock().read_line(&mut name).map_err(no_terminal)? == 0 {
+                return Ok(left());
+            }
+            let name = name.trim();
+            if !name.is_empty() {
+                return Ok(Some(name.to_owned()));
+            }
+        }
+    }
+
+    fn ask_password(&mut self) -> Result<Option<Password>, Failure> {
+        if let Some(password) = self.given.password.take() {
+            return Ok(Some(password));
+        }
+        // Also while the answer is awaited: what is typed too early may be the next password.
+        self.terminal.set_echo(false);
+        loop {
+            match read_password() {
+                Ok(password) if password.is_empty() => {}
+                Ok(password) => return Ok(Some(Password::new(password))),
+                Err(error) => match error.kind() {
+                    ErrorKind::UnexpectedEof => return Ok(left()),
+                    // Ctrl-C, which ends the line itself.
+                    ErrorKind::Interrupted => return Ok(None),
+                    _ => return Err(no_terminal(error)),
+                },
+            }
+        }
+    }
+}
+
+impl<L> Ask for Person<L> {
+    fn credentials(&mut self) -> Answer {
+        let Some(name) = self.ask_name()? else { return Ok(None) };
+        self.name = name;
+        self.password()
+    }
+
+    fn password(&mut self) -> Answer {
+        Ok(self.ask_password()?.map(|password| (self.name.clone(), password)))
+    }
+
+    fn done(&mut self) {
+        if self.echo {
+            self.terminal.set_echo(true);
+        }
+    }
+}
+
+impl<L: Lines> Lines for Person<L> {
+    fn next(&mut self, prompt: &str) -> Typed {
+        self.lines.next(prompt)
+    }
+}
+
+/// Asks without showing what is typed. The terminal at the standard input is meant, which is
+/// the controlling terminal too, but for programs that start us in a terminal of their own.
+fn read_password() -> io::Result<String> {
+    const PROMPT: &str = "Password: ";
+    let config = ConfigBuilder::new().input_file_path("/dev/stdin");
+    let config = if io::stdout().is_terminal() {
+        config.output_file_path("/dev/stdout")
+    } else if io::stderr().is_terminal() {
+        config.output_file_path("/dev/stderr")
+    } else {
+        config.output_discard()
+    };
+    match rpassword::prompt_password_with_config(PROMPT, config.build()) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            rpassword::prompt_password(PROMPT)
+        }
+        result => result,
+    }
+}
+
+fn prompt(words: &str) -> io::Result<()> {
+    if io::stdout().is_terminal() {
+        io::stdout().write_all(words.as_bytes())?;
+        io::stdout().flush()
+    } else {
+        io::stderr().write_all(words.as_bytes())
+    }
+}
+
+/// The person has pressed Ctrl-D; what follows begins on a new line.
+fn left<T>() -> Option<T> {
+    prompt("\n").unwrap_or_default();
+    None
+}
+
+fn no_terminal(error: io::Error) -> Failure {
+    Failure::new(
+        Kind::Usage,
+        Line::new().say("cannot ask at this terminal: ").say(Shown::line(&error.to_string())),
+        Line::new().say("Use --user and --password-file instead."),
+    )
+}
+
+/// A script: name and password are its first lines, unless they were given.
+pub(crate) struct Script<R> {
+    given: Given,
+    lines: PlainLines<R>,
+}
+
+impl<R: BufRead> Script<R> {
+    pub(crate) fn new(given: Given, input: R) -> Self {
+        Self { given, lines: PlainLines(input) }
+    }
+
+    fn line(&mut self, what: &'static str, hint: &'static str) -> Result<String, Failure> {
+        match self.lines.next("") {
+            Typed::Line(line) if !line.is_empty() => Ok(line),
+            _ => Err(Failure::new(Kind::Usage, Line::new().say(what), Line::new().say(hint))),
+        }
+    }
+}
+
+impl<R: BufRead> Ask for Script<R> {
+    fn credentials(&mut self) -> Answer {
+        let name = match self.given.name.take() {
+            Some(name) => name,
+            None => self.line(
+                "the input holds no name",
+                "Its first line must be the name, or use --user.",
+            )?,
+        };
+        let password = match self.given.password.take() {
+            Some(password) => password,
+            None => Password::new(self.line(
+                "the input holds no password",
+                "The line after the name must be the password, or use --password-file.",
+            )?),
+        };
+        Ok(Some((name.trim().to_owned(), password)))
+    }
+
+    fn password(&mut self) -> Answer {
+        // Only a person is asked again.
+        Ok(None)
+    }
+}
+
+impl<R: BufRead> Lines for Script<R> {
+    fn next(&mut self, prompt: &str) -> Typed {
+        self.lines.next(prompt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(given: Given, input: &str) -> Result<(String, String), String> {
+        match Script::new(given, input.as_bytes()).credentials() {
+            Ok(Some((name, password))) => Ok((name, password.expose().to_owned())),
+            Ok(None) => unreachable!(),
+            Err(failure) => Err(failure.line()),
+        }
+    }
+
+    fn pair(name: &str, password: &str) -> Result<(String, String), String> {
+        Ok((name.to_owned(), password.to_owned()))
+    }
+
+    #[test]
+    fn the_first_two_lines_are_name_and_password_unless_given() {
+        let name = || Some("hans".to_owned());
+        let password = || Some(Password::from(" pass word "));
+        let none = Given::default;
+        assert_eq!(answer(none(), "hans \n pass word \nwhoelse\n"), pair("hans", " pass word "));
+        assert_eq!(answer(Given { name: name(), ..none() }, "pw\n"), pair("hans", "pw"));
+        assert_eq!(
+            answer(Given { password: password(), ..none() }, "hans\n"),
+            pair("hans", " pass word ")
+        );
+        assert_eq!(
+            answer(Given { name: name(), password: password() }, ""),
+            pair("hans", " pass word ")
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert_eq!(
+            answer(Given::default(), "").unwrap_err(),
+            "whoelse: the input holds no name. Its first line must be the name, or use --user.\n"
+        );
+        assert_eq!(
+            answer(Given::default(), "hans\n").unwrap_err(),
+            "whoelse: the input holds no password. The line after the name must be the password, \
+             or use --password-file.\n"
+        );
+    }
+
+    #[test]
+    fn a_password_file_holds_the_password_on_its_first_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        let read = |content: &[u8]| {
+            fs::write(&path, content).unwrap();
+            let given = Given::new(None, Some(&path)).map_err(|failure| failure.code())?;
+            Ok(given.password.unwrap().expose().to_owned())
+        };
+        assert_eq!(read(b"secret\n"), Ok("secret".into()));
+        assert_eq!(read(b"secret\r\nmore\n"), Ok("secret".into()));
+        for wrong in [b"".as_slice(), b"\nsecret", b"\xff"] {
+            assert_eq!(read(wrong), Err(2));
+        }
+        let missing = Given::new(None, Some(&folder.path().join("none"))).map_err(|f| f.line());
+        assert!(missing.is_err_and(|line| line.contains("cannot be read")));
+    }
+}

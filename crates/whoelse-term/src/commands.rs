@@ -1,0 +1,389 @@
+//! The commands people type: one table, from which parsing, help and completion follow.
+
+use whoelse_client::Command;
+
+use crate::people::nearest;
+
+/// A command, and all there is to know about it.
+#[derive(Debug)]
+pub struct Definition {
+    /// What is typed.
+    pub word: &'static str,
+    /// What follows it.
+    pub arguments: &'static [Argument],
+    /// What it does, in a line.
+    pub help: &'static str,
+    /// Words of other programs for the same thing; not accepted, but understood enough to say
+    /// what it is called here.
+    also: &'static [&'static str],
+    build: fn(Arguments) -> Wish,
+}
+
+/// Something that follows a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// The name of a person.
+    User,
+    /// Everything up to the end.
+    Text,
+    /// A number of seconds.
+    Seconds,
+    /// The word of a command; may be missing.
+    Word,
+}
+
+/// What a line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Something for the client.
+    Command(Command),
+    /// Help, on one command or on all.
+    Help(Option<&'static Definition>),
+}
+
+/// Why a line asks for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UsageError {
+    /// No command is called that.
+    Unknown {
+        /// What was typed.
+        word: String,
+        /// What may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// Something has to follow the command.
+    Missing {
+        /// The command.
+        definition: &'static Definition,
+        /// What is missing.
+        argument: Argument,
+    },
+    /// What follows is no number of seconds.
+    NotSeconds {
+        /// The command.
+        definition: &'static Definition,
+        /// What was typed.
+        typed: String,
+    },
+    /// Something follows that does not belong there.
+    TooMuch {
+        /// The command.
+        definition: &'static Definition,
+    },
+}
+
+/// What followed a command, each at its place.
+#[derive(Default)]
+struct Arguments {
+    user: String,
+    text: String,
+    seconds: u64,
+    definition: Option<&'static Definition>,
+}
+
+use Argument::{Seconds, Text, User, Word};
+
+/// All commands, in the order of the help.
+pub static COMMANDS: &[Definition] = &[
+    Definition {
+        word: "message",
+        arguments: &[User, Text],
+        help: "send a message; it waits for people who are away",
+        also: &["msg", "send", "tell", "dm", "pm", "m", "query"],
+        build: |Arguments { user, text, .. }| Wish::Command(Command::Message { user, text }),
+    },
+    Definition {
+        word: "broadcast",
+        arguments: &[Text],
+        help: "say something to everybody who is online",
+        also: &["say", "all", "wall", "shout"],
+        build: |Arguments { text, .. }| Wish::Command(Command::Broadcast { text }),
+    },
+    Definition {
+        word: "whoelse",
+        arguments: &[],
+        help: "list who else is online",
+        also: &["who", "users", "names", "list", "online"],
+        build: |_| Wish::Command(Command::Whoelse),
+    },
+    Definition {
+        word: "whoelsesince",
+        arguments: &[Seconds],
+        help: "list who else was online in the past so many seconds",
+        also: &["last", "since"],
+        build: |Arguments { seconds, .. }| Wish::Command(Command::WhoelseSince { seconds }),
+    },
+    Definition {
+        word: "block",
+        arguments: &[User],
+        help: "take no more messages from a person, and hide from that person",
+        also: &["ignore", "ban", "mute"],
+        build: |Arguments { user, .. }| Wish::Command(Command::Block { user }),
+    },
+    Definition {
+        word: "unblock",
+        arguments: &[User],
+        help: "take a block back",
+        also: &["unignore", "unban", "unmute"],
+        build: |Arguments { user, .. }| Wish::Command(Command::Unblock { user }),
+    },
+    Definition {
+        word: "startprivate",
+        arguments: &[User],
+        help: "open a private link to a person, past the server",
+        also: &["connect"],
+        build: |Arguments { user, .. }| Wish::Command(Command::StartPrivate { user }),
+    },
+    Definition {
+        word: "private",
+        arguments: &[User, Text],
+        help: "say something over a private link",
+        also: &["priv"],
+        build: |Arguments { user, text, .. }| Wish::Command(Command::Private { user, text }),
+    },
+    Definition {
+        word: "stopprivate",
+        arguments: &[User],
+        help: "close a private link",
+        also: &["endprivate", "disconnect"],
+        build: |Arguments { user, .. }| Wish::Command(Command::StopPrivate { user }),
+    },
+    Definition {
+        word: "help",
+        arguments: &[Word],
+        help: "list the commands, or say what one of them does",
+        also: &["?", "h", "man", "commands"],
+        build: |Arguments { definition, .. }| Wish::Help(definition),
+    },
+    Definition {
+        word: "logout",
+        arguments: &[],
+        help: "log out and leave (Ctrl-D does the same)",
+        also: &["quit", "exit", "bye", "q", "leave", "logoff"],
+        build: |_| Wish::Command(Command::Logout),
+    },
+];
+
+/// Reads a line; nothing if it is blank. A `/` before the command is accepted.
+///
+/// # Errors
+/// Says what is wrong with the line.
+pub fn parse(line: &str) -> Result<Option<Wish>, UsageError> {
+    let line = line.trim();
+    let (word, rest) = split_word(line.strip_prefix('/').unwrap_or(line));
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let definition = find(word)?;
+    arguments(definition, rest).map(|arguments| Some((definition.build)(arguments)))
+}
+
+/// The definition of a command.
+///
+/// # Errors
+/// Names the nearest command if there is none of that word.
+pub fn find(word: &str) -> Result<&'static Definition, UsageError> {
+    COMMANDS.iter().find(|definition| definition.word == word).ok_or_else(|| UsageError::Unknown {
+        word: word.to_owned(),
+        nearest: nearest_command(word),
+    })
+}
+
+fn arguments(definition: &'static Definition, mut rest: &str) -> Result<Arguments, UsageError> {
+    let mut arguments = Arguments::default();
+    for argument in definition.arguments {
+        let (word, after) = match argument {
+            Text => (rest, ""),
+            _ => split_word(rest),
+        };
+        if word.is_empty() && *argument != Word {
+            return Err(UsageError::Missing { definition, argument: *argument });
+        }
+        match argument {
+            User => arguments.user = word.to_owned(),
+            Text => arguments.text = word.to_owned(),
+            Seconds => arguments.seconds = seconds(definition, word)?,
+            Word if word.is_empty() => {}
+            Word => arguments.definition = Some(find(word.strip_prefix('/').unwrap_or(word))?),
+        }
+        rest = after;
+    }
+    if rest.is_empty() { Ok(arguments) } else { Err(UsageError::TooMuch { definition }) }
+}
+
+fn seconds(definition: &'static Definition, typed: &str) -> Result<u64, UsageError> {
+    if typed.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than can be counted is as good as for ever.
+        Ok(typed.parse().unwrap_or(u64::MAX))
+    } else {
+        Err(UsageError::NotSeconds { definition, typed: typed.to_owned() })
+    }
+}
+
+/// The first word, and what follows the space behind it.
+fn split_word(text: &str) -> (&str, &str) {
+    match text.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim_start()),
+        None => (text, ""),
+    }
+}
+
+/// What may have been meant: a word of other programs, a near miss, or a beginning.
+fn nearest_command(typed: &str) -> Option<&'static str> {
+    let lower = typed.to_lowercase();
+    let words = || COMMANDS.iter().map(|definition| definition.word);
+    COMMANDS
+        .iter()
+        .find(|definition| definition.also.contains(&lower.as_str()))
+        .map(|definition| definition.word)
+        .or_else(|| nearest(&lower, words()))
+        .or_else(|| words().find(|word| lower.len() > 1 && word.starts_with(&lower)))
+        .or_else(|| words().find(|word| lower.starts_with(word)))
+}
+
+impl Definition {
+    /// How it is used: `message <user> <text>`.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        self.arguments
+            .iter()
+            .fold(self.word.to_owned(), |usage, argument| usage + " " + argument.placeholder())
+    }
+}
+
+impl Argument {
+    /// How it stands in the help.
+    pub(crate) fn placeholder(self) -> &'static str {
+        match self {
+            User => "<user>",
+            Text => "<text>",
+            Seconds => "<seconds>",
+            Word => "[command]",
+        }
+    }
+}
+
+// A definition is itself and no other: there is one table.
+impl PartialEq for Definition {
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}
+
+impl Eq for Definition {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &str) -> Command {
+        match parse(line) {
+            Ok(Some(Wish::Command(command))) => command,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_command_is_read() {
+        let user = || "luke".to_owned();
+        for (line, wanted) in [
+            ("message luke hi there", Command::Message { user: user(), text: "hi there".into() }),
+            ("broadcast hi  all", Command::Broadcast { text: "hi  all".into() }),
+            ("whoelse", Command::Whoelse),
+            ("whoelsesince 900", Command::WhoelseSince { seconds: 900 }),
+            ("block luke", Command::Block { user: user() }),
+            ("unblock luke", Command::Unblock { user: user() }),
+            ("startprivate luke", Command::StartPrivate { user: user() }),
+            ("private luke psst", Command::Private { user: user(), text: "psst".into() }),
+            ("stopprivate luke", Command::StopPrivate { user: user() }),
+            ("logout", Command::Logout),
+        ] {
+            assert_eq!(command(line), wanted);
+            assert_eq!(command(&format!("  /{line} \t")), wanted, "with a slash and spaces around");
+        }
+        assert_eq!(parse("help"), Ok(Some(Wish::Help(None))));
+        assert_eq!(parse("help /block"), Ok(Some(Wish::Help(Some(find("block").unwrap())))));
+    }
+
+    #[test]
+    fn a_text_keeps_its_inner_spaces_and_lines() {
+        assert_eq!(
+            command("message luke    a  b\n  c\n"),
+            Command::Message { user: "luke".into(), text: "a  b\n  c".into() }
+        );
+        assert_eq!(
+            command("message luke\n/logout"),
+            Command::Message { user: "luke".into(), text: "/logout".into() }
+        );
+    }
+
+    #[test]
+    fn blank_lines_ask_for_nothing() {
+        for line in ["", "   ", "\t\n"] {
+            assert_eq!(parse(line), Ok(None));
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_repeated_with_the_nearest() {
+        for (typed, meant) in [
+            ("mesage", Some("message")),
+            ("Message", Some("message")),
+            ("whoesle", Some("whoelse")),
+            ("whoelsesinse", Some("whoelsesince")),
+            ("blok", Some("block")),
+            ("unblok", Some("unblock")),
+            ("msg", Some("message")),
+            ("quit", Some("logout")),
+            ("who", Some("whoelse")),
+            ("start", Some("startprivate")),
+            ("broad", Some("broadcast")),
+            ("messageluke", Some("message")),
+            ("xyzzy", None),
+            ("", None),
+        ] {
+            let error = UsageError::Unknown { word: typed.into(), nearest: meant };
+            assert_eq!(parse(&format!("/{typed} luke hi")), Err(error));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_said() {
+        let missing =
+            |word, argument| Err(UsageError::Missing { definition: find(word).unwrap(), argument });
+        assert_eq!(parse("message"), missing("message", User));
+        assert_eq!(parse("message luke"), missing("message", Text));
+        assert_eq!(parse("broadcast  "), missing("broadcast", Text));
+        assert_eq!(parse("whoelsesince"), missing("whoelsesince", Seconds));
+        for word in ["whoelse", "logout", "block luke", "help block", "whoelsesince 1"] {
+            let definition = find(word.split(' ').next().unwrap()).unwrap();
+            assert_eq!(parse(&format!("{word} more")), Err(UsageError::TooMuch { definition }));
+        }
+    }
+
+    #[test]
+    fn seconds_are_digits() {
+        for typed in ["ten", "-1", "1.5", "0x10", "１"] {
+            let definition = find("whoelsesince").unwrap();
+            let error = UsageError::NotSeconds { definition, typed: typed.into() };
+            assert_eq!(parse(&format!("whoelsesince {typed}")), Err(error));
+        }
+        assert_eq!(
+            command("whoelsesince 99999999999999999999999"),
+            Command::WhoelseSince { seconds: u64::MAX }
+        );
+    }
+
+    #[test]
+    fn the_table_agrees_with_the_client() {
+        for definition in COMMANDS {
+            let arguments = Arguments { definition: None, ..Arguments::default() };
+            match (definition.build)(arguments) {
+                Wish::Command(command) => assert_eq!(command.word(), definition.word),
+                Wish::Help(_) => assert_eq!(definition.word, "help"),
+            }
+            assert!(definition.help.len() <= 64, "{}: the help fits a line", definition.word);
+        }
+        assert_eq!(find("private").unwrap().usage(), "private <user> <text>");
+    }
+}

@@ -1,0 +1,146 @@
+//! Lines for the screen, put together from parts that cannot do harm.
+//!
+//! A [`Line`] takes our own words, numbers, and [`Shown`] text; a string from the network does
+//! not fit. What kind of line it is shows in its first word, which nobody else can choose:
+//!
+//! - `* ...`: the program speaks;
+//! - `NAME: ...`: a direct message (a name holds no space and ends with no colon);
+//! - `NAME (to everybody): ...`: a broadcast;
+//! - `[TIME] NAME: ...`: a direct message that has waited;
+//! - four spaces and a bar: the message above goes on;
+//! - one word, or two spaces and words: what was asked for, people or help.
+
+use std::fmt::{Display, Write as _};
+use std::net::IpAddr;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::shown::Shown;
+
+/// Something that can be put on a line without harm.
+pub(crate) trait Harmless: Display {}
+
+impl Harmless for &'static str {}
+impl Harmless for &Shown {}
+impl Harmless for Shown {}
+impl Harmless for u64 {}
+impl Harmless for usize {}
+impl Harmless for u16 {}
+impl Harmless for IpAddr {}
+impl Harmless for Spoken {}
+impl Harmless for jiff_local::fmt::strtime::Display<'_> {}
+
+/// A time span in words.
+pub(crate) struct Spoken {
+    pub(crate) ms: u64,
+}
+
+impl Display for Spoken {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.ms < 1000 {
+            // Nobody wants to know more precisely, and 0 s would be odd.
+            write!(formatter, "0.{} s", (self.ms / 100).max(1))
+        } else {
+            formatter.write_str(&whoelse_proto::event::spoken(self.ms))
+        }
+    }
+}
+
+/// A part that was put together like a line.
+pub(crate) struct Part(String);
+
+impl Harmless for Part {}
+
+impl Display for Part {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// How a line is coloured, as a whole, so that a colour never splits what belongs together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// What other people say to this person alone, and what was asked for.
+    Plain,
+    /// What other people say to everybody.
+    Everybody,
+    /// What went as expected.
+    Quiet,
+    /// What did not.
+    Alert,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Plain => Style::new(),
+            Self::Everybody => AnsiColor::Cyan.on_default(),
+            Self::Quiet => Style::new().dimmed(),
+            Self::Alert => AnsiColor::Yellow.on_default(),
+        }
+    }
+}
+
+/// A line being put together.
+#[must_use]
+pub(crate) struct Line(String);
+
+impl Line {
+    /// An empty line.
+    pub(crate) fn new() -> Self {
+        Self(String::new())
+    }
+
+    /// A line on which the program speaks.
+    pub(crate) fn system() -> Self {
+        Self("* ".into())
+    }
+
+    /// Adds a part.
+    pub(crate) fn say(mut self, part: impl Harmless) -> Self {
+        write!(self.0, "{part}").expect("a string takes all text");
+        self
+    }
+
+    /// Adds a number of things, in words: `1 message`, `2 messages`.
+    pub(crate) fn count(self, count: usize, thing: &'static str) -> Self {
+        self.say(count).say(" ").say(thing).say(if count == 1 { "" } else { "s" })
+    }
+
+    /// The finished text, to be a part of another line.
+    pub(crate) fn part(self) -> Part {
+        Part(self.0)
+    }
+
+    /// The finished line, with its end.
+    pub(crate) fn end(self, tone: Tone, colour: bool) -> String {
+        let style = tone.style();
+        if colour && style != Style::new() {
+            format!("{style}{}{style:#}\n", self.0)
+        } else {
+            self.0 + "\n"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_surround_a_line_and_never_split_it() {
+        let line = || Line::system().say("luke").say(" logged in");
+        assert_eq!(line().end(Tone::Quiet, false), "* luke logged in\n");
+        assert_eq!(line().end(Tone::Quiet, true), "\u{1b}[2m* luke logged in\u{1b}[0m\n");
+        assert_eq!(line().end(Tone::Plain, true), "* luke logged in\n");
+    }
+
+    #[test]
+    fn spans_are_spoken() {
+        for (ms, words) in
+            [(0, "0.1 s"), (470, "0.4 s"), (1_000, "1 second"), (9_001, "10 seconds")]
+        {
+            assert_eq!(Spoken { ms }.to_string(), words);
+        }
+    }
+}

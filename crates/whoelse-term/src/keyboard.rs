@@ -1,0 +1,277 @@
+//! The thread that reads what is typed, and turns it into wishes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use tokio::sync::mpsc as queue;
+use whoelse_client::driver::Input;
+use whoelse_client::{Command, Question};
+
+use crate::ask::Ask;
+use crate::commands::{Wish, parse};
+use crate::failure::Failure;
+use crate::plain::{Lines, Typed};
+use crate::render::Render;
+use crate::screen::Screen;
+use crate::shown::Shown;
+use crate::speaker::Control;
+
+/// Reads what is typed.
+pub(crate) struct Keyboard<S> {
+    /// Who types, and on what.
+    pub(crate) source: S,
+    pub(crate) controls: mpsc::Receiver<Control>,
+    pub(crate) inputs: queue::Sender<Input>,
+    pub(crate) screen: Arc<Screen>,
+    pub(crate) render: Render,
+    /// A person types, who needs hints, and whose last line means logging out.
+    pub(crate) person: bool,
+    /// The person has a line editor. Then the queue to the client is never waited for: the
+    /// editor must go on, because the client may be waiting for the printer, and the printer
+    /// for the editor.
+    pub(crate) edited: bool,
+    /// Nothing more is wanted.
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
+/// Whether to read on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Line,
+    Stop,
+}
+
+impl<S: Ask + Lines> Keyboard<S> {
+    /// Reads until the person leaves, or nobody wants to know any more.
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        let mut name = loop {
+            match self.controls.recv() {
+                Ok(Control::LoggedIn { name }) => break name,
+                Ok(Control::Ask(question)) => {
+                    if self.answer(question)? == Next::Stop {
+                        return Ok(());
+                    }
+                }
+                Err(mpsc::RecvError) => return Ok(()),
+            }
+        };
+        self.source.done();
+        if self.person {
+            self.print(&self.render.remark(if self.edited {
+                "help lists the commands, Tab completes, Ctrl-D leaves"
+            } else {
+                "help lists the commands, Ctrl-D leaves"
+            }));
+        }
+        while !self.stopping.load(Ordering::SeqCst) {
+            match self.controls.try_recv() {
+                Ok(Control::Ask(question)) => {
+                    if self.answer(question)? == Next::Stop {
+                        break;
+                    }
+                }
+                Ok(Control::LoggedIn { name: new }) => name = new,
+                Err(_) => {}
+            }
+            let typed = self.source.next(&format!("{}> ", Shown::name(&name)));
+            if self.take(typed) == Next::Stop {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, question: Question) -> Result<Next, Failure> {
+        self.screen.gate.ask();
+        let answer = match question {
+            Question::Credentials => self.source.credentials(),
+            Question::Password => self.source.password(),
+        };
+        self.screen.gate.free();
+        let Some((name, password)) = answer? else { return Ok(Next::Stop) };
+        Ok(self.send(Input::Credentials { name, password }))
+    }
+
+    fn take(&mut self, typed: Typed) -> Next {
+        let line = match typed {
+            Typed::Line(line) => line,
+            Typed::Interrupt { empty } => {
+                if empty {
+                    self.print(&self.render.remark("Ctrl-D or logout to leave"));
+                }
+                return Next::Line;
+            }
+            Typed::TooLong => return self.refuse("that line is too long; it was not sent"),
+            Typed::NotUtf8 => return self.refuse("that line is not UTF-8; it was not sent"),
+            Typed::End if self.person => {
+                self.send(Input::Command(Command::Logout));
+                return Next::Stop;
+            }
+            Typed::End => {
+                self.send(Input::End);
+                return Next::Stop;
+            }
+        };
+        match parse(&line) {
+            Ok(None) => Next::Line,
+            Ok(Some(Wish::Help(definition))) => {
+                self.print(&self.render.help(definition));
+                Next::Line
+            }
+            Ok(Some(Wish::Command(Command::Logout))) => {
+                self.send(Input::Command(Command::Logout));
+                Next::Stop
+            }
+            Ok(Some(Wish::Command(command))) => self.send(Input::Command(command)),
+            Err(mistake) => {
+                self.print(&self.render.mistake(&mistake));
+                Next::Line
+            }
+        }
+    }
+
+    fn send(&self, input: Input) -> Next {
+        if !self.edited {
+            return match self.inputs.blocking_send(input) {
+                Ok(()) => Next::Line,
+                Err(_) => Next::Stop,
+            };
+        }
+        match self.inputs.try_send(input) {
+            Ok(()) => Next::Line,
+            Err(queue::error::TrySendError::Full(_)) => {
+                self.refuse("too many commands at once; that one was not sent")
+            }
+            Err(queue::error::TrySendError::Closed(_)) => Next::Stop,
+        }
+    }
+
+    fn refuse(&self, words: &'static str) -> Next {
+        self.print(&self.render.objection(words));
+        Next::Line
+    }
+
+    fn print(&self, text: &str) {
+        // If the output is gone, the other thread that prints notices, and everything ends.
+        self.screen.print(text).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io::{self, Write};
+    use std::sync::Mutex;
+
+    use jiff_local::tz::TimeZone;
+    use whoelse_proto::Password;
+
+    use super::*;
+    use crate::ask::Answer;
+
+    /// Somebody who gives the same answer to every question and types some lines.
+    struct Typist(VecDeque<Typed>);
+
+    impl Ask for Typist {
+        fn credentials(&mut self) -> Answer {
+            Ok(Some(("hans".into(), Password::from("secret"))))
+        }
+
+        fn password(&mut self) -> Answer {
+            Ok(Some(("hans".into(), Password::from("again"))))
+        }
+    }
+
+    impl Lines for Typist {
+        fn next(&mut self, prompt: &str) -> Typed {
+            assert_eq!(prompt, "hans> ");
+            self.0.pop_front().unwrap_or(Typed::End)
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What reaches the client, and what is printed, when this is typed after a login.
+    fn typed(lines: &[&str], person: bool, room: usize) -> (Vec<String>, String) {
+        let lines = lines.iter().map(|&line| match line {
+            "^C" => Typed::Interrupt { empty: true },
+            "(too long)" => Typed::TooLong,
+            "(not UTF-8)" => Typed::NotUtf8,
+            line => Typed::Line(line.into()),
+        });
+        let (control, controls) = mpsc::channel();
+        control.send(Control::Ask(Question::Credentials)).unwrap();
+        control.send(Control::LoggedIn { name: "hans".into() }).unwrap();
+        control.send(Control::Ask(Question::Password)).unwrap();
+        let (inputs, mut received) = queue::channel(room);
+        let paper = Paper::default();
+        let keyboard = Keyboard {
+            source: Typist(lines.collect()),
+            controls,
+            inputs,
+            screen: Arc::new(Screen::new(Box::new(paper.clone()))),
+            render: Render { colour: false, zone: TimeZone::UTC },
+            person,
+            edited: person,
+            stopping: Arc::default(),
+        };
+        keyboard.run().unwrap();
+        let inputs = std::iter::from_fn(|| received.try_recv().ok()).map(|input| match input {
+            Input::Credentials { name, password } => format!("{name}:{}", password.expose()),
+            Input::Command(command) => command.word().to_owned(),
+            Input::End => "end".to_owned(),
+        });
+        let inputs = inputs.collect();
+        let paper = paper.0.lock().unwrap().clone();
+        (inputs, String::from_utf8(paper).unwrap())
+    }
+
+    #[test]
+    fn a_person_logs_in_types_commands_and_leaves_with_the_last_line() {
+        let (inputs, printed) = typed(&["whoelse", "", "mesage x", "^C"], true, 9);
+        assert_eq!(inputs, ["hans:secret", "hans:again", "whoelse", "logout"]);
+        assert_eq!(
+            printed,
+            "* help lists the commands, Tab completes, Ctrl-D leaves\n\
+             * mesage: unknown command; did you mean message?\n\
+             * Ctrl-D or logout to leave\n"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_script_is_the_end_of_input_unless_it_says_logout() {
+        let (inputs, printed) = typed(&["whoelse"], false, 9);
+        assert_eq!(inputs[2..], ["whoelse", "end"]);
+        assert_eq!(printed, "");
+        let (inputs, _) = typed(&["logout", "whoelse"], false, 9);
+        assert_eq!(inputs[2..], ["logout"]);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_are_refused_and_the_next_are_read() {
+        let (inputs, printed) = typed(&["(too long)", "(not UTF-8)", "whoelse"], false, 9);
+        assert_eq!(inputs[2..], ["whoelse", "end"]);
+        assert_eq!(
+            printed,
+            "* that line is too long; it was not sent\n* that line is not UTF-8; it was not sent\n"
+        );
+    }
+
+    #[test]
+    fn the_editor_never_waits_for_the_client() {
+        let (inputs, printed) = typed(&["whoelse", "whoelse", "whoelse"], true, 4);
+        assert_eq!(inputs, ["hans:secret", "hans:again", "whoelse", "whoelse"]);
+        assert!(printed.ends_with("* too many commands at once; that one was not sent\n"));
+    }
+}

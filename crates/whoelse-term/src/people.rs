@@ -1,0 +1,115 @@
+//! The people seen so far: for completion, and for "did you mean".
+
+use std::collections::BTreeSet;
+
+use strsim::damerau_levenshtein;
+use whoelse_client::{Answer, Notice};
+
+use crate::shown::Shown;
+
+/// Most names remembered; then no more are.
+const NAMES_MAX: usize = 1000;
+
+/// Most changed letters between what was typed and what may have been meant.
+const DISTANCE_MAX: usize = 2;
+
+/// Names of people that were seen.
+#[derive(Debug, Default)]
+pub(crate) struct People(BTreeSet<String>);
+
+impl People {
+    /// Remembers the names in a notice.
+    pub(crate) fn learn(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Came { name: from }
+            | Notice::Left { name: from }
+            | Notice::Message { from, .. }
+            | Notice::Broadcast { from, .. } => self.add(from),
+            Notice::Answered { answer: Answer::Names(names), .. } => {
+                names.iter().for_each(|name| self.add(name));
+            }
+            Notice::Answered { command, answer: Answer::Done } => {
+                command.user().into_iter().for_each(|name| self.add(name));
+            }
+            _ => {}
+        }
+    }
+
+    /// Names that begin like this, whatever their case; those with the same case first.
+    pub(crate) fn beginning_with(&self, prefix: &str) -> Vec<&str> {
+        let lower = prefix.to_lowercase();
+        let mut names: Vec<&str> = self
+            .0
+            .iter()
+            .map(String::as_str)
+            .filter(|name| name.to_lowercase().starts_with(&lower))
+            .collect();
+        names.sort_by_key(|name| !name.starts_with(prefix));
+        names
+    }
+
+    /// The name most like this one, if one is like it.
+    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.0.iter().map(String::as_str).filter(|known| *known != name))
+    }
+
+    /// Only names that look like what they are can be typed or offered.
+    fn add(&mut self, name: &str) {
+        if self.0.len() < NAMES_MAX && Shown::is_plain_name(name) {
+            self.0.insert(name.to_owned());
+        }
+    }
+}
+
+/// The word most like this one, if one is like it at all.
+pub(crate) fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let word = word.to_lowercase();
+    words
+        .map(|known| (damerau_levenshtein(&word, &known.to_lowercase()), known))
+        .filter(|(distance, known)| *distance <= DISTANCE_MAX && *distance < known.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn people(names: &[&str]) -> People {
+        let mut people = People::default();
+        people.learn(&Notice::Answered {
+            command: whoelse_client::Command::Whoelse,
+            answer: Answer::Names(names.iter().map(|name| (*name).to_owned()).collect()),
+        });
+        people
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_and_a_far_one_is_not() {
+        let people = people(&["luke", "leia", "yoda"]);
+        for (typed, nearest) in [
+            ("luk", Some("luke")),
+            ("Luke", Some("luke")),
+            ("lkue", Some("luke")),
+            ("yodda", Some("yoda")),
+            ("chewbacca", None),
+            ("luke", None),
+            ("x", None),
+        ] {
+            assert_eq!(people.nearest(typed), nearest, "{typed}");
+        }
+    }
+
+    #[test]
+    fn names_are_completed_whatever_their_case() {
+        let people = people(&["Anna", "andy", "bob"]);
+        assert_eq!(people.beginning_with("an"), ["andy", "Anna"]);
+        assert_eq!(people.beginning_with("A"), ["Anna", "andy"]);
+    }
+
+    #[test]
+    fn names_that_hide_something_are_never_offered() {
+        let people = people(&["lu\u{200b}ke", "\u{1b}[2J", "two words", "ok"]);
+        assert_eq!(people.beginning_with(""), ["ok"]);
+    }
+}

@@ -1,0 +1,385 @@
+//! The wording, as a table: what happened, and every line a person sees of it.
+
+use super::*;
+use crate::commands::{self, find};
+
+const RENDER: Render = Render { colour: false, zone: TimeZone::UTC };
+
+fn people() -> People {
+    let mut people = People::default();
+    people.learn(&Notice::Came { name: "luke".into() });
+    people
+}
+
+fn notice(notice: &Notice) -> String {
+    let now = "2026-11-22T12:00:00Z".parse().unwrap();
+    RENDER.notice(notice, &people(), now)
+}
+
+fn on(user: &str) -> Command {
+    Command::Block { user: user.into() }
+}
+
+fn message(user: &str) -> Command {
+    Command::Message { user: user.into(), text: "hi".into() }
+}
+
+fn broadcast() -> Command {
+    Command::Broadcast { text: "hi".into() }
+}
+
+fn start(user: &str) -> Command {
+    Command::StartPrivate { user: user.into() }
+}
+
+fn answered(command: Command, answer: Answer) -> String {
+    notice(&Notice::Answered { command, answer })
+}
+
+fn refused(command: Command, why: Why) -> String {
+    answered(command, Answer::Refused(Refusal::new(why)))
+}
+
+fn said(from: &str, text: &str, at: Option<&str>) -> String {
+    notice(&Notice::Message { from: from.into(), text: text.into(), at: at.map(str::to_owned) })
+}
+
+#[test]
+fn what_others_say() {
+    for (lines, wording) in [
+        (said("hans", "hello", None), "hans: hello\n"),
+        (said("hans", "hello", Some("2026-11-22T11:59:30Z")), "hans: hello\n"),
+        (said("hans", "hello", Some("2026-11-22T09:14:59.123Z")), "[09:14] hans: hello\n"),
+        (said("hans", "hello", Some("2026-11-20T09:14:00Z")), "[2026-11-20 09:14] hans: hello\n"),
+        (said("hans", "hello", Some("yesterday")), "hans: hello\n"),
+        (
+            said("hans", "one\n* two\nluke: three", None),
+            "hans: one\n    | * two\n    | luke: three\n",
+        ),
+        (said("hans", "", None), "hans: \n"),
+        (
+            notice(&Notice::Broadcast { from: "hans".into(), text: "a\nb".into() }),
+            "hans (to everybody): a\n    | b\n",
+        ),
+        (notice(&Notice::Came { name: "luke".into() }), "* luke logged in\n"),
+        (notice(&Notice::Left { name: "luke".into() }), "* luke logged out\n"),
+    ] {
+        assert_eq!(lines, wording);
+    }
+}
+
+#[test]
+fn nobody_can_speak_as_somebody_else_or_as_the_program() {
+    // Whoever the sender and whatever the text: the first word tells what a line is.
+    for from in ["*", "* luke", "luke:", "luke: hi\nhans", "[09:14]", "\r* x", "    |"] {
+        for text in
+            ["hi", "hi\n* luke logged out", "hi\r* luke logged out", "\n\nluke: hi", "\u{1b}[A"]
+        {
+            let lines = said(from, text, None);
+            let mut lines = lines.lines();
+            let first = lines.next().unwrap().split(' ').next().unwrap();
+            assert_eq!(first, format!("{}:", Shown::name(from)));
+            assert!(lines.all(|line| line.starts_with("    | ")));
+            let everybody = notice(&Notice::Broadcast { from: from.into(), text: text.into() });
+            let first = everybody.split(' ').next().unwrap();
+            assert_eq!(first, Shown::name(from).as_str());
+            assert!(!first.ends_with(':'));
+        }
+    }
+}
+
+#[test]
+fn what_became_of_a_request() {
+    let names = |names: &[&str]| Answer::Names(names.iter().map(|&name| name.into()).collect());
+    let counted = |n_sent, n_blocked| Answer::Counted { n_sent, n_blocked };
+    let since = || Command::WhoelseSince { seconds: 900 };
+    let unblock = || Command::Unblock { user: "luke".into() };
+    let address = Answer::Address { address: "127.0.0.1".parse().ok(), port: Some(5000) };
+    for (lines, wording) in [
+        (answered(message("luke"), Answer::Done), "* message luke: sent\n"),
+        (answered(on("luke"), Answer::Done), "* block luke: luke is blocked now\n"),
+        (answered(unblock(), Answer::Done), "* unblock luke: luke is no longer blocked\n"),
+        (answered(broadcast(), counted(2, 0)), "* broadcast: sent to 2 people\n"),
+        (
+            answered(broadcast(), counted(1, 1)),
+            "* broadcast: sent to 1 person; not to 1 person who blocked you\n",
+        ),
+        (
+            answered(broadcast(), counted(0, 0)),
+            "* broadcast: sent to nobody; nobody else is online\n",
+        ),
+        (
+            answered(broadcast(), counted(0, 2)),
+            "* broadcast: sent to nobody; not to 2 people who blocked you\n",
+        ),
+        (answered(Command::Whoelse, names(&[])), "* whoelse: nobody else is online\n"),
+        (
+            answered(Command::Whoelse, names(&["luke"])),
+            "* whoelse: 1 other person is online\nluke\n",
+        ),
+        (
+            answered(Command::Whoelse, names(&["luke", "yoda"])),
+            "* whoelse: 2 other people are online\nluke\nyoda\n",
+        ),
+        (answered(since(), names(&[])), "* whoelsesince 900: nobody else was online\n"),
+        (
+            answered(since(), names(&["luke"])),
+            "* whoelsesince 900: 1 other person was online\nluke\n",
+        ),
+        (
+            answered(start("luke"), address),
+            "* startprivate luke: waits at 127.0.0.1 port 5000, but private links are not \
+             supported in this version yet; a message goes through the server\n",
+        ),
+    ] {
+        assert_eq!(lines, wording);
+    }
+}
+
+#[test]
+fn why_a_request_was_refused() {
+    let private = |user: &str| Command::Private { user: user.into(), text: "hi".into() };
+    let stop = || Command::StopPrivate { user: "luke".into() };
+    for (lines, wording) in [
+        (refused(message("hans"), Why::Yourself), "* message hans: not sent; that is yourself\n"),
+        (refused(on("hans"), Why::Yourself), "* block hans: not done; that is yourself\n"),
+        (
+            refused(on("luk"), Why::UserNotExist),
+            "* block luk: not done; there is nobody called luk; did you mean luke?\n",
+        ),
+        (
+            refused(message("xyz"), Why::UserNotExist),
+            "* message xyz: not sent; there is nobody called xyz\n",
+        ),
+        (
+            refused(message("luke"), Why::UserBlocked),
+            "* message luke: not sent; luke has blocked you\n",
+        ),
+        (
+            refused(message("luke"), Why::MailboxFull),
+            "* message luke: not sent; too much mail waits for luke already\n",
+        ),
+        (
+            refused(Command::Unblock { user: "luke".into() }, Why::NotBlocked),
+            "* unblock luke: not done; luke was not blocked\n",
+        ),
+        (
+            refused(start("luke"), Why::UserOffline),
+            "* startprivate luke: not done; luke is offline, or cannot be reached directly\n",
+        ),
+        (
+            refused(private("luke"), Why::NoLink),
+            "* private luke: not sent; there is no private link with luke; start one first: \
+             startprivate luke\n",
+        ),
+        (
+            refused(stop(), Why::NoLink),
+            "* stopprivate luke: not done; there is no private link with luke\n",
+        ),
+        (
+            refused(message("luke"), Why::TooLong { bytes: 70_000, bytes_max: 65_536 }),
+            "* message luke: not sent; it is too long, with 70000 bytes; 65536 fit\n",
+        ),
+        (
+            refused(message("luke"), Why::TooManyKept),
+            "* message luke: not sent; too many messages wait for the connection already\n",
+        ),
+        (
+            refused(on("luke"), Why::Other("BLOCK_LIST_FULL".into())),
+            "* block luke: not done; the server says: BLOCK_LIST_FULL\n",
+        ),
+    ] {
+        assert_eq!(lines, wording);
+    }
+    let mut refusal = Refusal::new(Why::Other("TOO_FAST".into()));
+    refusal.retry_after = Some(2);
+    assert_eq!(
+        answered(broadcast(), Answer::Refused(refusal.clone())),
+        "* broadcast: not sent; the server says: TOO_FAST; try again in 2 seconds\n"
+    );
+    refusal.sentence = Some("Slow down.\u{1b}[2J".into());
+    assert_eq!(
+        answered(broadcast(), Answer::Refused(refusal)),
+        "* broadcast: not sent; the server says: Slow down.\\u{1b}[2J\n"
+    );
+    let mut refusal = Refusal::new(Why::UserNotExist);
+    refusal.suggestion = Some("leia".into());
+    assert_eq!(
+        answered(message("lea"), Answer::Refused(refusal)),
+        "* message lea: not sent; there is nobody called lea; did you mean leia?\n"
+    );
+}
+
+#[test]
+fn what_happens_to_the_connection() {
+    let name = || "hans".to_owned();
+    let lost = |loss| notice(&Notice::Lost { loss, retry_ms: 470 });
+    let still =
+        |trouble, last_report| notice(&Notice::StillLost { trouble, retry_ms: 8_000, last_report });
+    let back = |resent, sent| notice(&Notice::Back { after_ms: 9_000, resent, sent });
+    let later = |locked| notice(&Notice::LoginLater { locked, retry_ms: 42_000 });
+    for (lines, wording) in [
+        (notice(&Notice::LoggedIn { name: name() }), "* logged in as hans\n"),
+        (
+            notice(&Notice::WrongPassword { name: name(), sentence: None }),
+            "* login hans: wrong name or password\n",
+        ),
+        (
+            notice(&Notice::WrongPassword { name: name(), sentence: Some("2 tries left.".into()) }),
+            "* login hans: 2 tries left.\n",
+        ),
+        (lost(Loss::Closed), "* connection lost: the server closed it; trying again in 0.4 s\n"),
+        (lost(Loss::Broken("reset".into())), "* connection lost: reset; trying again in 0.4 s\n"),
+        (
+            lost(Loss::NoAnswer),
+            "* connection lost: the server does not answer; trying again in 0.4 s\n",
+        ),
+        (
+            lost(Loss::Garbage),
+            "* connection closed: the server sent something incomprehensible; trying again in \
+             0.4 s\n",
+        ),
+        (
+            still(Trouble::Refused, false),
+            "* still no connection: nothing is listening there; trying again in 8 seconds\n",
+        ),
+        (
+            still(Trouble::NoAnswer, true),
+            "* still no connection: there is no answer; trying again in 8 seconds, and on and on \
+             without saying so; Ctrl-D or logout to leave\n",
+        ),
+        (
+            later(true),
+            "* login: the account is blocked after too many wrong passwords; trying again in 42 \
+             seconds\n",
+        ),
+        (later(false), "* login: the server cannot take it now; trying again in 42 seconds\n"),
+        (back(0, 0), "* back after 9 seconds\n"),
+        (back(1, 0), "* back after 9 seconds; 1 message sent again\n"),
+        (back(2, 1), "* back after 9 seconds; 2 messages sent again; 1 message sent now\n"),
+    ] {
+        assert_eq!(lines, wording);
+    }
+}
+
+#[test]
+fn what_happens_to_requests_without_a_connection() {
+    for (lines, wording) in [
+        (
+            notice(&Notice::Kept { command: message("luke") }),
+            "* message luke: kept, to be sent when the connection is back\n",
+        ),
+        (
+            notice(&Notice::NotAsked { command: Command::Whoelse }),
+            "* whoelse: not done; there is no connection now\n",
+        ),
+        (
+            notice(&Notice::Uncertain { command: broadcast() }),
+            "* broadcast: uncertain; there was no answer any more, so it may have been done or \
+             not\n",
+        ),
+        (
+            notice(&Notice::Unsent { command: message("luke") }),
+            "* message luke: not sent; there is no connection\n",
+        ),
+        (
+            notice(&Notice::Missing { first: 5, last: 6 }),
+            "* messages are missing before this one (numbers 5 to 6); the server will send them \
+             again at the next login\n",
+        ),
+        (
+            notice(&Notice::ServerSays { sentence: "hm\n* x".into() }),
+            "* the server says: hm\\u{a}* x\n",
+        ),
+    ] {
+        assert_eq!(lines, wording);
+    }
+}
+
+#[test]
+fn how_a_session_ends() {
+    let locked = |now| Ending::Refused(LoginRefusal::Locked { now, retry_after: Some(60) });
+    for (ending, wording) in [
+        (Ending::LoggedOut, "* logged out\n"),
+        (Ending::Interrupted, "* logged out, because the program was stopped\n"),
+        (
+            Ending::Unconfirmed { lost: false },
+            "* logged out, though not everything was confirmed\n",
+        ),
+        (
+            Ending::Timeout,
+            "* timeout: the server has logged you out, because no command came for too long\n",
+        ),
+        (Ending::TakenOver, "* logged out: you have logged in elsewhere\n"),
+        (Ending::Lost, "* the connection did not come back within a minute; giving up\n"),
+        (
+            locked(true),
+            "* cannot log in again: wrong password once too often: the account is blocked for 60 \
+             seconds\n",
+        ),
+        (
+            locked(false),
+            "* cannot log in again: the account is still blocked for 60 seconds, after too many \
+             wrong passwords\n",
+        ),
+        (
+            Ending::Refused(LoginRefusal::AlreadyLoggedIn),
+            "* cannot log in again: already logged in elsewhere\n",
+        ),
+        (
+            Ending::Refused(LoginRefusal::WrongPassword { sentence: None }),
+            "* cannot log in again: wrong name or password\n",
+        ),
+    ] {
+        assert_eq!(notice(&Notice::Ended { ending }), wording);
+    }
+}
+
+#[test]
+fn what_was_typed_wrongly() {
+    for (typed, wording) in [
+        ("mesage luke hi", "* mesage: unknown command; did you mean message?\n"),
+        ("xyzzy", "* xyzzy: unknown command; help lists those there are\n"),
+        ("\u{1b}[2J", "* \\u{1b}[2J: unknown command; help lists those there are\n"),
+        ("message", "* message: whom? use: message <user> <text>\n"),
+        ("message luke", "* message: what? use: message <user> <text>\n"),
+        ("whoelsesince", "* whoelsesince: since how many seconds? use: whoelsesince <seconds>\n"),
+        (
+            "whoelsesince ten",
+            "* whoelsesince: ten is not a number of seconds; use: whoelsesince <seconds>\n",
+        ),
+        ("block luke yoda", "* block: that is too much; use: block <user>\n"),
+    ] {
+        assert_eq!(RENDER.mistake(&commands::parse(typed).unwrap_err()), wording);
+    }
+}
+
+#[test]
+fn the_help_names_every_command() {
+    let help = RENDER.help(None);
+    assert_eq!(help.lines().count(), COMMANDS.len());
+    assert!(help.starts_with(
+        "  message <user> <text>   send a message; it waits for people who are away\n"
+    ));
+    assert!(help.lines().all(|line| line.starts_with("  ") && line.len() <= 92));
+    assert_eq!(
+        RENDER.help(Some(find("unblock").unwrap())),
+        "  unblock <user>: take a block back\n"
+    );
+}
+
+#[test]
+fn colours_mark_what_is_not_said_to_one_person_alone() {
+    let render = Render { colour: true, ..RENDER };
+    let now = Timestamp::UNIX_EPOCH;
+    let line = |notice| render.notice(&notice, &People::default(), now);
+    let (from, text) = ("hans".to_owned(), "a\nb".to_owned());
+    assert_eq!(
+        line(Notice::Message { from: from.clone(), text: text.clone(), at: None }),
+        "hans: a\n    | b\n"
+    );
+    assert_eq!(
+        line(Notice::Broadcast { from, text }),
+        "\u{1b}[36mhans (to everybody): a\u{1b}[0m\n\u{1b}[36m    | b\u{1b}[0m\n"
+    );
+}

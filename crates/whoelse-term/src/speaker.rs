@@ -1,0 +1,95 @@
+//! The thread that says everything the client has to tell, and confirms what stands on the
+//! screen.
+//!
+//! A thread of its own, because the line editor takes text only when it wants to; fed by a
+//! bounded queue, so that a screen that is behind slows the server down and not the memory up.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use jiff_local::Timestamp;
+use tokio::sync::{mpsc as queue, watch};
+use whoelse_client::{Notice, Question, Tell, Told};
+
+use crate::people::People;
+use crate::render::Render;
+use crate::screen::Printer;
+
+/// Most notices printed at once.
+const BATCH: usize = 256;
+
+/// What the thread that reads what is typed has to know.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// The person has to answer something.
+    Ask(Question),
+    /// The session has begun.
+    LoggedIn {
+        /// As whom.
+        name: String,
+    },
+}
+
+/// Tells the person everything.
+pub(crate) struct Speaker {
+    pub(crate) told: queue::Receiver<Told>,
+    pub(crate) shown: watch::Sender<u64>,
+    pub(crate) controls: mpsc::Sender<Control>,
+    pub(crate) people: Arc<Mutex<People>>,
+    pub(crate) render: Render,
+    pub(crate) printer: Printer,
+}
+
+impl Speaker {
+    /// Speaks until there is nothing more to say, or nowhere to say it.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut batch = Vec::new();
+        let mut typing = false;
+        while self.told.blocking_recv_many(&mut batch, BATCH) > 0 {
+            let mut shown = 0;
+            let mut text = String::new();
+            for Told { sequence, tell } in batch.drain(..) {
+                shown = sequence;
+                let control = match tell {
+                    Tell::Question(question) => {
+                        if typing {
+                            // Whoever is typing is not interrupted: the line ends first.
+                            text += &self.render.objection("press Enter to type the password");
+                        }
+                        Some(Control::Ask(question))
+                    }
+                    Tell::Notice(notice) => {
+                        text += &self.say(&notice);
+                        match notice {
+                            Notice::LoggedIn { name } => {
+                                typing = true;
+                                Some(Control::LoggedIn { name })
+                            }
+                            _ => None,
+                        }
+                    }
+                };
+                if let Some(control) = control {
+                    // What was said before a question stands above it.
+                    self.print(std::mem::take(&mut text))?;
+                    // If nobody reads what is typed any more, nobody needs to know.
+                    self.controls.send(control).unwrap_or_default();
+                }
+            }
+            self.print(text)?;
+            self.printer.confirm()?;
+            self.shown.send_replace(shown);
+        }
+        self.printer.confirm()
+    }
+
+    fn say(&self, notice: &Notice) -> String {
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        people.learn(notice);
+        self.render.notice(notice, &people, Timestamp::now())
+    }
+
+    fn print(&mut self, text: String) -> io::Result<()> {
+        if text.is_empty() { Ok(()) } else { self.printer.print(text) }
+    }
+}

@@ -1,0 +1,28 @@
+//! whoelse: the messenger people run themselves. Server and client in one program.
+
+mod cli;
+mod client;
+mod server;
+mod user;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Server(arguments) => server::run(&arguments),
+        Command::Client(arguments) => client::run(arguments),
+        Command::User(arguments) => user::run(arguments),
+    }
+}
+
+/// Tells the person what went wrong, on one line.
+fn complain(what: &dyn std::fmt::Display) {
+    // There is nobody else to tell if this fails.
+    writeln!(std::io::stderr(), "whoelse: {what}").unwrap_or_default();
+}
