@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn dependencies_have_reasons() {
         let mut faults = Vec::new();
-        let manifest = "[workspace.dependencies]\na = \"1\" # why\nb = \"1\"\nc = { path = \"c\" }\n";
+        let manifest =
+            "[workspace.dependencies]\na = \"1\" # why\nb = \"1\"\nc = { path = \"c\" }\n";
         check_reasons(manifest, &mut faults);
         assert_eq!(faults.len(), 1, "{faults:?}");
     }

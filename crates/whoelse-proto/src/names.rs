@@ -1,7 +1,7 @@
 //! Names of people: what may be one, and when two look alike.
 //!
 //! Names compare exactly, case included. Only a *new* name must in addition be told apart from
-//! the existing ones by a person who reads it, which is what [`Name::key`] is for.
+//! the existing ones by a person who reads it, which is what [`Name::looks_like`] is for.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 use tracing::{info, warn};
 use whoelse_engine::{Engine, Rules};
@@ -95,10 +95,12 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
         people: hub.borrow().people(),
         imported: imported.as_ref().map(|(source, new)| (source.as_path(), *new)),
     };
+    // Whoever reads that we are ready may tell us to end at once.
+    let mut signals = Signals::listen()?;
     // Whoever started us may have stopped listening; that is no reason to end.
     greeting.write(out).unwrap_or_default();
 
-    let outcome = keep_going(&hub, &inbox).await;
+    let outcome = keep_going(&hub, &inbox, &mut signals).await;
     std::fs::remove_file(admin::path(folder.path())).unwrap_or_default();
     outcome?;
     hub.borrow_mut().stop();
@@ -106,10 +108,7 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
 }
 
 /// Runs the hub whenever there is something to do, until a signal or a failure of the disk.
-async fn keep_going(hub: &SharedHub, inbox: &Inbox) -> Result<(), Failure> {
-    let no_signals = |error: io::Error| internal("cannot listen for signals", &error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+async fn keep_going(hub: &SharedHub, inbox: &Inbox, signals: &mut Signals) -> Result<(), Failure> {
     let mut drained_by: Option<Instant> = None;
     loop {
         let deadline = {
@@ -133,8 +132,7 @@ async fn keep_going(hub: &SharedHub, inbox: &Inbox) -> Result<(), Failure> {
         };
         tokio::select! {
             biased;
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = signals.told_to_end() => {}
             () = inbox.bell.notified() => continue,
             () = sleep_until(deadline) => continue,
         }
@@ -144,6 +142,30 @@ async fn keep_going(hub: &SharedHub, inbox: &Inbox) -> Result<(), Failure> {
         info!("told to end: finishing what was taken");
         hub.borrow_mut().drain();
         drained_by = Some(Instant::now() + DRAIN);
+    }
+}
+
+/// The signals that tell a server to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind: SignalKind| {
+            signal(kind).map_err(|error| internal("cannot listen for signals", &error))
+        };
+        let (terminate, interrupt) =
+            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn told_to_end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

@@ -326,8 +326,8 @@ impl Parts {
                 .spawn(move || notifier::guarded(&notifier, body))
                 .map_err(StoreError::system("start a thread"))
         };
-        let (done, events) = (to_journal.clone(), Arc::clone(&notifier));
-        let chores = move || journal_thread::run_chores(&*disk, &chores_inbox, &done, &events);
+        let done = to_journal.clone();
+        let chores = move || journal_thread::run_chores(&*disk, &chores_inbox, &done);
         let events = Arc::clone(&notifier);
         let reader = move || reader_thread::run(&pages, &reader_inbox, &events);
         let projector = ProjectorThread {

@@ -239,9 +239,12 @@ mod tests {
 
     #[test]
     fn bad_numbers_are_refused_with_an_example() {
-        for arguments in
-            [["server", "ten"].as_slice(), &["server", "70000"], &["server", "1", "x"], &["server", "1", "1", "-1"]]
-        {
+        for arguments in [
+            ["server", "ten"].as_slice(),
+            &["server", "70000"],
+            &["server", "1", "x"],
+            &["server", "1", "1", "-1"],
+        ] {
             let arguments = std::iter::once(&"whoelse").chain(arguments);
             let error = Cli::try_parse_from(arguments).err().expect("refused").to_string();
             assert!(error.contains("Example") || error.contains("unexpected"), "{error}");

@@ -153,19 +153,10 @@ impl JournalThread {
     }
 }
 
-/// Does what need not hold up the writing.
-pub(super) fn run_chores(
-    disk: &dyn Disk,
-    inbox: &Receiver<Chore>,
-    done: &Sender<ToJournal>,
-    notifier: &Notifier,
-) {
+/// Does what need not hold up the writing. A failure goes to the journal thread, which stops.
+pub(super) fn run_chores(disk: &dyn Disk, inbox: &Receiver<Chore>, done: &Sender<ToJournal>) {
     for chore in inbox {
-        let outcome = chore.run(disk);
-        if let Err(error) = &outcome {
-            notifier.fail(error, error.hint());
-        }
-        drop(done.send(ToJournal::ChoreDone(outcome)));
+        drop(done.send(ToJournal::ChoreDone(chore.run(disk))));
     }
 }
 
