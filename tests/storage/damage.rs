@@ -208,6 +208,23 @@ fn a_header_that_is_not_whole_is_refused() {
     }
 }
 
+/// The seal of the segment before usually tells that one is missing. It may be damaged as well.
+#[test]
+fn a_header_that_is_not_whole_is_refused_even_without_seals() {
+    for seed in 0..20 {
+        let intact = Intact::new(seed);
+        for file in intact.live() {
+            let damaged = intact.disk.kill();
+            for any in damaged.list().unwrap() {
+                damaged.damage(&any.name, |bytes| bytes[4_096..8_192].fill(0));
+            }
+            damaged.damage(&file.name, |bytes| flip(bytes, 100));
+            let what = format!("seed {seed}, header of {}, no seals", file.name);
+            assert!(intact.judge(&damaged, &what), "{what}: not refused");
+        }
+    }
+}
+
 #[test]
 fn a_file_cut_short_is_refused() {
     for seed in 0..5 {
@@ -230,7 +247,8 @@ fn a_lost_file_is_refused() {
     for seed in 0..20 {
         let intact = Intact::new(seed);
         for file in intact.live() {
-            let damaged = intact.disk.kill();
+            // Also what makes the loss visible must have been synced.
+            let damaged = intact.disk.crash();
             damaged.lose_file(&file.name);
             let what = format!("seed {seed}, {} lost", file.name);
             assert!(intact.judge(&damaged, &what), "{what}: not refused");

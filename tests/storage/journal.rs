@@ -3,7 +3,7 @@
 //! After every end of a life, by power or by kill, what was confirmed must come back: bit for bit,
 //! in order, without gaps. What comes back beyond that is a prefix of what was appended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
@@ -43,6 +43,8 @@ struct World {
     appended: usize,
     /// How many records there are up to a batch, for the batches where that is known.
     ends: BTreeMap<u64, usize>,
+    /// How many records there are up to the end of each append.
+    append_ends: BTreeSet<usize>,
     /// What a database would have.
     position: u64,
     existing: bool,
@@ -54,7 +56,7 @@ impl World {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let options = JournalOptions {
             segment_bytes: [16, 24, 64][random.random_range(0..3)] << 10,
-            batch_bytes_max: [5_000, 8_000, 1 << 20][random.random_range(0..3)],
+            batch_bytes_max: [5_000, 9_000, 1 << 20][random.random_range(0..3)],
             spares: random.random_range(0..3),
             free_max: random.random_range(0..4),
         };
@@ -67,6 +69,7 @@ impl World {
             confirmed: 0,
             appended: 0,
             ends: BTreeMap::from([(0, 0)]),
+            append_ends: BTreeSet::from([0]),
             position: 0,
             existing: false,
             seen: Seen::default(),
@@ -131,11 +134,21 @@ impl World {
         if count < self.appended {
             return Err(format!("{} records are lost", self.appended - count));
         }
+        if self.appends_fit() && !self.append_ends.contains(&count) {
+            return Err("an append is there in part".to_owned());
+        }
+        self.append_ends.split_off(&(count + 1));
+        self.append_ends.insert(count);
         self.seen.dropped += (self.log.len() - count) as u64;
         self.log.truncate(count);
         self.confirmed = count;
         self.appended = count;
         Ok(())
+    }
+
+    /// Whether every append fits into a batch, and so must be there as a whole or not at all.
+    fn appends_fit(&self) -> bool {
+        self.options.segment_bytes > 20_000 && self.options.batch_bytes_max > 8_999
     }
 
     fn work(&mut self, mut journal: Journal) -> Result<(), String> {
@@ -155,13 +168,18 @@ impl World {
     fn step(&mut self, journal: &mut Journal) -> Result<(), JournalError> {
         match self.random.random_range(0..10) {
             0..6 => {
-                let appends: Vec<Vec<Record>> = (0..self.random.random_range(0..4))
+                // Now and then more than fits into one batch.
+                let many = if self.random.random_bool(0.1) { 30 } else { 4 };
+                let appends: Vec<Vec<Record>> = (0..self.random.random_range(0..many))
                     .map(|_| {
                         let count = self.random.random_range(0..5);
                         (0..count).map(|_| self.source.next(&mut self.random)).collect()
                     })
                     .collect();
-                self.log.extend(appends.iter().flatten().cloned());
+                for records in &appends {
+                    self.log.extend(records.iter().cloned());
+                    self.append_ends.insert(self.log.len());
+                }
                 let batch = journal.append(&appends)?;
                 self.appended = self.log.len();
                 self.ends.insert(batch.0, self.log.len());

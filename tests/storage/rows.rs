@@ -140,6 +140,29 @@ fn tables(path: &Path) -> Vec<(String, Vec<String>, Vec<String>)> {
     tables
 }
 
+/// The server runs for months between two starts.
+#[test]
+fn a_message_missing_is_noticed_while_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    filled(&path);
+    let mut database = Database::open(&path, "id").unwrap();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("DELETE FROM mail WHERE number = 4", ()).unwrap();
+
+    let account = AccountId(0);
+    let error = database.page(account, Number(0), usize::MAX).unwrap_err();
+    assert!(matches!(error, DatabaseError::Damaged { table: "mail", .. }), "{error}");
+    let error = database.page(account, Number(3), 1).unwrap_err();
+    assert!(matches!(error, DatabaseError::Damaged { table: "mail", .. }), "{error}");
+    assert_eq!(database.page(account, Number(4), usize::MAX).unwrap().len(), 2);
+
+    let mut projector = Projector::default();
+    projector.push(BatchNumber(3), vec![Record::Acknowledged { account, number: Number(5) }]);
+    let error = projector.project(&mut database).unwrap_err();
+    assert!(matches!(error, DatabaseError::Damaged { table: "mail", .. }), "{error}");
+}
+
 #[test]
 fn mail_in_disorder_is_noticed() {
     let folder = tempfile::tempdir().unwrap();

@@ -151,8 +151,23 @@ fn what_is_appended_is_there_after_closing() {
         assert_eq!(messages, reference.mail(account, Number(0)));
     }
     opened.store.close().unwrap();
-    let journal = std::fs::read_dir(folder.path().join(JOURNAL_FOLDER)).unwrap();
-    assert!(journal.count() < 20, "segments are used again");
+}
+
+#[test]
+fn segments_are_used_again_when_the_database_has_what_is_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { segment_bytes: 16 << 10, ..options() };
+    let (mut opened, mut heard) = open(folder.path(), options).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut source = Source::default();
+    for _ in 0..100 {
+        let records = (0..30).map(|_| source.next(&mut random)).collect();
+        let sequence = opened.store.append(records);
+        heard.until_projected(sequence);
+    }
+    opened.store.close().unwrap();
+    let files = std::fs::read_dir(folder.path().join(JOURNAL_FOLDER)).unwrap().count();
+    assert!(files < 6, "{files} files");
 }
 
 #[test]

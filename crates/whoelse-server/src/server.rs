@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 use tracing::{info, warn};
@@ -28,6 +28,10 @@ use crate::store::{Opened, Store, StoreOptions};
 
 /// How long a server that was told to end waits for the disk and for slow readers.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Connections that may wait to be taken, when everybody comes back at once after a restart. With
+/// the usual 128 the others would have to try again a second later.
+const BACKLOG: u32 = 4096;
 
 /// A line on which nothing is heard for so long is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
@@ -55,7 +59,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
 
 async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result<(), Failure> {
     // The port comes first: whoever starts a second server should not wait for its data.
-    let listeners = listen(config.port).await?;
+    let listeners = listen(config.port)?;
     let folder = Folder::open(&config.data.clone().unwrap_or_else(default_data_folder))?;
     let inbox = Arc::new(Inbox::default());
     let (opened, engine) = open_data(folder.path(), rules(config), Arc::clone(&inbox))?;
@@ -250,10 +254,11 @@ fn people_to_import(
     Ok(Some((source, people)))
 }
 
-async fn listen(port: u16) -> Result<Vec<TcpListener>, Failure> {
-    let first = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), port).await?;
+fn listen(port: u16) -> Result<Vec<TcpListener>, Failure> {
+    let first = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    let first = first.map_err(|error| port_failure(port, &error))?;
     let port = first.local_addr().map_or(port, |address| address.port());
-    match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+    match bind(IpAddr::V6(Ipv6Addr::LOCALHOST), port) {
         Ok(second) => Ok(vec![first, second]),
         // Machines without IPv6 are served by IPv4 alone.
         Err(error) if error.kind() != ErrorKind::AddrInUse => Ok(vec![first]),
@@ -261,8 +266,14 @@ async fn listen(port: u16) -> Result<Vec<TcpListener>, Failure> {
     }
 }
 
-async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, Failure> {
-    TcpListener::bind((address, port)).await.map_err(|error| port_failure(port, &error))
+fn bind(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let socket = match address {
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
+        IpAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind((address, port).into())?;
+    socket.listen(BACKLOG)
 }
 
 fn port_failure(port: u16, error: &io::Error) -> Failure {

@@ -232,7 +232,7 @@ impl Store {
         let parts = Parts { database, disk, journal, pages, options, notifier };
         let store = parts.start(journal_start.position, recovered)?;
         report.milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(?report, created, "store opened");
+        tracing::debug!(?report, created, "store opened");
         Ok(Opened { store, snapshot, replay, server_id, report, created })
     }
 

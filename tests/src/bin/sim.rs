@@ -11,7 +11,8 @@ fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|argument| argument.parse::<u64>().ok());
     let mut next = |default| numbers.next().unwrap_or(Some(default));
     let (Some(first), Some(seeds), Some(steps)) = (next(0), next(1), next(run::STEPS)) else {
-        writeln!(std::io::stderr(), "usage: sim SEED [SEEDS [STEPS]], all numbers").unwrap_or_default();
+        writeln!(std::io::stderr(), "usage: sim SEED [SEEDS [STEPS]], all numbers")
+            .unwrap_or_default();
         return ExitCode::from(2);
     };
     match run::seeds(first..first + seeds, steps) {

@@ -45,7 +45,7 @@ struct State {
     bytes_free: u64,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct File {
     seen: Vec<u8>,
     synced: Vec<u8>,
@@ -272,9 +272,9 @@ impl Disk for SimDisk {
             return Err(io::ErrorKind::StorageFull.into());
         };
         state.bytes_free = left;
-        let mut file = File::default();
-        file.write(0, &vec![0; bytes as usize]);
-        state.files.push(file);
+        let zeros = vec![0; bytes as usize];
+        let unsynced = vec![(0, zeros.clone())];
+        state.files.push(File { seen: zeros, synced: Vec::new(), unsynced });
         let change = FolderChange::Create(name.to_owned(), state.files.len() - 1);
         state.change_folder(change, fault)
     }
@@ -361,6 +361,10 @@ fn sectors(offset: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 fn put(bytes: &mut Vec<u8>, offset: usize, part: &[u8]) {
+    if bytes.is_empty() && offset == 0 {
+        bytes.extend_from_slice(part);
+        return;
+    }
     if bytes.len() < offset + part.len() {
         bytes.resize(offset + part.len(), 0);
     }

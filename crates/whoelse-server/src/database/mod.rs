@@ -161,15 +161,19 @@ impl Database {
     }
 
     fn set_up(mut connection: Connection, server_id: &str) -> Result<Self, DatabaseError> {
-        let empty = schema::check_version(&connection)?;
+        let version = schema::check_version(&connection)?;
         let set_up = |connection: &mut Connection| {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
             connection.execute_batch(PRAGMAS)?;
             connection.set_prepared_statement_cache_capacity(32);
+            // A transaction costs a sync, also when it changes nothing that matters.
+            if version == schema::VERSION {
+                return Ok(());
+            }
             let transaction = connection.transaction()?;
-            schema::upgrade(&transaction)?;
-            if empty {
+            schema::upgrade(&transaction, version)?;
+            if version == 0 {
                 Meta::new(server_id).insert(&transaction)?;
             }
             transaction.commit()

@@ -27,9 +27,9 @@ pub(super) fn check_library() -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Refuses, before anything is changed, what another or a newer program made. Says whether the
-/// file is still empty.
-pub(super) fn check_version(connection: &Connection) -> Result<bool, DatabaseError> {
+/// Refuses, before anything is changed, what another or a newer program made. Returns the version,
+/// 0 if the file is still empty.
+pub(super) fn check_version(connection: &Connection) -> Result<i32, DatabaseError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let read =
         |result: rusqlite::Result<i32>| result.map_err(DatabaseError::at("read the version"));
@@ -38,7 +38,7 @@ pub(super) fn check_version(connection: &Connection) -> Result<bool, DatabaseErr
     let tables = "SELECT count(*) FROM sqlite_schema";
     let tables = read(connection.query_row(tables, (), |row| row.get::<_, i32>(0)))?;
     if version == 0 && application == 0 && tables == 0 {
-        return Ok(true);
+        return Ok(0);
     }
     if application != APPLICATION_ID || version < 1 {
         return Err(DatabaseError::Foreign);
@@ -46,12 +46,11 @@ pub(super) fn check_version(connection: &Connection) -> Result<bool, DatabaseErr
     if version > VERSION {
         return Err(DatabaseError::Newer { found: version });
     }
-    Ok(false)
+    Ok(version)
 }
 
-/// Brings the tables to [`VERSION`], all or nothing.
-pub(super) fn upgrade(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+/// Brings the tables from a version to [`VERSION`], all or nothing.
+pub(super) fn upgrade(transaction: &Transaction<'_>, version: i32) -> rusqlite::Result<()> {
     let done = usize::try_from(version).unwrap_or_default();
     for step in STEPS.iter().skip(done) {
         transaction.execute_batch(step)?;
