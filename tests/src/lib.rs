@@ -1,3 +1,4 @@
 //! Harness, end to end tests and simulation.
 
+pub mod program;
 pub mod sim;

@@ -1,0 +1,25 @@
+//! Starts the real program and speaks to it: as its operator, over a socket, through pipes and on
+//! a pseudo-terminal.
+//!
+//! Nothing here sleeps: everything waits for something to happen, with a deadline, and fails with
+//! what was said until then.
+
+mod client;
+mod lines;
+mod peer;
+mod running;
+mod server;
+mod terminal;
+
+use std::time::Duration;
+
+pub use client::Client;
+pub use lines::Lines;
+pub use peer::{Peer, Segment, login};
+pub use running::{Ended, Running};
+pub use rustix::process::Signal;
+pub use server::{Server, Setup, password_of};
+pub use terminal::Terminal;
+
+/// How long anything may take before a test fails: long enough for a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
