@@ -101,7 +101,7 @@ fn blocked_people_cannot_write_until_they_are_unblocked() {
 
 #[test]
 fn somebody_idle_is_told_and_logged_out_and_the_others_hear_of_it() {
-    let server = setup(&["hans", "luke"]).idle_seconds(1).start();
+    let server = setup(&["hans", "luke"]).idle_seconds(3).start();
     let mut hans = Peer::protocol(&server, "hans");
     let mut luke = Peer::plain(&server, "luke");
     hans.expect("login_broadcast");

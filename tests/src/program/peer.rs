@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Deserializer, Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{DEADLINE, Server, password_of};
+use super::{DEADLINE, Lines, Server, password_of};
 
 /// The port on which an original client of these tests claims to listen for private links.
 const PRIVATE_PORT: u16 = 50_123;
@@ -27,6 +27,10 @@ pub struct Peer {
     segments: Vec<Segment>,
     /// The last few objects, for the report of a failure.
     heard: VecDeque<Value>,
+    /// What the server has logged, for the same.
+    log: Lines,
+    /// How the line ended.
+    ended: String,
     welcome: Value,
 }
 
@@ -82,6 +86,8 @@ impl Peer {
             used: 0,
             segments: Vec::new(),
             heard: VecDeque::new(),
+            log: server.log(),
+            ended: String::new(),
             welcome: Value::Null,
         }
     }
@@ -203,7 +209,7 @@ impl Peer {
     /// # Panics
     /// If none comes.
     pub fn hear(&mut self) -> Value {
-        self.hear_or_end().unwrap_or_else(|| panic!("the line ended; {}", self.recently()))
+        self.hear_or_end().unwrap_or_else(|| panic!("the line ended ({}); {}", self.ended, self.recently()))
     }
 
     /// Hears the next object, or nothing if the line ends.
@@ -343,7 +349,10 @@ impl Peer {
     fn read(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
-            Ok(0) => false,
+            Ok(0) => {
+                "in order".clone_into(&mut self.ended);
+                false
+            }
             Ok(read) => {
                 let bytes = buffer[..read].to_vec();
                 self.unread.drain(..std::mem::take(&mut self.used));
@@ -354,12 +363,15 @@ impl Peer {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 panic!("nothing was said for {DEADLINE:?}; {}", self.recently())
             }
-            Err(_) => false,
+            Err(error) => {
+                self.ended = error.to_string();
+                false
+            }
         }
     }
 
     fn recently(&self) -> String {
         let heard: Vec<String> = self.heard.iter().map(Value::to_string).collect();
-        format!("heard before:\n{}", heard.join("\n"))
+        format!("heard before:\n{}\nlogged:\n{}", heard.join("\n"), self.log.all().join("\n"))
     }
 }

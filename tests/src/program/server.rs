@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{Ended, Running};
+use super::{Ended, Lines, Running};
 
 /// A server to be started.
 #[derive(Clone, Debug)]
@@ -153,8 +153,8 @@ impl Server {
 
     /// What it has logged.
     #[must_use]
-    pub fn log(&self) -> String {
-        self.running.err.all().join("\n")
+    pub fn log(&self) -> Lines {
+        self.running.err.clone()
     }
 
     /// How much memory it uses, in MiB.
