@@ -1,7 +1,7 @@
 //! The real client without a terminal: lines in, lines out, as scripts use it.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use serde_json::{Value, json};
@@ -238,7 +238,12 @@ fn a_takeover_ends_the_client() {
 /// Reads once, as an original server does: what comes is taken for one object.
 fn receive(stream: &mut TcpStream) -> Value {
     let mut buffer = [0; 1024];
-    let read = stream.read(&mut buffer).unwrap();
+    let read = loop {
+        match stream.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => break result.unwrap(),
+        }
+    };
     let text = String::from_utf8_lossy(&buffer[..read]);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: '{text}'"))
 }

@@ -83,7 +83,8 @@ fn run(block: &[Line<'_>], server: &Server) {
                 let example = serde_json::from_str(text);
                 let example = example.unwrap_or_else(|error| panic!("{at}: {error}"));
                 let peer = peers.get_mut(name).unwrap_or_else(|| panic!("{at}: nobody is {name}"));
-                let value = peer.hear();
+                let value = peer.hear_or_end();
+                let value = value.unwrap_or_else(|| panic!("{at}: {}", peer.recently()));
                 assert!(fits(&value, &example), "{at}:\n  it says {example}\n  is in fact {value}");
             }
         }

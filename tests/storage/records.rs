@@ -40,7 +40,8 @@ impl Source {
             13..16 => Record::Unblock { blocker: account, blocked: self.pick(random) },
             16..22 => Record::Login { account, time },
             22..28 => Record::Logout { account, time },
-            28..30 => Record::Heartbeat { time },
+            28 => Record::Heartbeat { time },
+            29 => Record::Guess { time },
             30..45 => self.acknowledged(random, account),
             _ => self.message(random, account, time),
         }

@@ -72,7 +72,7 @@ impl Reference {
                 self.at(*account).open = false;
                 self.at(*account).last_seen = Some(*time);
             }
-            Record::Heartbeat { time: _ } => {}
+            Record::Heartbeat { time: _ } | Record::Guess { time: _ } => {}
         }
     }
 

@@ -177,10 +177,12 @@ impl Engine {
         let strikes = lockout.strikes + 1;
         let locked_until = (strikes >= strikes_max).then(|| now.time.plus(block_ms));
         lockout.restore(strikes, locked_until);
-        if let Subject::Account(account) = subject {
-            let record = Record::Strikes { account, strikes, locked_until, time: now.time };
-            self.emit(turn, record);
-        }
+        let time = now.time;
+        let record = match subject {
+            Subject::Account(account) => Record::Strikes { account, strikes, locked_until, time },
+            Subject::Stranger(_) => Record::Guess { time },
+        };
+        self.emit(turn, record);
         if locked_until.is_none() {
             let tries_left = strikes_max - strikes;
             return self.refuse_login(attempt, Refusal::InvalidPassword { tries_left }, turn);

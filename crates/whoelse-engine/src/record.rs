@@ -173,6 +173,12 @@ pub enum Record {
         /// When.
         time: Time,
     },
+    /// Somebody guessed the password of a name that nobody has. Nothing rests on it: it is written
+    /// so that its answer waits for the disk as long as that of a name that somebody has.
+    Guess {
+        /// When.
+        time: Time,
+    },
 }
 
 impl Record {
@@ -187,7 +193,8 @@ impl Record {
             | Self::Block { .. }
             | Self::Unblock { .. }
             | Self::Message(_)
-            | Self::Login { .. } => false,
+            | Self::Login { .. }
+            | Self::Guess { .. } => false,
         }
     }
 
@@ -199,7 +206,8 @@ impl Record {
             | Self::Strikes { time, .. }
             | Self::Login { time, .. }
             | Self::Logout { time, .. }
-            | Self::Heartbeat { time } => Some(*time),
+            | Self::Heartbeat { time }
+            | Self::Guess { time } => Some(*time),
             Self::Message(message) => Some(message.time),
             Self::Password { .. }
             | Self::Block { .. }

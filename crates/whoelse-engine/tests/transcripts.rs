@@ -314,3 +314,17 @@ fn every_rule_holds_as_written() {
     let faults: Vec<String> = paths.iter().filter_map(|path| play(path).err()).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// Whether a guess is answered sooner for a name that nobody has would tell who is here.
+#[test]
+fn a_guess_waits_for_the_disk_whether_or_not_somebody_has_the_name() {
+    for name in ["hans", "nobody"] {
+        let mut world = World::new();
+        world.line("people hans");
+        world.line("a connects");
+        let before = world.records.len();
+        world.line(&format!("a login {name} wrong"));
+        let written = &world.records[before..];
+        assert!(written.len() == 1 && !written[0].is_lazy(), "{name}: {written:?}");
+    }
+}

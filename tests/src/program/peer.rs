@@ -30,7 +30,7 @@ pub struct Peer {
     /// What the server has logged, for the same.
     log: Lines,
     /// How the line ended.
-    ended: String,
+    ended: Option<String>,
     welcome: Value,
 }
 
@@ -87,7 +87,7 @@ impl Peer {
             segments: Vec::new(),
             heard: VecDeque::new(),
             log: server.log(),
-            ended: String::new(),
+            ended: None,
             welcome: Value::Null,
         }
     }
@@ -195,6 +195,7 @@ impl Peer {
             match self.stream.write(&many[written % one.len()..]) {
                 Ok(bytes) => written += bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("cut after {written} bytes: {error}"),
             }
         }
@@ -209,7 +210,7 @@ impl Peer {
     /// # Panics
     /// If none comes.
     pub fn hear(&mut self) -> Value {
-        self.hear_or_end().unwrap_or_else(|| panic!("the line ended ({}); {}", self.ended, self.recently()))
+        self.hear_or_end().unwrap_or_else(|| panic!("the line ended; {}", self.recently()))
     }
 
     /// Hears the next object, or nothing if the line ends.
@@ -348,9 +349,9 @@ impl Peer {
     /// Reads once. Returns false at the end, in whatever way it came.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
-        match self.stream.read(&mut buffer) {
+        match self.read_once(&mut buffer) {
             Ok(0) => {
-                "in order".clone_into(&mut self.ended);
+                self.ended = Some("the end".to_owned());
                 false
             }
             Ok(read) => {
@@ -364,14 +365,27 @@ impl Peer {
                 panic!("nothing was said for {DEADLINE:?}; {}", self.recently())
             }
             Err(error) => {
-                self.ended = error.to_string();
+                self.ended = Some(error.to_string());
                 false
             }
         }
     }
 
-    fn recently(&self) -> String {
-        let heard: Vec<String> = self.heard.iter().map(Value::to_string).collect();
+    fn read_once(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                // A read with a time-out is not resumed by the system after a pause.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// What was heard last, how the line ended, if it has, and what the server has logged.
+    #[must_use]
+    pub fn recently(&self) -> String {
+        let mut heard: Vec<String> = self.heard.iter().map(Value::to_string).collect();
+        heard.extend(self.ended.clone());
         format!("heard before:\n{}\nlogged:\n{}", heard.join("\n"), self.log.all().join("\n"))
     }
 }
