@@ -176,12 +176,12 @@ fn objects_come_one_per_segment_with_pauses() {
     hans.expect("login_broadcast");
     let before = hans.segments().len();
     let begun = Instant::now();
-    luke.send_all((0..6).map(|number| broadcast(&number.to_string())));
+    luke.send_all((0..18).map(|number| broadcast(&number.to_string())));
     hans.send_all([whoelse(), whoelse()]);
-    for _ in 0..8 {
+    for _ in 0..20 {
         hans.hear();
     }
-    assert_paced(&hans.segments()[before..], begun, 8);
+    assert_paced(&hans.segments()[before..], begun, 20);
 }
 
 #[test]

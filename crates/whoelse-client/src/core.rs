@@ -265,24 +265,28 @@ impl Core {
             return;
         }
         self.lost_at_ms.get_or_insert(now_ms);
+        let mut reports = Vec::new();
         if let Line::Session { since_ms } = line {
             if now_ms.saturating_sub(since_ms) >= GOOD_MS {
                 self.pauses.reset();
             }
             for pending in self.outbox.disconnect(self.original) {
-                self.notice(if pending.tried {
+                reports.push(if pending.tried {
                     Notice::Uncertain { command: pending.command }
                 } else {
                     Notice::NotAsked { command: pending.command }
                 });
             }
         }
-        if self.give_up(now_ms) || matches!(line, Line::Asking) {
-            return;
+        if !self.give_up(now_ms) && !matches!(line, Line::Asking) {
+            let retry_ms = self.pauses.next();
+            self.line = Line::Down { again_at_ms: Some(now_ms + retry_ms) };
+            self.notice(Notice::Lost { loss, retry_ms });
         }
-        let retry_ms = self.pauses.next();
-        self.line = Line::Down { again_at_ms: Some(now_ms + retry_ms) };
-        self.notice(Notice::Lost { loss, retry_ms });
+        // After what explains them.
+        for report in reports {
+            self.notice(report);
+        }
     }
 
     /// The server sent what is not a frame, or not one of this protocol.

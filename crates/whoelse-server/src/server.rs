@@ -33,6 +33,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// the usual 128 the others would have to try again a second later.
 const BACKLOG: u32 = 4096;
 
+/// How often the system is asked for a port that is free on IPv4 and IPv6.
+const PORT_TRIES: u32 = 10;
+
 /// A line on which nothing is heard for so long is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 
@@ -255,6 +258,18 @@ fn people_to_import(
 }
 
 fn listen(port: u16) -> Result<Vec<TcpListener>, Failure> {
+    let mut tries = if port == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        match listen_once(port) {
+            // The port that IPv4 was given may be taken on IPv6: the system gives another.
+            Err(_) if tries > 0 => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn listen_once(port: u16) -> Result<Vec<TcpListener>, Failure> {
     let first = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let first = first.map_err(|error| port_failure(port, &error))?;
     let port = first.local_addr().map_or(port, |address| address.port());
