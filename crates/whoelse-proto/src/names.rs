@@ -41,6 +41,9 @@ pub enum NameError {
     /// Characters that RFC 8265 does not allow in new names, such as emoji or invisible ones.
     #[error("a new name is made of letters, digits and simple punctuation")]
     Letters,
+    /// It could be taken for punctuation of what is shown around it.
+    #[error("a new name begins with a letter or a digit and does not end with a colon")]
+    Edges,
     /// Letters of several scripts, which is how look-alikes are made.
     #[error("a new name is written in one script only")]
     Scripts,
@@ -73,6 +76,9 @@ impl Name {
     /// Says which rule the text breaks.
     pub fn new_account(text: &str) -> Result<Self, NameError> {
         let name = Self::new(text)?;
+        if !text.starts_with(char::is_alphanumeric) || text.ends_with(':') {
+            return Err(NameError::Edges);
+        }
         let mapped = UsernameCaseMapped::enforce(text).map_err(|_| NameError::Letters)?;
         if mapped.nfc().any(is_combining_mark) {
             return Err(NameError::Letters);
@@ -170,6 +176,9 @@ mod tests {
         for (text, error) in [
             ("zero\u{200b}width", NameError::Letters),
             ("smile😀", NameError::Letters),
+            ("*", NameError::Edges),
+            ("-x", NameError::Edges),
+            ("a:", NameError::Edges),
             ("aliсe", NameError::Scripts), // the fourth letter is Cyrillic
             ("i\u{307}", NameError::Letters),
         ] {

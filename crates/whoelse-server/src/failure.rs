@@ -44,7 +44,10 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}. {}", self.what, self.hint)
+        // Hints come from many places, some in lower case; here each begins a sentence.
+        let mut hint = self.hint.chars();
+        let first = hint.next().into_iter().flat_map(char::to_uppercase);
+        write!(formatter, "{}. {}{}", self.what, first.collect::<String>(), hint.as_str())
     }
 }
 

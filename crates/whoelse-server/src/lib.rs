@@ -22,5 +22,5 @@ pub mod turns;
 
 pub use config::Config;
 pub use failure::{Failure, Kind};
-pub use people::add as add_person;
+pub use people::{Added, add as add_person, check_name};
 pub use server::run;

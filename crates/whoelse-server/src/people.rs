@@ -22,21 +22,38 @@ use crate::server::open_data;
 /// How long to wait for a running server.
 const TIME_OUT: Duration = Duration::from_secs(30);
 
+/// Where a person was added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// To the server that runs: the person can log in now.
+    ToServer,
+    /// To the data in this folder, which no server uses now.
+    ToFolder(PathBuf),
+}
+
+/// Says whether a text can be the name of somebody new, before a password is asked for.
+///
+/// # Errors
+/// Says which rule it breaks.
+pub fn check_name(name: &str) -> Result<Name, Failure> {
+    Name::new_account(name).map_err(|error| {
+        Failure::new(
+            Kind::Refused,
+            format!("'{}' cannot be a name: {error}", name.escape_debug()),
+            "Choose letters of one script, digits and simple punctuation.",
+        )
+    })
+}
+
 /// Adds a person to the data in a folder; none means [`default_data_folder`].
 ///
 /// If a server uses the data it is asked; otherwise the data are opened here.
 ///
 /// # Errors
 /// When the name is taken, unfit or like another one, and when the data cannot be opened.
-pub fn add(folder: Option<PathBuf>, name: &str, password: Password) -> Result<(), Failure> {
+pub fn add(folder: Option<PathBuf>, name: &str, password: Password) -> Result<Added, Failure> {
     let folder = folder.unwrap_or_else(default_data_folder);
-    let name = Name::new_account(name).map_err(|error| {
-        Failure::new(
-            Kind::Refused,
-            format!("'{name}' cannot be a name: {error}"),
-            "Choose letters of one script, digits and simple punctuation.",
-        )
-    })?;
+    let name = check_name(name)?;
     if password.expose().is_empty() || password.expose().len() > PASSWORD_BYTES_MAX {
         return Err(Failure::new(
             Kind::Refused,
@@ -45,8 +62,11 @@ pub fn add(folder: Option<PathBuf>, name: &str, password: Password) -> Result<()
         ));
     }
     match UnixStream::connect(admin::path(&folder)) {
-        Ok(stream) => ask_server(stream, &name, &password),
-        Err(error) if is_nobody_there(error.kind()) => add_here(&folder, name, &password),
+        Ok(stream) => ask_server(stream, &name, &password).map(|()| Added::ToServer),
+        Err(error) if is_nobody_there(error.kind()) => {
+            add_here(&folder, name, &password)?;
+            Ok(Added::ToFolder(folder))
+        }
         Err(error) => Err(Failure::new(
             Kind::Refused,
             format!("cannot reach the server of {}: {error}", folder.display()),

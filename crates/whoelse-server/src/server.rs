@@ -398,7 +398,11 @@ impl Greeting<'_> {
             None => writeln!(out, "  people     {}", self.people)?,
         }
         if self.people == 0 {
-            writeln!(out, "Nobody can log in yet. Add people:  whoelse user add NAME")?;
+            let data = match &self.config.data {
+                Some(folder) => format!(" --data {}", folder.display()),
+                None => String::new(),
+            };
+            writeln!(out, "Nobody can log in yet. Add people:  whoelse user add NAME{data}")?;
         } else {
             writeln!(out, "In another terminal:  whoelse client localhost {}", self.port)?;
         }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use whoelse_server::Config;
 
@@ -23,11 +24,9 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Runs a server.
+    // What each is for stands at its arguments: here it would hide the longer text from --help.
     Server(ServerArguments),
-    /// Talks to people on a server.
     Client(ClientArguments),
-    /// Manages the people of a server.
     User(UserArguments),
 }
 
@@ -88,7 +87,7 @@ pub(crate) struct ServerArguments {
     rate: u32,
 
     /// Logs what happens, with addresses; never passwords or what people write
-    #[arg(short, long, env = "WHOELSE_DEBUG")]
+    #[arg(short, long, env = "WHOELSE_DEBUG", value_parser = FalseyValueParser::new())]
     pub(crate) debug: bool,
 }
 
@@ -124,7 +123,9 @@ Examples:
   printf 'hans\\nfalcon*solo\\nmessage luke hello\\n' | whoelse client localhost
   echo 'broadcast lunch' | whoelse client localhost --user hans --password-file hans.txt
 
-Exit codes: 0 ended as told, 2 usage, 3 the server cannot be reached or is lost, 4 login refused.")]
+Exit codes: 0 ended as told and everything confirmed, 1 ended otherwise (logged out for being idle or by
+a takeover, interrupted, not confirmed in time), 2 usage, 3 the server cannot be reached or is lost,
+4 login refused.")]
 pub(crate) struct ClientArguments {
     /// The server's name or address
     #[arg(value_name = "HOST", env = "WHOELSE_HOST", default_value = "localhost")]
@@ -147,11 +148,11 @@ pub(crate) struct ClientArguments {
     pub(crate) password_file: Option<PathBuf>,
 
     /// Ends your session elsewhere instead of being refused because of it
-    #[arg(long, env = "WHOELSE_TAKEOVER")]
+    #[arg(long, env = "WHOELSE_TAKEOVER", value_parser = FalseyValueParser::new())]
     pub(crate) takeover: bool,
 
     /// Plain lines even on a terminal: no colours, no redrawing
-    #[arg(long, env = "WHOELSE_PLAIN")]
+    #[arg(long, env = "WHOELSE_PLAIN", value_parser = FalseyValueParser::new())]
     pub(crate) plain: bool,
 }
 
@@ -161,6 +162,7 @@ impl ClientArguments {
     }
 }
 
+/// Manages the people of a server.
 #[derive(Args)]
 pub(crate) struct UserArguments {
     #[command(subcommand)]
@@ -169,7 +171,6 @@ pub(crate) struct UserArguments {
 
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
-    /// Adds a person, whether the server runs or not.
     Add(UserAddArguments),
 }
 
@@ -235,6 +236,24 @@ mod tests {
             panic!()
         };
         assert_eq!((client.host.as_str(), client.port()), ("localhost", 12346));
+    }
+
+    #[test]
+    fn help_is_enough_to_read() {
+        for (command, words) in [
+            ("server", "a name and a password on each line"),
+            ("client", "the first line of standard input is the name"),
+        ] {
+            let mut cli = Cli::command();
+            let command = cli.find_subcommand_mut(command).expect("there is one");
+            let help = command
+                .render_long_help()
+                .to_string()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
+            assert!(help.contains(words), "{help}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use whoelse_proto::Password;
 use whoelse_proto::limits::PASSWORD_BYTES_MAX;
+use whoelse_server::Added;
 
 use crate::cli::{UserAddArguments, UserArguments, UserCommand};
 use crate::complain;
@@ -17,6 +18,10 @@ pub(crate) fn run(arguments: UserArguments) -> ExitCode {
 }
 
 fn add(arguments: UserAddArguments) -> ExitCode {
+    if let Err(failure) = whoelse_server::check_name(&arguments.name) {
+        complain(&failure);
+        return ExitCode::from(failure.exit_code());
+    }
     let password = match &arguments.password_file {
         Some(path) => from_file(path),
         None => ask(&arguments.name),
@@ -29,8 +34,17 @@ fn add(arguments: UserAddArguments) -> ExitCode {
         }
     };
     match whoelse_server::add_person(arguments.data, &arguments.name, password) {
-        Ok(()) => {
-            writeln!(std::io::stdout(), "{} can log in now.", arguments.name).unwrap_or_default();
+        Ok(added) => {
+            let said = match added {
+                Added::ToServer => format!("{} can log in now.", arguments.name),
+                Added::ToFolder(folder) => format!(
+                    "{} is added to {}, which no server uses now. Start one: whoelse server --data {}",
+                    arguments.name,
+                    folder.display(),
+                    folder.display()
+                ),
+            };
+            writeln!(std::io::stdout(), "{said}").unwrap_or_default();
             ExitCode::SUCCESS
         }
         Err(failure) => {
