@@ -13,6 +13,7 @@ mod operator;
 mod original;
 mod presence;
 mod protocol;
+mod regressions;
 mod relay;
 mod slow;
 mod terminal;

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use whoelse_proto::limits::{FRAME_BYTES_MAX, ORIGINAL_PAUSE_MS};
-use whoelse_proto::{Password, Request, request};
+use whoelse_proto::{Password, Request, RequestId, request};
 
 use crate::command::Command;
 use crate::mailbox::Mailbox;
@@ -34,8 +34,11 @@ const KEPT_MAX: usize = 1000;
 /// A client that nobody watches gives up after so long without a connection.
 const GIVE_UP_MS: u64 = 60_000;
 
-/// A connection that lived this long was a good one: the next pause is short again.
-const GOOD_MS: u64 = 30_000;
+/// A session that lived this long was a good one: the next pause is short again.
+const GOOD_MS: u64 = 5_000;
+
+/// An original server reads no more than this at once, and takes what it read for one request.
+const ORIGINAL_FRAME_BYTES_MAX: usize = 1024;
 
 /// How the client behaves.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +74,12 @@ pub struct Core {
     lost_at_ms: Option<u64>,
     pauses: Pauses,
     outbox: Outbox,
+    /// Something asked was never confirmed, and no orderly end may hide that.
+    unconfirmed: bool,
+    /// The question who is online, that nobody asked and nobody waits for.
+    present_id: Option<RequestId>,
+    /// That question has yet to be asked in this session.
+    present_due: bool,
     mailbox: Mailbox,
     /// An original server is written to no sooner than this.
     write_at_ms: u64,
@@ -102,8 +111,8 @@ enum Line {
     LoggingIn { until_ms: u64 },
     /// Open; the login is sent again at this time.
     LoginLater { at_ms: u64 },
-    /// The session lives.
-    Session { since_ms: u64 },
+    /// The session lives. It is proven once the server has answered a request of the person.
+    Session { since_ms: u64, proven: bool },
 }
 
 impl Core {
@@ -121,6 +130,9 @@ impl Core {
             credentials: None,
             outbox: Outbox::new(instance.clone()),
             instance,
+            unconfirmed: false,
+            present_id: None,
+            present_due: false,
             line: Line::Opening,
             was_in: false,
             original: false,
@@ -190,7 +202,9 @@ impl Core {
             Line::LoggingIn { until_ms } => Some(until_ms),
             Line::LoginLater { at_ms } => Some(at_ms),
             Line::Session { .. } => {
-                (self.original && self.outbox.has_unwritten()).then_some(self.write_at_ms)
+                // While one is in flight, its answer is what lets the next be written.
+                (self.original && self.outbox.has_unwritten() && !self.outbox.has_written())
+                    .then_some(self.write_at_ms)
             }
             Line::Opening | Line::Asking => None,
         };
@@ -266,8 +280,9 @@ impl Core {
         }
         self.lost_at_ms.get_or_insert(now_ms);
         let mut reports = Vec::new();
-        if let Line::Session { since_ms } = line {
-            if now_ms.saturating_sub(since_ms) >= GOOD_MS {
+        if let Line::Session { since_ms, proven } = line {
+            let lived = now_ms.saturating_sub(since_ms) >= GOOD_MS;
+            if lived || (proven && loss != Loss::Garbage) {
                 self.pauses.reset();
             }
             for pending in self.outbox.disconnect(self.original) {
@@ -285,7 +300,7 @@ impl Core {
         }
         // After what explains them.
         for report in reports {
-            self.notice(report);
+            self.notice_unconfirmed(report);
         }
     }
 
@@ -308,8 +323,9 @@ impl Core {
             }
             Command::Message { .. } if self.outbox.len() >= KEPT_MAX => Some(Why::TooManyKept),
             _ => {
-                let bytes = self.outbox.bytes(&command);
-                let bytes_max = FRAME_BYTES_MAX;
+                let bytes = self.outbox.bytes(&command, self.original);
+                let bytes_max =
+                    if self.original { ORIGINAL_FRAME_BYTES_MAX } else { FRAME_BYTES_MAX };
                 (bytes > bytes_max).then_some(Why::TooLong { bytes, bytes_max })
             }
         };
@@ -322,7 +338,7 @@ impl Core {
             self.outbox.push(command.clone());
             self.notice(Notice::Kept { command });
         } else {
-            self.notice(Notice::NotAsked { command });
+            self.notice_unconfirmed(Notice::NotAsked { command });
         }
     }
 
@@ -352,9 +368,10 @@ impl Core {
         self.lost_at_ms.filter(|_| !self.config.interactive).map(|at_ms| at_ms + GIVE_UP_MS)
     }
 
-    /// Writes what waits: all at once, or to an original server at a pace it can follow.
+    /// Writes what waits: all at once, or to an original server one by one, at a pace it can
+    /// follow. Two requests that it reads at once it takes for one, and answers neither.
     fn write(&mut self, now_ms: u64) {
-        while !self.original || now_ms >= self.write_at_ms {
+        while !self.original || (now_ms >= self.write_at_ms && !self.outbox.has_written()) {
             let Some(bytes) = self.outbox.write_next(self.original) else { return };
             self.write_at_ms = now_ms + ORIGINAL_PAUSE_MS;
             self.actions.push_back(Action::Send(bytes));
@@ -370,14 +387,24 @@ impl Core {
     }
 
     fn send(&mut self, command: request::Command<'_>, newline: bool) {
+        self.send_as(None, command, newline);
+    }
+
+    fn send_as(&mut self, id: Option<RequestId>, command: request::Command<'_>, newline: bool) {
         let mut bytes = Vec::new();
-        let request = Request { id: None, command };
+        let request = Request { id, command };
         whoelse_proto::codec::encode_request(&request, newline, &mut bytes);
         self.actions.push_back(Action::Send(bytes));
     }
 
     fn is_me(&self, user: &str) -> bool {
         self.credentials.as_ref().is_some_and(|credentials| credentials.name == user)
+    }
+
+    /// Tells of a request that nobody will confirm any more.
+    fn notice_unconfirmed(&mut self, notice: Notice) {
+        self.unconfirmed = true;
+        self.notice(notice);
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -83,6 +83,12 @@ pub enum Notice {
         /// Who.
         name: String,
     },
+    /// Who is online at the beginning of a session. Nobody asked: it is not to be shown, and only
+    /// helps to complete names.
+    Present {
+        /// Who, but for the person itself.
+        names: Vec<String>,
+    },
     /// A request was answered, by the server or, where it need not be asked, by the client.
     Answered {
         /// What was asked.

@@ -34,18 +34,23 @@ impl Outbox {
 
     /// Takes a request in; it is written later.
     pub(crate) fn push(&mut self, command: Command) {
-        self.made += 1;
-        let id = RequestId::new(&format!("{}-{}", self.prefix, self.made))
-            .expect("prefix and number together are shorter than an id may be");
+        let id = self.make_id();
         self.pending.push_back(Pending { id, command, written: false, tried: false });
     }
 
-    /// The size of a request on the wire.
-    pub(crate) fn bytes(&self, command: &Command) -> usize {
+    /// An id that was never used.
+    pub(crate) fn make_id(&mut self) -> RequestId {
+        self.made += 1;
+        RequestId::new(&format!("{}-{}", self.prefix, self.made))
+            .expect("prefix and number together are shorter than an id may be")
+    }
+
+    /// The size of a request on the wire, at most; to an original server, exactly.
+    pub(crate) fn bytes(&self, command: &Command, original: bool) -> usize {
         let mut bytes = Vec::new();
-        let id = RequestId::new(&format!("{}-{}", self.prefix, u64::MAX));
+        let id = RequestId::new(&format!("{}-{}", self.prefix, u64::MAX)).filter(|_| !original);
         if let Some(command) = command.request() {
-            encode_request(&Request { id, command }, true, &mut bytes);
+            encode_request(&Request { id, command }, !original, &mut bytes);
         }
         bytes.len()
     }
@@ -68,6 +73,11 @@ impl Outbox {
     /// Whether something waits to be written.
     pub(crate) fn has_unwritten(&self) -> bool {
         self.pending.iter().any(|pending| !pending.written)
+    }
+
+    /// Whether something is written and waits for its answer.
+    pub(crate) fn has_written(&self) -> bool {
+        self.pending.iter().any(|pending| pending.written)
     }
 
     /// Takes out the request with this id.

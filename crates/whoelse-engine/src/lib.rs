@@ -333,6 +333,9 @@ impl Engine {
         request: Request<'_>,
         turn: &mut Turn,
     ) {
+        if self.state.connections.get(&connection).is_some_and(|line| line.is_closing) {
+            return; // sent before its client learnt that the session has ended
+        }
         let asker = Asker { connection, action: request.command.action(), id: request.id };
         let Some(account) = self.state.account_of(connection) else {
             match request.command {

@@ -88,6 +88,16 @@ impl Lockout {
         None
     }
 
+    /// Whether nothing is lost if it is forgotten.
+    fn is_blank(&self) -> bool {
+        self.in_flight == 0 && self.waiting.is_empty() && self.strikes == 0
+    }
+
+    /// Whether no lock ends early if it is forgotten.
+    fn is_unlocked(&self) -> bool {
+        self.in_flight == 0 && self.waiting.is_empty() && self.locked_until.is_none()
+    }
+
     pub(crate) fn check(&self, rules: &Rules) {
         assert!(self.strikes <= rules.strikes_max);
         // A lock that began while checks were under way leaves those over.
@@ -100,11 +110,11 @@ impl Strangers {
     fn get(&mut self, key: u128, strangers_max: usize) -> Option<&mut Lockout> {
         if !self.lockouts.contains_key(&key) {
             if self.order.len() >= strangers_max {
-                let idle = |key: &u128| {
-                    let lockout = &self.lockouts[key];
-                    lockout.in_flight == 0 && lockout.waiting.is_empty()
+                // Forgetting failures would tell a name that nobody has from one that somebody has.
+                let find = |fits: fn(&Lockout) -> bool| {
+                    self.order.iter().position(|key| fits(&self.lockouts[key]))
                 };
-                let oldest = self.order.iter().position(idle)?;
+                let oldest = find(Lockout::is_blank).or_else(|| find(Lockout::is_unlocked))?;
                 if let Some(forgotten) = self.order.remove(oldest) {
                     self.lockouts.remove(&forgotten);
                 }
@@ -112,6 +122,10 @@ impl Strangers {
             self.order.push_back(key);
         }
         Some(self.lockouts.entry(key).or_default())
+    }
+
+    fn knows(&self, key: u128) -> bool {
+        self.lockouts.contains_key(&key)
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -131,6 +145,11 @@ impl Engine {
             None => Subject::Stranger(stranger_key(&login.username)),
         };
         let is_full = self.state.checks.len() + self.state.checks_waiting >= self.rules.checks_max;
+        // A name that is heard for the first time must not push another out of memory for nothing.
+        let is_new = matches!(subject, Subject::Stranger(key) if !self.state.strangers.knows(key));
+        if is_full && is_new {
+            return turn.refuse(&asker, Refusal::Busy { retry_after_ms: BUSY_MS });
+        }
         let Some(lockout) = self.lockout(subject) else {
             return turn.refuse(&asker, Refusal::Busy { retry_after_ms: BUSY_MS });
         };

@@ -52,9 +52,10 @@ impl Engine {
         message: &str,
         turn: &mut Turn,
     ) {
-        let (interval_ms, burst) = (self.rules.broadcast_interval_ms, self.rules.broadcast_burst);
+        let interval_us = self.rules.broadcast_interval_ms.saturating_mul(1000);
+        let burst = self.rules.broadcast_burst;
         let allowance = &mut self.state.account_mut(account).broadcasts;
-        if let Err(retry_after_ms) = allowance.take(now, interval_ms, burst) {
+        if let Err(retry_after_ms) = allowance.take(now, interval_us, burst) {
             return turn.refuse(asker, Refusal::TooFast { retry_after_ms });
         }
         let to = self.connections_of(|other| other != account && !self.has_blocked(other, account));

@@ -62,7 +62,7 @@ impl Engine {
 
     pub(crate) fn connected(&mut self, connection: ConnectionId, address: IpAddr) {
         let address = address.to_canonical();
-        let made = Connection { address, account: None, logging_in: None };
+        let made = Connection { address, account: None, logging_in: None, is_closing: false };
         self.state.connections.insert(connection, made);
     }
 
@@ -228,6 +228,7 @@ impl Engine {
     fn detach(&mut self, connection: ConnectionId) {
         if let Some(line) = self.state.connections.get_mut(&connection) {
             line.account = None;
+            line.is_closing = true;
         }
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Connection {
     pub(crate) account: Option<AccountId>,
     /// Whose password is being checked for it.
     pub(crate) logging_in: Option<Subject>,
+    /// Its session has ended and it is to be closed: nothing further is heard.
+    pub(crate) is_closing: bool,
 }
 
 impl State {

@@ -182,6 +182,7 @@ impl World {
             "share" => self.rules.sender_messages_max = value as usize,
             "blocks" => self.rules.blocks_max = value as usize,
             "checks" => self.rules.checks_max = value as usize,
+            "strangers" => self.rules.strangers_max = value as usize,
             "retries" => self.rules.retries_max = value as usize,
             "broadcasts" => {
                 self.rules.broadcast_burst = value as u32;

@@ -140,6 +140,9 @@ impl Splitter {
         let mut at = self.scanned;
         while at < bytes.len() {
             if self.escaped {
+                if bytes[at] == b'\n' {
+                    return self.finish(Scan::LineEnd(at)); // no escape reaches over a line's end
+                }
                 self.escaped = false;
                 at += 1;
             } else if self.in_string {
@@ -259,6 +262,14 @@ mod tests {
         assert_eq!(split(b"{\"a\":\"x\n{\"b\":2}\n", 100, 100, false), ["Unfinished", "{\"b\":2}"]);
         assert_eq!(split(b"{\"a\":\n{\"b\":2}\n", 100, 100, true), ["Unfinished", "{\"b\":2}"]);
         assert_eq!(split(b"{\"a\":\n1}", 100, 100, false), ["{\"a\":\n1}"]);
+    }
+
+    #[test]
+    fn a_backslash_at_the_end_of_a_line_does_not_take_the_next_one_with_it() {
+        for lines in [false, true] {
+            let stream = b"{\"a\":\"x\\\n{\"b\":2}\n{\"c\":3}\n";
+            assert_eq!(split(stream, 100, 100, lines), ["Unfinished", "{\"b\":2}", "{\"c\":3}"]);
+        }
     }
 
     #[test]

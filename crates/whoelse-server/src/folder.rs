@@ -27,7 +27,8 @@ impl Folder {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let mode = fs::metadata(path).map_err(unusable)?.permissions().mode();
-        if mode & 0o077 != 0 {
+        // Only a folder of ours: somebody may have named one that others use.
+        if mode & 0o077 != 0 && path.join("whoelse.db").exists() {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
         }
         let lock = OpenOptions::new()

@@ -26,6 +26,19 @@ impl Socket {
         Self { stream, wake: Notify::new(), is_gone: Cell::new(false), gone: Notify::new() }
     }
 
+    /// Whether nothing the other side has sent waits to be read, its end included.
+    pub(crate) fn is_silent(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let peeked = SockRef::from(&self.stream).peek(&mut byte);
+        peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the line is whole: what was written after the other side had gone comes back as an
+    /// error.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.stream.take_error(), Ok(None))
+    }
+
     pub(crate) fn shut_down_writing(&self) {
         // If the other side has gone already, there is nothing left to end.
         SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or_default();
@@ -75,6 +88,11 @@ pub(crate) struct Line {
     pub(crate) midway_since: Option<Time>,
     pub(crate) is_midway_timed: bool,
     pub(crate) is_pace_timed: bool,
+    /// Its door has read bytes that were not handed in yet.
+    pub(crate) has_leftover: bool,
+    /// Mail that was written when nothing the client had sent was waiting: a request that comes
+    /// after that is a later one.
+    pub(crate) marked: Number,
     /// Up to where mail was vouched for, for a client that cannot acknowledge.
     pub(crate) vouched: Number,
     pub(crate) is_vouch_timed: bool,
@@ -94,9 +112,16 @@ impl Line {
             midway_since: None,
             is_midway_timed: false,
             is_pace_timed: false,
+            has_leftover: false,
+            marked: Number(0),
             vouched: Number(0),
             is_vouch_timed: false,
         }
+    }
+
+    /// Whether nothing that the client has sent waits, here or in its socket.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        !self.has_leftover && self.socket.is_silent()
     }
 
     /// The last mail that was written but not vouched for, if any.

@@ -13,6 +13,9 @@ use whoelse_proto::{Dialect, Event, Name};
 /// A buffer no larger than this is kept when it is empty.
 const KEPT_BYTES: usize = 512;
 
+/// So many written bytes are let go even if more wait behind them.
+const COMPACT_BYTES: usize = 64 << 10;
+
 pub(crate) struct Outbox {
     dialect: Dialect,
     /// Bytes to be written, from `start` on.
@@ -67,8 +70,13 @@ impl Outbox {
 
     pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
         self.dialect = dialect;
-        if dialect == Dialect::Original && self.paced.is_none() {
-            self.paced = Some(Box::default());
+        if dialect == Dialect::Original {
+            self.paced.get_or_insert_default();
+        } else if let Some(mut paced) = self.paced.take() {
+            // Before login there is no mail among it.
+            while let Some((object, _)) = paced.next() {
+                self.append(&object);
+            }
         }
     }
 
@@ -155,6 +163,11 @@ impl Outbox {
         while let Some((_, number)) = self.marks.pop_front_if(|(end, _)| *end <= position) {
             self.written = number;
         }
+        if self.start > COMPACT_BYTES {
+            // A reader that never quite catches up must not make this grow.
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
         if self.start == self.buffer.len() {
             self.start = 0;
             self.buffer.clear();
@@ -162,6 +175,11 @@ impl Outbox {
                 self.buffer = Vec::new();
             }
         }
+    }
+
+    /// Whether mail for a client that cannot acknowledge is among the bytes to be written.
+    pub(crate) fn holds_mail(&self) -> bool {
+        !self.marks.is_empty()
     }
 
     /// The last mail that was written whole, to a client that cannot acknowledge.
@@ -276,6 +294,28 @@ mod tests {
         assert_eq!(outbox.pace(Time(1049)), Some(Time(1050)));
         assert_eq!(paced(&mut outbox, &mut now), ["b came"]);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn another_dialect_at_the_second_login_loses_nothing() {
+        let mut outbox = Outbox::new();
+        outbox.set_dialect(Dialect::Original);
+        outbox.say(&answer(), b"refused ");
+        outbox.set_dialect(Dialect::Protocol);
+        outbox.say(&answer(), b"welcome");
+        assert_eq!(outbox.unwritten(), b"refused welcome");
+    }
+
+    #[test]
+    fn a_reader_that_stays_a_little_behind_does_not_make_the_buffer_grow() {
+        let mut outbox = Outbox::new();
+        outbox.say(&answer(), &[b'x'; 1000]);
+        for _ in 0..10_000 {
+            outbox.say(&answer(), &[b'x'; 1000]);
+            outbox.wrote(1000);
+        }
+        assert_eq!(outbox.unwritten().len(), 1000);
+        assert!(outbox.buffer.capacity() < 4 * COMPACT_BYTES);
     }
 
     #[test]

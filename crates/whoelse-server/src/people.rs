@@ -110,6 +110,8 @@ fn add_here(folder: &Path, name: Name, password: &Password) -> Result<(), Failur
     let mut turn = Turn::default();
     let hash = Some(Hasher::default().hash(password));
     let add = Input::AddAccount { ticket: 0, name: name.clone(), password: hash, distinct: true };
+    // Sessions that a crash left open ended before this, not now.
+    engine.handle(now, Input::Started, &mut turn);
     engine.handle(now, add, &mut turn);
     let refusal = turn.effects.iter().find_map(|effect| match effect {
         Effect::Added { outcome: Err(refusal), .. } => Some(admin::sentence(&name, refusal)),

@@ -71,6 +71,8 @@ pub struct Expected {
 pub struct Model {
     /// Everybody.
     pub people: Vec<Person>,
+    /// Lines whose session has ended: nothing further is heard from them.
+    closing: BTreeSet<ConnectionId>,
     block_ms: u64,
     idle_ms: u64,
     away_ms: u64,
@@ -111,6 +113,7 @@ impl Model {
     pub fn new(people: usize, rules: &Rules) -> Self {
         Self {
             people: vec![Person::default(); people],
+            closing: BTreeSet::new(),
             block_ms: rules.block_ms,
             idle_ms: rules.idle_ms,
             away_ms: rules.away_ms,
@@ -128,6 +131,9 @@ impl Model {
 
     /// Somebody asks something.
     pub fn ask(&mut self, now: u64, connection: ConnectionId, ask: &Ask) -> Expected {
+        if self.closing.contains(&connection) {
+            return Expected::default();
+        }
         let Some(me) = self.speaker(connection) else {
             return match ask {
                 Ask::Login { person, right, protocol, instance, takeover } => {
@@ -211,6 +217,7 @@ impl Model {
                     person.session = Some(session);
                     return answer("ALREADY_LOGGED_IN");
                 }
+                self.closing.extend(session.connection);
                 if is_same {
                     last_command = session.last_command;
                     sent = sent.max(session.sent);
@@ -329,7 +336,8 @@ impl Model {
 
     /// Somebody left at this time, and nobody is told.
     pub fn left(&mut self, at: u64, who: usize) {
-        self.people[who].session = None;
+        let session = self.people[who].session.take();
+        self.closing.extend(session.and_then(|session| session.connection));
         self.people[who].ended_at = Some(at);
     }
 

@@ -50,6 +50,10 @@ impl Core {
     fn handle_mail(&mut self, now_ms: u64, incoming: Incoming) {
         let (Some(from), Some(text)) = (incoming.from, incoming.message) else { return };
         if let Some(number) = incoming.number.filter(|_| !self.original) {
+            // It could no longer be acknowledged. The server keeps it for the next login.
+            if self.said_goodbye() {
+                return;
+            }
             match self.mailbox.take(number, self.last_sequence + 1) {
                 Verdict::Drop => return,
                 Verdict::Tell => {}
@@ -66,6 +70,9 @@ impl Core {
     }
 
     fn handle_answer(&mut self, now_ms: u64, incoming: Incoming) {
+        if self.present_id.take_if(|id| incoming.id.as_deref() == Some(id.as_str())).is_some() {
+            return self.handle_present(incoming);
+        }
         let command = match &incoming.id {
             Some(id) => self.outbox.answered(id),
             // Without an id it answers the oldest request of its kind.
@@ -73,9 +80,20 @@ impl Core {
         };
         // Whatever else there is, is of a later protocol and not for us.
         let Some(command) = command else { return };
+        if let Line::Session { proven, .. } = &mut self.line {
+            *proven = true;
+        }
         let answer = answer(&command, incoming);
         self.notice(Notice::Answered { command, answer });
         self.write(now_ms);
+        self.ask_who_is_present();
+    }
+
+    fn handle_present(&mut self, incoming: Incoming) {
+        // Whoever leaves needs no names any more, and would have to wait for the screen.
+        if let Some(Reply::Names(names)) = incoming.reply.filter(|_| self.leave.is_none()) {
+            self.notice(Notice::Present { names });
+        }
     }
 }
 

@@ -82,20 +82,31 @@ impl Core {
         if too_late && !nothing_open {
             self.end(Ending::Unconfirmed { lost: !in_session });
         } else if too_late || (!in_session && nothing_open) {
-            self.end(if self.was_in { Ending::LoggedOut } else { Ending::Interrupted });
+            self.end(if self.was_in { self.left() } else { Ending::Interrupted });
         }
     }
 
     /// The server has confirmed the logout.
     pub(super) fn handle_goodbye(&mut self) {
-        self.end(Ending::LoggedOut);
+        self.end(self.left());
+    }
+
+    /// Whether the logout is sent, and the answer to it the only thing still wanted.
+    pub(super) fn said_goodbye(&self) -> bool {
+        self.leave.as_ref().is_some_and(|leave| leave.said)
+    }
+
+    /// How it ends when nothing is open any more. What was given up on before counts as well:
+    /// whoever only looks at the exit code must not take it for done.
+    fn left(&self) -> Ending {
+        if self.unconfirmed { Ending::Unconfirmed { lost: true } } else { Ending::LoggedOut }
     }
 
     /// Whether the connection ended because the person wanted to leave.
     pub(super) fn finish_leaving(&mut self) -> bool {
-        let finished = self.leave.as_ref().is_some_and(|leave| leave.said);
+        let finished = self.said_goodbye();
         if finished {
-            self.end(Ending::LoggedOut);
+            self.end(self.left());
         }
         finished
     }

@@ -97,16 +97,21 @@ impl Core {
     }
 
     fn begin_session(&mut self, now_ms: u64, incoming: &Incoming) {
-        self.line = Line::Session { since_ms: now_ms };
+        self.line = Line::Session { since_ms: now_ms, proven: false };
         self.original = incoming.protocol.is_none();
         self.mailbox.begin(incoming.server.as_deref(), incoming.acknowledged.unwrap_or(0));
         if self.original {
             for pending in self.outbox.take_tried() {
-                self.notice(Notice::Uncertain { command: pending.command });
+                self.notice_unconfirmed(Notice::Uncertain { command: pending.command });
             }
         }
+        if self.config.interactive && self.leave.is_none() {
+            // The person was told, and has the line back to do something about it.
+            self.unconfirmed = false;
+        }
         let lost_at_ms = self.lost_at_ms.take();
-        if self.was_in {
+        let is_return = self.was_in;
+        if is_return {
             let (resent, sent) = self.outbox.kept();
             let after_ms = lost_at_ms.map_or(0, |lost_at_ms| now_ms.saturating_sub(lost_at_ms));
             self.notice(Notice::Back { after_ms, resent, sent });
@@ -116,5 +121,26 @@ impl Core {
             self.notice(Notice::LoggedIn { name });
         }
         self.write(now_ms);
+        self.present_id = None;
+        self.present_due = true;
+        // A return is no deed of the person, and a question would look like one: the server
+        // would not notice any more that nobody is there. After a return it waits for a deed.
+        if !is_return {
+            self.ask_who_is_present();
+        }
+    }
+
+    /// Asks who is online, once in a session, to complete their names when a person types. It is
+    /// no request of the person: nobody waits for the answer, nor is told when there is none.
+    pub(super) fn ask_who_is_present(&mut self) {
+        if std::mem::take(&mut self.present_due)
+            && self.config.interactive
+            && !self.original
+            && self.leave.is_none()
+        {
+            let id = self.outbox.make_id();
+            self.present_id = Some(id.clone());
+            self.send_as(Some(id), request::Command::Whoelse, true);
+        }
     }
 }

@@ -40,6 +40,7 @@ impl Running {
         assert!(read(&mut server).await.contains("\"login\""));
         server.write_all(WELCOME).await.unwrap();
         assert_eq!(self.next().await, Tell::Notice(Notice::LoggedIn { name: "hans".into() }));
+        assert!(read(&mut server).await.contains("\"whoelse\""), "for the completion of names");
         server
     }
 

@@ -111,6 +111,7 @@ impl Inbound {
         } else {
             self.bytes.extend_from_slice(read);
         }
+        hub.borrow_mut().caught_up(connection, !self.bytes.is_empty());
         Ok(true)
     }
 
@@ -121,6 +122,9 @@ impl Inbound {
         if used < bytes.len() {
             self.bytes = bytes;
             self.bytes.drain(..used);
+        }
+        if used > 0 {
+            hub.borrow_mut().caught_up(connection, !self.bytes.is_empty());
         }
         next
     }

@@ -110,7 +110,8 @@ impl Hub {
         match codec::decode(frame) {
             Err(malformed) => self.complain(connection, malformed),
             Ok(request) => {
-                self.vouch(connection, None);
+                let marked = self.lines.get(&connection).map(|line| line.marked);
+                self.vouch(connection, marked);
                 let Some(line) = self.lines.get_mut(&connection) else { return };
                 if line.stage == Stage::Stranger {
                     if let Command::Login(login) = &request.command {
@@ -187,7 +188,9 @@ impl Hub {
 
     /// The other side has ended its half, in order: what it asked before is still answered.
     pub(crate) fn ended(&mut self, connection: ConnectionId) {
-        self.vouch(connection, None);
+        if self.lines.get(&connection).is_some_and(|line| line.socket.is_whole()) {
+            self.vouch(connection, None);
+        }
         let Some(line) = self.lines.get_mut(&connection) else { return };
         line.has_ended = true;
         match line.stage {

@@ -97,6 +97,16 @@ impl Hub {
         }
     }
 
+    /// The door has handed in all it read, and says whether bytes are left over. What was written
+    /// by now was written before whatever comes next.
+    pub(crate) fn caught_up(&mut self, connection: ConnectionId, has_leftover: bool) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        line.has_leftover = has_leftover;
+        if line.outbox.written_mail() > line.marked && line.is_caught_up() {
+            line.marked = line.outbox.written_mail();
+        }
+    }
+
     /// Without a sign of life, a living line counts as one after a while.
     pub(super) fn time_vouching(&mut self, connection: ConnectionId) {
         let Some(line) = self.lines.get_mut(&connection) else { return };

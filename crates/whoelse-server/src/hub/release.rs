@@ -100,6 +100,10 @@ impl Hub {
     /// Cuts a reader that is too slow; otherwise its bytes will be written.
     pub(super) fn after_saying(&mut self, connection: ConnectionId) {
         if self.lines.get(&connection).is_some_and(|line| line.outbox.is_over()) {
+            // Much was said at once; whether the reader is slow is seen only when it is written.
+            self.write(connection);
+        }
+        if self.lines.get(&connection).is_some_and(|line| line.outbox.is_over()) {
             debug!(connection = connection.0, "cut: it reads too slowly");
             self.lost(connection);
         } else {
@@ -151,9 +155,14 @@ impl Hub {
                 break;
             }
             let was_crowded = line.outbox.is_crowded();
+            // Looked at before the write: what comes after it may be an answer to it.
+            let is_next_later = line.outbox.holds_mail() && line.is_caught_up();
             match line.socket.stream.try_write(bytes) {
                 Ok(written) => {
                     line.outbox.wrote(written);
+                    if is_next_later {
+                        line.marked = line.outbox.written_mail();
+                    }
                     if was_crowded && !line.outbox.is_crowded() {
                         line.socket.wake.notify_one();
                     }

@@ -8,22 +8,20 @@ fn an_original_server_is_asked_one_thing_at_a_time_at_a_pace_it_can_follow() {
     for text in ["one", "two", "three"] {
         client.messages("luke", text);
     }
-    let mut sent = Vec::new();
-    while let Some(at_ms) = client.core.deadline() {
-        client.now_ms = client.now_ms.max(at_ms);
-        client.core.tick(client.now_ms);
-        while let Some(action) = client.core.next_action() {
-            let Action::Send(bytes) = action else { panic!("{action:?}") };
-            sent.push((client.now_ms, String::from_utf8(bytes).unwrap()));
-        }
-    }
-    let times: Vec<u64> = sent.iter().map(|(at_ms, _)| *at_ms).collect();
-    assert_eq!(times, [1_050, 1_100, 1_150], "50 ms after the login, and after each other");
-    for (_, frame) in &sent {
+    let mut times = Vec::new();
+    for (answer_after_ms, status) in [(20, "SUCCESS"), (90, "USER_BLOCKED")] {
+        client.waits_for_deadline();
+        times.push(client.now_ms);
+        let Some(Action::Send(bytes)) = client.core.next_action() else { panic!() };
+        let frame = String::from_utf8(bytes).unwrap();
         assert!(frame.ends_with('}') && !frame.contains("\"id\""), "{frame}");
+        assert_eq!(client.core.deadline(), None, "nothing before the answer");
+        client.waits(answer_after_ms);
+        assert_eq!(client.done(), [""; 0]);
+        client.hears(&format!(r#"{{"action":"message","status":"{status}"}}"#));
     }
-    client.hears(r#"{"action":"message","status":"SUCCESS"}"#);
-    client.hears(r#"{"action":"message","status":"USER_BLOCKED"}"#);
+    assert_eq!(times, [1_050, 1_100], "50 ms after the login, and after each other");
+    assert_eq!(client.done().len(), 1, "the answer came late, so that the next goes at once");
     assert_eq!(
         client.notices(),
         [
@@ -61,4 +59,23 @@ fn mail_of_an_original_server_is_told_and_not_acknowledged() {
     assert_eq!(texts(&client.notices()), ["hi", "hi"]);
     client.waits(1_000);
     assert_eq!(client.done(), [""; 0]);
+}
+
+#[test]
+fn what_an_original_server_cannot_read_at_once_is_refused_here() {
+    let mut client = Client::person().logged_in(ORIGINAL_WELCOME);
+    client.waits(100);
+    client.messages("luke", "");
+    let frame = client.done().concat();
+    client.hears(r#"{"action":"message","status":"SUCCESS"}"#);
+    client.told();
+    client.waits(100);
+    let fits = "x".repeat(1024 - frame.len());
+    client.messages("luke", &fits);
+    assert_eq!(client.done().concat().len(), 1024);
+    let too_long = fits + "x";
+    client.messages("luke", &too_long);
+    let why = Why::TooLong { bytes: 1025, bytes_max: 1024 };
+    let refused = Answer::Refused(Refusal::new(why));
+    assert_eq!(client.notices(), [answered(message("luke", &too_long), refused)]);
 }

@@ -133,3 +133,96 @@ fn messages_kept_without_a_connection_are_bounded() {
     let refused = Answer::Refused(Refusal::new(Why::TooManyKept));
     assert_eq!(client.notices().pop(), Some(answered(message("luke", "hi"), refused)));
 }
+
+/// Comes back some times to a server where each session goes the same way and ends; says how
+/// long the last pause was.
+fn last_pause_ms(session: impl Fn(&mut Client)) -> u64 {
+    let mut client = Client::script().logged_in(WELCOME);
+    let mut pause_ms = 0;
+    for _ in 0..10 {
+        session(&mut client);
+        client.done();
+        let lost_at_ms = client.now_ms;
+        client.waits_for_connect();
+        pause_ms = client.now_ms - lost_at_ms;
+        client.core.handle_connected(client.now_ms);
+        client.hears(WELCOME);
+        client.done();
+    }
+    pause_ms
+}
+
+#[test]
+fn pauses_are_short_again_after_an_answer_or_five_seconds_and_not_after_garbage() {
+    fn is_answered(client: &mut Client) {
+        client.messages("luke", "hi");
+        let id = id_of(&client.done()[0]);
+        client.hears(&format!(r#"{{"action":"message","id":"{id}","status":"SUCCESS"}}"#));
+    }
+    let after_an_answer = last_pause_ms(|client| {
+        is_answered(client);
+        client.loses_the_line();
+    });
+    let after_five_seconds = last_pause_ms(|client| {
+        client.waits(5_000);
+        client.loses_the_line();
+    });
+    let after_a_cut = last_pause_ms(Client::loses_the_line);
+    let after_garbage = last_pause_ms(|client| {
+        is_answered(client);
+        client.core.handle_garbage(client.now_ms);
+    });
+    assert!(after_an_answer <= 500, "{after_an_answer}");
+    assert!(after_five_seconds <= 500, "{after_five_seconds}");
+    assert!(after_a_cut > 10_000, "{after_a_cut}");
+    assert!(after_garbage > 10_000, "{after_garbage}");
+}
+
+#[test]
+fn a_person_gets_the_names_of_those_online_with_each_session_and_nobody_waits_for_them() {
+    let mut client = Client::person();
+    client.core.handle_connected(client.now_ms);
+    client.types_password("secret");
+    client.done();
+    client.told();
+    for is_return in [false, true, true] {
+        client.hears(WELCOME);
+        if is_return {
+            assert_eq!(client.done(), [""; 0], "it would look like a deed of the person");
+            client.messages("luke", "hi");
+            let id = id_of(&client.done()[0]);
+            client.hears(&format!(r#"{{"action":"message","id":"{id}","status":"SUCCESS"}}"#));
+        }
+        let asked = client.done().concat();
+        assert!(asked.contains(r#""action":"whoelse""#), "{asked}");
+        client.told();
+        let id = id_of(&asked);
+        client.hears(&format!(r#"{{"action":"whoelse","id":"{id}","reply":["luke","yoda"]}}"#));
+        let names = vec!["luke".to_owned(), "yoda".to_owned()];
+        assert_eq!(client.notices(), [Notice::Present { names }]);
+        client.loses_the_line();
+        assert!(matches!(client.notices()[..], [Notice::Lost { .. }]));
+        client.waits_for_connect();
+        client.core.handle_connected(client.now_ms);
+        client.done();
+    }
+    // It stays unanswered, and the end is an orderly one.
+    let mut client = Client::person().logged_in(WELCOME);
+    client.wants(Command::Logout);
+    assert_eq!(client.done(), [r#"{"action":"logout"}"#]);
+    client.loses_the_line();
+    assert_eq!(client.core.ending(), Some(&Ending::LoggedOut));
+}
+
+#[test]
+fn neither_a_script_nor_an_original_server_is_bothered_with_names() {
+    for (mut client, welcome) in [(Client::script(), WELCOME), (Client::person(), ORIGINAL_WELCOME)]
+    {
+        client.core.handle_connected(client.now_ms);
+        client.types_password("secret");
+        client.done();
+        client.hears(welcome);
+        client.waits(1_000);
+        assert_eq!(client.done(), [""; 0]);
+    }
+}
