@@ -8,7 +8,8 @@
 //! - `NAME (to everybody): ...`: a broadcast;
 //! - `[TIME] NAME: ...`: a direct message that has waited;
 //! - four spaces and a bar: the message above goes on;
-//! - one word, or two spaces and words: what was asked for, people or help.
+//! - one word, or two spaces and words: what was asked for, people or help, or the program goes
+//!   on.
 
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use std::net::IpAddr;
 use anstyle::{AnsiColor, Style};
 
 use crate::shown::Shown;
+use crate::wrap::wrap;
 
 /// Something that can be put on a line without harm.
 pub(crate) trait Harmless: Display {}
@@ -114,12 +116,22 @@ impl Line {
 
     /// The finished line, with its end.
     pub(crate) fn end(self, tone: Tone, colour: bool) -> String {
-        let style = tone.style();
-        if colour && style != Style::new() {
-            format!("{style}{}{style:#}\n", self.0)
-        } else {
-            self.0 + "\n"
-        }
+        finish(&self.0, tone, colour)
+    }
+
+    /// The finished line in rows that fit into so many columns, so that the terminal need not
+    /// break it where its author wants; rows after the first begin with `mark`.
+    pub(crate) fn rows(self, columns: usize, mark: &str, tone: Tone, colour: bool) -> String {
+        wrap(&self.0, columns, mark).iter().map(|row| finish(row, tone, colour)).collect()
+    }
+}
+
+fn finish(row: &str, tone: Tone, colour: bool) -> String {
+    let style = tone.style();
+    if colour && style != Style::new() {
+        format!("{style}{row}{style:#}\n")
+    } else {
+        format!("{row}\n")
     }
 }
 

@@ -196,13 +196,12 @@ mod tests {
             ),
             (
                 locked(true),
-                "wrong password once too often: the account is blocked for 10 seconds. Try again \
-                 after that.",
+                "third wrong password: the name is locked for 10 seconds. Try again after that.",
             ),
             (
                 locked(false),
-                "the account is still blocked for 10 seconds, after too many wrong passwords. Try \
-                 again after that.",
+                "the name is locked for 10 more seconds after three wrong passwords. Try again \
+                 after that.",
             ),
             (
                 LoginRefusal::AlreadyLoggedIn,

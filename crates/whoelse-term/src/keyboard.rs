@@ -69,6 +69,8 @@ impl<S: Ask + Lines> Keyboard<S> {
                     if self.answer(question)? == Next::Stop {
                         break;
                     }
+                    // What is typed next is no answer, and may be seen.
+                    self.source.done();
                 }
                 Ok(Control::LoggedIn { name: new }) => name = new,
                 Err(_) => {}
@@ -170,22 +172,33 @@ mod tests {
     use crate::ask::Answer;
 
     /// Somebody who gives the same answer to every question and types some lines.
-    struct Typist(VecDeque<Typed>);
+    struct Typist {
+        lines: VecDeque<Typed>,
+        /// What is typed is not to be seen.
+        hidden: bool,
+    }
 
     impl Ask for Typist {
         fn credentials(&mut self) -> Answer {
+            self.hidden = true;
             Ok(Some(("hans".into(), Password::from("secret"))))
         }
 
         fn password(&mut self) -> Answer {
+            self.hidden = true;
             Ok(Some(("hans".into(), Password::from("again"))))
+        }
+
+        fn done(&mut self) {
+            self.hidden = false;
         }
     }
 
     impl Lines for Typist {
         fn next(&mut self, prompt: &str) -> Typed {
             assert_eq!(prompt, "hans> ");
-            self.0.pop_front().unwrap_or(Typed::End)
+            assert!(!self.hidden, "a line is typed blindly");
+            self.lines.pop_front().unwrap_or(Typed::End)
         }
     }
 
@@ -217,11 +230,11 @@ mod tests {
         let (inputs, mut received) = queue::channel(room);
         let paper = Paper::default();
         let keyboard = Keyboard {
-            source: Typist(lines.collect()),
+            source: Typist { lines: lines.collect(), hidden: false },
             controls,
             inputs,
             screen: Arc::new(Screen::new(Box::new(paper.clone()))),
-            render: Render { colour: false, zone: TimeZone::UTC },
+            render: Render { colour: false, columns: None, person, zone: TimeZone::UTC },
             person,
             edited: person,
             stopping: Arc::default(),

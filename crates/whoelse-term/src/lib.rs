@@ -21,6 +21,7 @@ mod session;
 pub mod shown;
 mod speaker;
 mod terminal;
+mod wrap;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

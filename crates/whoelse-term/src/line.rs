@@ -3,9 +3,14 @@
 //! Three settings of the editor matter. Its buffer is kept from line to line (feature
 //! `buffer-redux`), or what was typed ahead would be lost. A lone Escape waits 50 ms for the
 //! rest of a sequence instead of for ever, during which nothing could be printed. Completion
-//! lists at once instead of cycling or waiting for a second Tab, for the same reason. One gap is known: when the terminal is made
-//! narrower while the input wraps and a message arrives in the same moment, the editor clears a
-//! row too many or too few; the message is on the server until it was shown, not longer.
+//! lists at once instead of cycling or waiting for a second Tab, for the same reason, and keys
+//! that wait for another key do nothing.
+//!
+//! Two gaps are known. When the terminal is made narrower while the input wraps and a message
+//! arrives in the same moment, the editor clears a row too many or too few; the message is on the
+//! server until it was shown, not longer. And while the history is searched (Ctrl-R, Ctrl-S) or a
+//! count is typed (Alt with a digit or a minus, which the editor takes before it looks at our
+//! keys), nothing is printed until the search or the count ends; no message is lost by that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +19,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{
     Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Editor, Event, EventContext,
-    EventHandler, ExternalPrinter, KeyEvent, Prompt, RepeatCount,
+    EventHandler, ExternalPrinter, KeyCode, KeyEvent, Modifiers, Prompt, RepeatCount,
 };
 
 use crate::complete::Completion;
@@ -68,7 +73,7 @@ impl EditedLines {
         let printer = editor.create_external_printer().ok()?;
         let empty = Arc::new(AtomicBool::new(true));
         for key in [
-            KeyEvent::new('\r', rustyline::Modifiers::NONE),
+            KeyEvent::new('\r', Modifiers::NONE),
             KeyEvent::ctrl('J'),
             KeyEvent::ctrl('C'),
             KeyEvent::ctrl('\\'),
@@ -76,6 +81,9 @@ impl EditedLines {
         ] {
             let handler = LastKey { screen: Arc::clone(screen), empty: Arc::clone(&empty) };
             editor.bind_sequence(key, EventHandler::Conditional(Box::new(handler)));
+        }
+        for key in withholding_keys() {
+            editor.bind_sequence(key, EventHandler::Simple(Cmd::Noop));
         }
         let suspend = Suspend { terminal: Arc::clone(terminal) };
         let suspend = EventHandler::Conditional(Box::new(suspend));
@@ -90,6 +98,17 @@ impl EditedLines {
         };
         Some((lines, Box::new(printer)))
     }
+}
+
+/// Keys after which the editor would wait for another one, and print nothing meanwhile.
+fn withholding_keys() -> [KeyEvent; 5] {
+    [
+        KeyEvent::ctrl('X'),
+        KeyEvent::ctrl('V'),
+        KeyEvent::ctrl('Q'),
+        KeyEvent::ctrl(']'),
+        KeyEvent(KeyCode::Char(']'), Modifiers::CTRL_ALT),
+    ]
 }
 
 impl Lines for EditedLines {

@@ -25,9 +25,10 @@ impl People {
             | Notice::Left { name: from }
             | Notice::Message { from, .. }
             | Notice::Broadcast { from, .. } => self.add(from),
-            Notice::Answered { answer: Answer::Names(names), .. } => {
+            Notice::Present { names } | Notice::Answered { answer: Answer::Names(names), .. } => {
                 names.iter().for_each(|name| self.add(name));
             }
+            Notice::Present { names } => names.iter().for_each(|name| self.add(name)),
             Notice::Answered { command, answer: Answer::Done } => {
                 command.user().into_iter().for_each(|name| self.add(name));
             }
@@ -75,6 +76,13 @@ pub(crate) fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> O
 mod tests {
     use super::*;
 
+    #[test]
+    fn whoever_is_there_at_the_login_is_known() {
+        let mut people = People::default();
+        people.learn(&Notice::Present { names: vec!["hans".into(), "luke".into()] });
+        assert_eq!(people.beginning_with("h"), ["hans"]);
+    }
+
     fn people(names: &[&str]) -> People {
         let mut people = People::default();
         people.learn(&Notice::Answered {
@@ -105,6 +113,13 @@ mod tests {
         let people = people(&["Anna", "andy", "bob"]);
         assert_eq!(people.beginning_with("an"), ["andy", "Anna"]);
         assert_eq!(people.beginning_with("A"), ["Anna", "andy"]);
+    }
+
+    #[test]
+    fn who_is_there_at_the_beginning_can_be_completed() {
+        let mut people = People::default();
+        people.learn(&Notice::Present { names: vec!["luke".into(), "yoda".into()] });
+        assert_eq!(people.beginning_with("lu"), ["luke"]);
     }
 
     #[test]

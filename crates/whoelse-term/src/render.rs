@@ -92,11 +92,7 @@ impl Render {
             Notice::StillLost { trouble, retry_ms, last_report } => {
                 let line = Line::system().say("still no connection: ");
                 let line = again(say_trouble(line, trouble), *retry_ms);
-                self.alert(if *last_report {
-                    line.say(", and on and on without saying so; Ctrl-D or logout to leave")
-                } else {
-                    line
-                })
+                self.alert(if *last_report { line.say("; from now on quietly") } else { line })
             }
             Notice::LoginLater { locked, retry_ms } => {
                 let line = Line::system().say("login: ");

@@ -32,7 +32,7 @@ use crate::render::Render;
 use crate::screen::{Printer, Screen};
 use crate::shown::Shown;
 use crate::speaker::{Control, Speaker};
-use crate::terminal::Terminal;
+use crate::terminal::{self, Terminal};
 
 /// Notices on their way to the screen. More, and the server waits.
 const TOLD_MAX: usize = 256;
@@ -50,6 +50,9 @@ const LAST_LINES_WAIT: Duration = Duration::from_secs(10);
 /// How long the editor may take to end when it is told to, and how often it is told.
 const EDITOR_WAIT: Duration = Duration::from_secs(1);
 const EDITOR_NUDGE: Duration = Duration::from_millis(20);
+
+/// How long the last lines may take when the editor has not ended.
+const STUCK_EDITOR_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs a client from the first prompt to the last line.
 pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
@@ -90,12 +93,35 @@ fn stop_signals() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// Why the output came to an end. It is no failure that nobody listens any more, as when the
+/// reader of a pipe has had enough.
+fn cannot_write(error: &io::Error) -> Option<Failure> {
+    (error.kind() != io::ErrorKind::BrokenPipe).then(|| {
+        Failure::new(
+            Kind::Other,
+            Line::new().say("cannot write the output: ").say(Shown::line(&error.to_string())),
+            Line::new().say("What was not shown comes again at the next login."),
+        )
+    })
+}
+
 fn cannot_start(error: io::Error) -> Failure {
     Failure::new(
         Kind::Other,
         Line::new().say("cannot start: ").say(Shown::line(&error.to_string())),
         Line::new().say("The system lacks something; try again later."),
     )
+}
+
+/// How lines are to look. Only a terminal with a line editor gets more than bare lines: where
+/// there is none, a program may read them, or a person has asked for them.
+fn render(colour: bool, edited: bool, person: bool) -> Render {
+    Render {
+        colour: colour && edited,
+        columns: edited.then_some(terminal::columns as fn() -> usize),
+        person,
+        zone: TimeZone::system(),
+    }
 }
 
 /// The threads of a run.
@@ -138,11 +164,12 @@ impl Session {
         told: queue::Receiver<Told>,
         shown: watch::Sender<u64>,
     ) -> (Self, queue::Receiver<Input>) {
+        let person = io::stdin().is_terminal();
         let mut session = Self {
             screen: Arc::new(Screen::new(Box::new(io::stdout()))),
             people: Arc::default(),
-            render: Render { colour: options.colour, zone: TimeZone::system() },
-            person: io::stdin().is_terminal(),
+            render: render(options.colour, false, person),
+            person,
             edited: false,
             stopping: Arc::default(),
             threads: Threads::default(),
@@ -161,6 +188,7 @@ impl Session {
             None
         };
         session.edited = editor.is_some();
+        session.render = render(options.colour, session.edited, person);
         let (lines, printer) = editor.unzip();
         let speaker = Speaker {
             told,
@@ -222,7 +250,7 @@ impl Session {
         options: &Options,
         terminal: &Terminal,
     ) -> Result<ExitCode, Failure> {
-        self.stop_keyboard(ended.logged_in, terminal);
+        let wait = self.stop_keyboard(ended.logged_in, terminal);
         runtime.block_on(async {
             let rest = async {
                 for untold in ended.untold {
@@ -231,20 +259,21 @@ impl Session {
                     }
                 }
             };
-            timeout(LAST_LINES_WAIT, rest).await.unwrap_or_default();
+            timeout(wait, rest).await.unwrap_or_default();
         });
         drop(told);
         // The look-up of a name may still be under way; nobody waits for it.
         runtime.shutdown_background();
-        let spoken =
-            self.threads.spoken.and_then(|spoken| spoken.recv_timeout(LAST_LINES_WAIT).ok());
+        let spoken = self.threads.spoken.and_then(|spoken| spoken.recv_timeout(wait).ok());
         let keyboard = self.threads.keyboard.take().filter(JoinHandle::is_finished);
         if let Some(Ok(Err(failure))) = keyboard.map(JoinHandle::join) {
             return Err(failure);
         }
-        if let Some(Err(_)) = spoken {
-            // Nobody listens any more, as when the reader of a pipe has had enough.
-            return Ok(ExitCode::from(Kind::Other as u8));
+        if let Some(Err(error)) = spoken {
+            return match cannot_write(&error) {
+                Some(failure) => Err(failure),
+                None => Ok(ExitCode::from(Kind::Other as u8)),
+            };
         }
         let name = ended.name.unwrap_or_default();
         let failure = Failure::before_login(&ended.ending, &options.host, options.port, &name);
@@ -254,10 +283,10 @@ impl Session {
         }
     }
 
-    /// Ends the line that is being typed.
-    fn stop_keyboard(&mut self, logged_in: bool, terminal: &Terminal) {
+    /// Ends the line that is being typed. Says how long the last lines may take from here on.
+    fn stop_keyboard(&mut self, logged_in: bool, terminal: &Terminal) -> Duration {
         self.stopping.store(true, Ordering::SeqCst);
-        let Some(keyboard) = &self.threads.keyboard else { return };
+        let Some(keyboard) = &self.threads.keyboard else { return LAST_LINES_WAIT };
         let until = Instant::now() + EDITOR_WAIT;
         let editing = logged_in && self.edited;
         while editing && !keyboard.is_finished() && Instant::now() < until {
@@ -273,13 +302,41 @@ impl Session {
             thread::sleep(EDITOR_NUDGE);
         }
         if self.screen.gate.is_editing() {
-            // It does not want to end; then the end comes without it.
+            // It does not want to end; then the end comes without it. From now on lines are
+            // written past it, and what it still holds it will hardly print any more.
+            self.screen.gate.close();
             terminal.restore_from_editor();
-        } else if self.person && self.screen.gate.is_asking() {
+            return STUCK_EDITOR_WAIT;
+        }
+        if self.person && self.screen.gate.is_asking() {
             // What follows begins on a line of its own, not behind the question.
             self.screen.gate.close();
             self.screen.print("\n").unwrap_or_default();
         }
         self.screen.gate.close();
+        LAST_LINES_WAIT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_line_editor_gets_colours_and_rows() {
+        for (colour, edited, coloured) in
+            [(true, true, true), (true, false, false), (false, true, false)]
+        {
+            let render = render(colour, edited, true);
+            assert_eq!((render.colour, render.columns.is_some()), (coloured, edited));
+        }
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_is_reported_unless_its_reader_has_left() {
+        assert_eq!(cannot_write(&io::ErrorKind::BrokenPipe.into()), None);
+        let failure = cannot_write(&io::ErrorKind::StorageFull.into()).unwrap();
+        assert!(failure.line().starts_with("whoelse: cannot write the output: "));
+        assert_eq!((failure.line().lines().count(), failure.code()), (1, 1));
     }
 }

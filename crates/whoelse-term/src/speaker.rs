@@ -52,7 +52,7 @@ impl Speaker {
                 shown = sequence;
                 let control = match tell {
                     Tell::Question(question) => {
-                        if typing {
+                        if typing && self.render.person {
                             // Whoever is typing is not interrupted: the line ends first.
                             text += &self.render.objection("press Enter to type the password");
                         }

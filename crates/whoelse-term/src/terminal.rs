@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
 
 /// How long it takes at most until a stop that was asked for has come.
@@ -15,6 +15,18 @@ const STOP_WAIT: Duration = Duration::from_millis(50);
 /// Whether the terminal marks pasted text, so that a line feed in it does not end the line.
 const PASTE_BRACKETS_OFF: &str = "\u{1b}[?2004l\r\n";
 const PASTE_BRACKETS_ON: &str = "\u{1b}[?2004h";
+
+/// The width of a terminal that does not tell.
+const COLUMNS_DEFAULT: usize = 80;
+
+/// The width of the window at this moment.
+pub(crate) fn columns() -> usize {
+    tcgetwinsize(stdout())
+        .map(|size| usize::from(size.ws_col))
+        .ok()
+        .filter(|columns| *columns > 0)
+        .unwrap_or(COLUMNS_DEFAULT)
+}
 
 /// The terminal at the standard input, if there is one. Dropped, it is as it was before.
 #[derive(Debug)]

@@ -14,16 +14,17 @@ pub(crate) fn run(arguments: ClientArguments) -> ExitCode {
         port,
         user: arguments.user,
         password_file: arguments.password_file,
-        colour: has_colour(),
+        colour: !arguments.plain && has_colour(),
         plain: arguments.plain,
         takeover: arguments.takeover,
     })
 }
 
-/// Colours only for a terminal that can show them, and not where they are unwanted
+/// Colours only where a person sits at a terminal that can show them, and not where they are unwanted
 /// (<https://no-color.org>).
 fn has_colour() -> bool {
     let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    std::io::stdout().is_terminal() && !is_unwanted && !is_dumb
+    let is_conversation = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    is_conversation && !is_unwanted && !is_dumb
 }

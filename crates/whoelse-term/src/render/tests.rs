@@ -3,7 +3,7 @@
 use super::*;
 use crate::commands::{self, find};
 
-const RENDER: Render = Render { colour: false, zone: TimeZone::UTC };
+const RENDER: Render = Render { colour: false, columns: None, person: true, zone: TimeZone::UTC };
 
 fn people() -> People {
     let mut people = People::default();
@@ -245,12 +245,12 @@ fn what_happens_to_the_connection() {
         ),
         (
             still(Trouble::NoAnswer, true),
-            "* still no connection: there is no answer; trying again in 8 seconds, and on and on \
-             without saying so; Ctrl-D or logout to leave\n",
+            "* still no connection: there is no answer; trying again in 8 seconds; from now on \
+             quietly (Ctrl-D leaves)\n",
         ),
         (
             later(true),
-            "* login: the account is blocked after too many wrong passwords; trying again in 42 \
+            "* login: the name is locked after three wrong passwords; trying again in 42 \
              seconds\n",
         ),
         (later(false), "* login: the server cannot take it now; trying again in 42 seconds\n"),
@@ -260,6 +260,62 @@ fn what_happens_to_the_connection() {
     ] {
         assert_eq!(lines, wording);
     }
+}
+
+#[test]
+fn advice_for_people_is_not_given_to_programs() {
+    let render = Render { person: false, ..RENDER };
+    let still =
+        Notice::StillLost { trouble: Trouble::NoAnswer, retry_ms: 8_000, last_report: true };
+    assert_eq!(
+        render.notice(&still, &People::default(), Timestamp::UNIX_EPOCH),
+        "* still no connection: there is no answer; trying again in 8 seconds; from now on \
+         quietly\n"
+    );
+}
+
+#[test]
+fn who_is_there_at_the_beginning_is_not_shown() {
+    assert_eq!(notice(&Notice::Present { names: vec!["luke".into()] }), "");
+}
+
+/// What a terminal of this width shows of a message, in a window that is never too narrow.
+fn rows(columns: fn() -> usize, from: &str, text: &str) -> Vec<String> {
+    let render = Render { columns: Some(columns), ..RENDER };
+    let message = Notice::Message { from: from.into(), text: text.into(), at: None };
+    let lines = render.notice(&message, &People::default(), Timestamp::UNIX_EPOCH);
+    lines.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn rows_that_do_not_fit_are_continued_under_our_mark() {
+    let text = format!("{}luke: hello", " ".repeat(74));
+    assert_eq!(rows(|| 80, "hans", &text), ["hans:", "    | luke: hello"]);
+    assert_eq!(rows(|| 80, "hans", &text[1..])[1..], ["    | hello"]);
+    let long = format!("{}* luke logged out", "x".repeat(74));
+    assert_eq!(rows(|| 80, "hans", &long)[1..], ["    | * luke logged out"]);
+    assert_eq!(
+        rows(|| 20, "hans", "one\ntwo three four five"),
+        ["hans: one", "    | two three four", "    | five"]
+    );
+    assert_eq!(said("hans", &text, None), format!("hans: {text}\n"));
+}
+
+#[test]
+fn notes_and_the_help_are_wrapped_under_themselves() {
+    let render = Render { columns: Some(|| 60), colour: true, ..RENDER };
+    let lost = Notice::Missing { first: 5, last: 6 };
+    assert_eq!(
+        render.notice(&lost, &People::default(), Timestamp::UNIX_EPOCH),
+        "\u{1b}[33m* messages are missing before this one (numbers 5 to 6); the\u{1b}[0m\n\
+         \u{1b}[33m  server will send them again at the next login\u{1b}[0m\n"
+    );
+    let help = render.help(None);
+    assert!(help.starts_with(
+        "  message <user> <text>   send a message; it waits for people\n                          \
+         who are away\n"
+    ));
+    assert!(help.lines().all(|line| line.len() <= 60), "{help}");
 }
 
 #[test]
@@ -275,8 +331,8 @@ fn what_happens_to_requests_without_a_connection() {
         ),
         (
             notice(&Notice::Uncertain { command: broadcast() }),
-            "* broadcast: uncertain; there was no answer any more, so it may have been done or \
-             not\n",
+            "* broadcast: uncertain: the connection broke before the answer; it may or may not \
+             have been done\n",
         ),
         (
             notice(&Notice::Unsent { command: message("luke") }),
@@ -314,13 +370,12 @@ fn how_a_session_ends() {
         (Ending::Lost, "* the connection did not come back within a minute; giving up\n"),
         (
             locked(true),
-            "* cannot log in again: wrong password once too often: the account is blocked for 60 \
-             seconds\n",
+            "* cannot log in again: third wrong password: the name is locked for 60 seconds\n",
         ),
         (
             locked(false),
-            "* cannot log in again: the account is still blocked for 60 seconds, after too many \
-             wrong passwords\n",
+            "* cannot log in again: the name is locked for 60 more seconds after three wrong \
+             passwords\n",
         ),
         (
             Ending::Refused(LoginRefusal::AlreadyLoggedIn),
