@@ -48,6 +48,17 @@ impl Display for Spoken {
     }
 }
 
+impl Spoken {
+    /// The same with `more` before its unit: `10 more seconds`.
+    pub(crate) fn more(&self) -> Part {
+        let words = self.to_string();
+        Part(match words.split_once(' ') {
+            Some((number, unit)) => format!("{number} more {unit}"),
+            None => words,
+        })
+    }
+}
+
 /// A part that was put together like a line.
 pub(crate) struct Part(String);
 

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Usage = 2,
     /// The server cannot be reached, or was lost for good.
     Network = 3,
-    /// The login was refused, or the account is blocked.
+    /// The login was refused, or the name is locked.
     Login = 4,
 }
 
@@ -196,7 +196,8 @@ mod tests {
             ),
             (
                 locked(true),
-                "third wrong password: the name is locked for 10 seconds. Try again after that.",
+                "the name is locked for 10 seconds after the third wrong password. Try again after \
+                 that.",
             ),
             (
                 locked(false),

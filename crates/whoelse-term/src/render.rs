@@ -14,11 +14,24 @@ use crate::shown::Shown;
 /// A message older than this is shown with its time.
 const WAITED: SignedDuration = SignedDuration::from_secs(60);
 
+/// What continues a message on its next row. Nothing else begins like this.
+const MESSAGE_MARK: &str = "    | ";
+
+/// What continues a note of ours on its next row.
+const NOTE_MARK: &str = "  ";
+
+/// Columns the words of the help must have to stand beside the commands.
+const HELP_COLUMNS_MIN: usize = 24;
+
 /// Makes lines for the screen.
 #[derive(Clone, Debug)]
 pub(crate) struct Render {
     /// Lines may carry colours.
     pub(crate) colour: bool,
+    /// Tells the width of the window, where lines must not be left to the terminal to break.
+    pub(crate) columns: Option<fn() -> usize>,
+    /// A person reads, who can follow advice.
+    pub(crate) person: bool,
     /// The time zone of the person.
     pub(crate) zone: TimeZone,
 }
@@ -92,12 +105,16 @@ impl Render {
             Notice::StillLost { trouble, retry_ms, last_report } => {
                 let line = Line::system().say("still no connection: ");
                 let line = again(say_trouble(line, trouble), *retry_ms);
-                self.alert(if *last_report { line.say("; from now on quietly") } else { line })
+                self.alert(match (*last_report, self.person) {
+                    (true, true) => line.say("; from now on quietly (Ctrl-D leaves)"),
+                    (true, false) => line.say("; from now on quietly"),
+                    (false, _) => line,
+                })
             }
             Notice::LoginLater { locked, retry_ms } => {
                 let line = Line::system().say("login: ");
                 let line = line.say(if *locked {
-                    "the account is blocked after too many wrong passwords"
+                    "the name is locked after three wrong passwords"
                 } else {
                     "the server cannot take it now"
                 });
@@ -122,11 +139,10 @@ impl Render {
             Notice::Unsent { command } => {
                 self.alert(about(command).say("not sent; there is no connection"))
             }
-            Notice::Uncertain { command } => {
-                self.alert(about(command).say(
-                    "uncertain; there was no answer any more, so it may have been done or not",
-                ))
-            }
+            Notice::Uncertain { command } => self.alert(about(command).say(
+                "uncertain: the connection broke before the answer; it may or may not have \
+                 been done",
+            )),
             _ => String::new(),
         }
     }
@@ -302,15 +318,18 @@ impl Render {
     pub(crate) fn help(&self, definition: Option<&Definition>) -> String {
         if let Some(definition) = definition {
             let line = say_usage(Line::new().say("  "), definition).say(": ");
-            return self.plain(line.say(definition.help));
+            return self.rows(line.say(definition.help), "    ", Tone::Plain);
         }
         let width = COMMANDS.iter().map(|definition| definition.usage().len()).max().unwrap_or(0);
+        let beside = width + 4;
+        let narrow = self.columns.is_some_and(|columns| columns() < beside + HELP_COLUMNS_MIN);
+        let mark = " ".repeat(if narrow { 4 } else { beside });
         COMMANDS.iter().fold(String::new(), |lines, definition| {
             let mut line = say_usage(Line::new().say("  "), definition);
             for _ in definition.usage().len()..width + 2 {
                 line = line.say(" ");
             }
-            lines + &self.plain(line.say(definition.help))
+            lines + &self.rows(line.say(definition.help), &mark, Tone::Plain)
         })
     }
 
@@ -329,12 +348,20 @@ impl Render {
         let mut lines = String::new();
         for (index, shown) in Shown::lines(text).iter().enumerate() {
             if index > 0 {
-                lines += &line.end(tone, self.colour);
-                line = Line::new().say("    | ");
+                lines += &self.rows(line, MESSAGE_MARK, tone);
+                line = Line::new().say(MESSAGE_MARK);
             }
             line = line.say(shown);
         }
-        lines + &line.end(tone, self.colour)
+        lines + &self.rows(line, MESSAGE_MARK, tone)
+    }
+
+    /// The finished line, in rows where that is ours to do.
+    fn rows(&self, line: Line, mark: &str, tone: Tone) -> String {
+        match self.columns {
+            Some(columns) => line.rows(columns(), mark, tone, self.colour),
+            None => line.end(tone, self.colour),
+        }
     }
 
     /// When a message was sent: the time of day, with the day unless it is today.
@@ -345,15 +372,15 @@ impl Render {
     }
 
     fn plain(&self, line: Line) -> String {
-        line.end(Tone::Plain, self.colour)
+        self.rows(line, NOTE_MARK, Tone::Plain)
     }
 
     fn quiet(&self, line: Line) -> String {
-        line.end(Tone::Quiet, self.colour)
+        self.rows(line, NOTE_MARK, Tone::Quiet)
     }
 
     fn alert(&self, line: Line) -> String {
-        line.end(Tone::Alert, self.colour)
+        self.rows(line, NOTE_MARK, Tone::Alert)
     }
 }
 
@@ -395,11 +422,15 @@ pub(crate) fn say_login_refusal(line: Line, refusal: &LoginRefusal) -> Line {
         LoginRefusal::WrongPassword { sentence: Some(sentence) } => line.say(Shown::line(sentence)),
         LoginRefusal::WrongPassword { sentence: None } => line.say("wrong name or password"),
         LoginRefusal::Locked { now: true, retry_after } => {
-            span(line.say("wrong password once too often: the account is blocked "), retry_after)
+            span(line.say("the name is locked "), retry_after)
+                .say(" after the third wrong password")
         }
-        LoginRefusal::Locked { now: false, retry_after } => {
-            span(line.say("the account is still blocked "), retry_after)
-                .say(", after too many wrong passwords")
+        LoginRefusal::Locked { now: false, retry_after: Some(seconds) } => line
+            .say("the name is locked for ")
+            .say(Spoken { ms: seconds.saturating_mul(1000) }.more())
+            .say(" after three wrong passwords"),
+        LoginRefusal::Locked { now: false, retry_after: None } => {
+            line.say("the name is still locked after three wrong passwords")
         }
         LoginRefusal::AlreadyLoggedIn => line.say("already logged in elsewhere"),
         LoginRefusal::Other { status, sentence } => {

@@ -14,11 +14,10 @@ const TEXT_COLUMNS_MIN: usize = 8;
 pub(crate) fn wrap(line: &str, columns: usize, mark: &str) -> Vec<String> {
     let columns = columns.max(width(mark) + TEXT_COLUMNS_MIN);
     let mut rows = Vec::new();
-    // What every row begins with is not a place to break it.
-    let (mut row, mut begin) = (String::new(), line.len() - line.trim_start_matches(' ').len());
-    if line.starts_with(mark) {
-        begin = begin.max(mark.len());
-    }
+    // What a line begins with is not a place to break it.
+    let begin = [mark, "* "].into_iter().find(|begin| line.starts_with(begin));
+    let blank = line.len() - line.trim_start_matches(' ').len();
+    let (mut row, mut begin) = (String::new(), begin.map_or(blank, str::len));
     let mut rest = line;
     loop {
         let room = columns - width(&row);
