@@ -196,8 +196,7 @@ mod tests {
             ),
             (
                 locked(true),
-                "the name is locked for 10 seconds after the third wrong password. Try again after \
-                 that.",
+                "third wrong password: the name is locked for 10 seconds. Try again after that.",
             ),
             (
                 locked(false),

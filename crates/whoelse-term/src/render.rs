@@ -422,8 +422,7 @@ pub(crate) fn say_login_refusal(line: Line, refusal: &LoginRefusal) -> Line {
         LoginRefusal::WrongPassword { sentence: Some(sentence) } => line.say(Shown::line(sentence)),
         LoginRefusal::WrongPassword { sentence: None } => line.say("wrong name or password"),
         LoginRefusal::Locked { now: true, retry_after } => {
-            span(line.say("the name is locked "), retry_after)
-                .say(" after the third wrong password")
+            span(line.say("third wrong password: the name is locked "), retry_after)
         }
         LoginRefusal::Locked { now: false, retry_after: Some(seconds) } => line
             .say("the name is locked for ")

@@ -369,8 +369,7 @@ fn how_a_session_ends() {
         (Ending::Lost, "* the connection did not come back within a minute; giving up\n"),
         (
             locked(true),
-            "* cannot log in again: the name is locked for 60 seconds after the third wrong \
-             password\n",
+            "* cannot log in again: third wrong password: the name is locked for 60 seconds\n",
         ),
         (
             locked(false),
