@@ -59,11 +59,7 @@ pub(crate) struct Strangers {
 
 impl LoginAttempt {
     pub(crate) fn dialect(&self) -> Dialect {
-        match (self.protocol, self.private_port) {
-            (Some(_), _) => Dialect::Protocol,
-            (None, 0) => Dialect::Plain,
-            (None, _) => Dialect::Original,
-        }
+        Dialect::of_login(self.protocol, self.private_port)
     }
 }
 

@@ -18,6 +18,18 @@ pub enum Dialect {
     Protocol,
 }
 
+impl Dialect {
+    /// The dialect of a session, by what its login says of itself.
+    #[must_use]
+    pub fn of_login(protocol: Option<u32>, private_port: u16) -> Self {
+        match (protocol, private_port) {
+            (Some(_), _) => Self::Protocol,
+            (None, 0) => Self::Plain,
+            (None, _) => Self::Original,
+        }
+    }
+}
+
 /// Something a server says to one connection. Mail has a lane of its own: [`Mail`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -88,6 +88,8 @@ pub(crate) struct Line {
     pub(crate) midway_since: Option<Time>,
     pub(crate) is_midway_timed: bool,
     pub(crate) is_pace_timed: bool,
+    /// Its door waits until less is to be written.
+    pub(crate) is_crowded_out: bool,
     /// Its door has read bytes that were not handed in yet.
     pub(crate) has_leftover: bool,
     /// Mail that was written when nothing the client had sent was waiting: a request that comes
@@ -112,6 +114,7 @@ impl Line {
             midway_since: None,
             is_midway_timed: false,
             is_pace_timed: false,
+            is_crowded_out: false,
             has_leftover: false,
             marked: Number(0),
             vouched: Number(0),

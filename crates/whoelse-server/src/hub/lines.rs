@@ -87,12 +87,18 @@ impl Hub {
     /// Says whether the next frame of a connection may be handed in.
     pub(crate) fn gate(&mut self, connection: ConnectionId) -> Gate {
         let is_full = self.is_full();
-        let Some(line) = self.lines.get(&connection) else { return Gate::Gone };
+        let Some(line) = self.lines.get_mut(&connection) else { return Gate::Gone };
+        line.is_crowded_out = false;
         match line.stage {
             Stage::LoggingIn => Gate::Shut,
             Stage::Closing | Stage::Lingering => Gate::Deaf,
-            Stage::Stranger | Stage::Member if line.outbox.is_crowded() => Gate::Shut,
+            Stage::Stranger | Stage::Member if line.outbox.is_crowded() => {
+                line.is_crowded_out = true;
+                line.midway_since = None; // the rest may have come; it is we who do not read
+                Gate::Shut
+            }
             Stage::Stranger | Stage::Member if is_full => {
+                line.midway_since = None;
                 self.held.push(connection);
                 Gate::Shut
             }
@@ -116,11 +122,8 @@ impl Hub {
                 if line.stage == Stage::Stranger {
                     if let Command::Login(login) = &request.command {
                         // Its answer, even a refusal, is in the dialect it asks for.
-                        line.outbox.set_dialect(match (login.protocol, login.private_port) {
-                            (Some(_), _) => Dialect::Protocol,
-                            (None, 0) => Dialect::Plain,
-                            (None, _) => Dialect::Original,
-                        });
+                        let dialect = Dialect::of_login(login.protocol, login.private_port);
+                        line.outbox.set_dialect(dialect);
                         line.stage = Stage::LoggingIn;
                     }
                     self.has_asked(connection);

@@ -14,6 +14,9 @@ use crate::line::{MailLane, Stage};
 /// How long a connection that was told to end may take to end, in milliseconds.
 const LINGER_MS: u64 = 2_000;
 
+/// How long the last words to a connection that is to end may take to be written, in milliseconds.
+const CLOSING_MS_MAX: u64 = 20_000;
+
 /// Most writes to one connection at one wake-up.
 const WRITES_PER_WAKE_UP: u32 = 16;
 
@@ -141,7 +144,7 @@ impl Hub {
             self.fetch_mail(connection);
             let Some(line) = self.lines.get_mut(&connection) else { return };
             if line.is_blocked {
-                return;
+                return self.let_door_go_on(connection);
             }
             if line.outbox.dialect() == Dialect::Original
                 && let Some(at) = line.outbox.pace(self.clock.time())
@@ -154,7 +157,6 @@ impl Hub {
             if bytes.is_empty() {
                 break;
             }
-            let was_crowded = line.outbox.is_crowded();
             // Looked at before the write: what comes after it may be an answer to it.
             let is_next_later = line.outbox.holds_mail() && line.is_caught_up();
             match line.socket.stream.try_write(bytes) {
@@ -163,19 +165,27 @@ impl Hub {
                     if is_next_later {
                         line.marked = line.outbox.written_mail();
                     }
-                    if was_crowded && !line.outbox.is_crowded() {
-                        line.socket.wake.notify_one();
-                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.let_door_go_on(connection);
                     return self.write_when_writable(connection);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.lost(connection),
             }
         }
+        self.let_door_go_on(connection);
         self.time_vouching(connection);
         self.finish_closing(connection);
+    }
+
+    /// A door that was crowded out may go on when less waits, written or taken back.
+    fn let_door_go_on(&mut self, connection: ConnectionId) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        if line.is_crowded_out && !line.outbox.is_crowded() {
+            line.is_crowded_out = false;
+            line.socket.wake.notify_one();
+        }
     }
 
     /// Only a connection that does not take bytes gets a task for writing, while it does not.
@@ -208,6 +218,8 @@ impl Hub {
         line.stage = Stage::Closing;
         line.mail = None;
         line.socket.wake.notify_one();
+        let at = self.clock.time().plus(CLOSING_MS_MAX);
+        self.timers.insert((at, connection, Timer::Linger));
         self.mark_dirty(connection);
     }
 
