@@ -103,7 +103,7 @@ impl Command {
                 request::Command::WhoelseSince { since_ms: seconds.saturating_mul(1000) }
             }
             Self::StartPrivate { user } => request::Command::StartPrivate { user: user.into() },
-            Self::Logout => request::Command::Logout,
+            Self::Logout => request::Command::Logout { forget: false },
             Self::Private { .. } | Self::StopPrivate { .. } => return None,
         })
     }

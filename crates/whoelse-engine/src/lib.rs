@@ -26,8 +26,10 @@ mod timers;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use whoelse_proto::event::Meeting;
 use whoelse_proto::{
-    Answer, Command, Dialect, Event, Name, Outcome, Password, Refusal, Request, RequestId,
+    Answer, Command, Dialect, Event, InviteSecret, Name, Nonce, Outcome, Password, Refusal,
+    Request, RequestId, Role,
 };
 
 pub use accounts::AddRefusal;
@@ -71,6 +73,8 @@ pub enum Input<'a> {
         connection: ConnectionId,
         /// What.
         request: Request<'a>,
+        /// What only the world can add to it.
+        aid: Aid,
     },
     /// A connection ended, whoever ended it.
     Disconnected {
@@ -108,6 +112,8 @@ pub enum Input<'a> {
         password: Option<PasswordHash>,
         /// Whether people must be able to tell the name from all others at sight.
         distinct: bool,
+        /// What the person may do.
+        role: Role,
     },
     /// An account gets a password.
     SetPassword {
@@ -115,6 +121,25 @@ pub enum Input<'a> {
         account: AccountId,
         /// The hash of it.
         hash: PasswordHash,
+    },
+    /// A password that [`Effect::Hash`] asked to be hashed was.
+    Hashed {
+        /// As it was asked for.
+        ticket: Ticket,
+        /// The hash.
+        hash: PasswordHash,
+    },
+    /// The operator wants something.
+    Order {
+        /// Returned with the outcome.
+        ticket: u64,
+        /// What.
+        order: Order,
+    },
+    /// The disk has come near its end, or has room again.
+    DiskFull {
+        /// Whether nothing new may be taken.
+        is_full: bool,
     },
     /// The time asked for by [`Engine::deadline`] has come.
     Tick,
@@ -176,6 +201,20 @@ pub enum Effect {
         /// What was typed.
         password: Password,
     },
+    /// Hash a new password and return [`Input::Hashed`]. Claims nothing either.
+    Hash {
+        /// To be returned.
+        ticket: Ticket,
+        /// What was typed.
+        password: Password,
+    },
+    /// The outcome of [`Input::Order`].
+    Ordered {
+        /// As it came.
+        ticket: u64,
+        /// What was done, or why nothing was.
+        outcome: Result<Ordered, OrderRefusal>,
+    },
     /// The outcome of [`Input::AddAccount`].
     Added {
         /// As it came.
@@ -183,6 +222,100 @@ pub enum Effect {
         /// The account, or why there is none.
         outcome: Result<AccountId, AddRefusal>,
     },
+}
+
+/// What a request needs that the engine cannot know: secrets drawn at random, proofs checked.
+#[derive(Clone, Debug, Default)]
+pub enum Aid {
+    /// Nothing, as for most requests.
+    #[default]
+    None,
+    /// For `challenge`: fresh random bytes.
+    Challenge(Nonce),
+    /// For `resume`: whether the device's signature is right, for this server, this name and the
+    /// nonce that this connection was given last and has not used.
+    Proof(bool),
+    /// For `invite`: fresh random bytes, and where invites lead.
+    Invite {
+        /// The secret.
+        secret: InviteSecret,
+        /// Where they lead.
+        meeting: Meeting,
+    },
+}
+
+/// What an operator can have done.
+pub enum Order {
+    /// Gives a person another password: ends its session and revokes its devices.
+    SetPassword {
+        /// Whose.
+        name: String,
+        /// The hash of it.
+        hash: PasswordHash,
+    },
+    /// Keeps a person from logging in, and ends its session.
+    Lock {
+        /// Whom.
+        name: String,
+    },
+    /// Lets a person log in again: takes back a lock by an administrator and one by wrong passwords.
+    Unlock {
+        /// Whom.
+        name: String,
+    },
+    /// Erases a person's mail, blocks, devices and password; the name is never given again.
+    Remove {
+        /// Whom.
+        name: String,
+    },
+    /// Says what a person may do.
+    SetRole {
+        /// Whose.
+        name: String,
+        /// What it is from now on.
+        role: Role,
+    },
+    /// Makes an invite.
+    Invite {
+        /// Fresh random bytes.
+        secret: InviteSecret,
+        /// What whoever uses it becomes.
+        role: Role,
+        /// How long it is valid, in milliseconds.
+        valid_ms: u64,
+        /// Takes back those that earlier starts without people made.
+        is_first: bool,
+    },
+    /// Takes an invite back.
+    RevokeInvite {
+        /// Which.
+        number: u64,
+    },
+}
+
+/// What was done for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    /// It is done, and on disk.
+    Done,
+    /// It was so already.
+    Unchanged,
+    /// The invite was made.
+    Invited {
+        /// What it is called.
+        number: u64,
+    },
+}
+
+/// Why an operator's order was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderRefusal {
+    /// Nobody has that name.
+    NoSuchPerson,
+    /// There is no open invite of that number.
+    NoSuchInvite,
+    /// As many invites are open as may be.
+    TooManyInvites,
 }
 
 /// What one or several inputs led to.
@@ -252,18 +385,21 @@ impl Engine {
         match input {
             Input::Started => self.start(now, turn),
             Input::Connected { connection, address } => self.connected(connection, address),
-            Input::Request { connection, request } => self.request(now, connection, request, turn),
+            Input::Request { connection, request, aid: _ } => {
+                self.request(now, connection, request, turn)
+            }
             Input::Disconnected { connection } => self.disconnected(now, connection, turn),
             Input::Sent { connection, number } => self.sent(connection, number),
             Input::Delivered { connection, number } => self.delivered(connection, number, turn),
             Input::Checked { ticket, matches } => self.checked(now, ticket, matches, turn),
-            Input::AddAccount { ticket, name, password, distinct } => {
+            Input::AddAccount { ticket, name, password, distinct, role: _ } => {
                 let outcome = self.add_account(now, name, password, distinct, turn);
                 turn.effects.push(Effect::Added { ticket, outcome });
             }
             Input::SetPassword { account, hash } => self.set_password(account, hash, turn),
             Input::Tick => self.tick(now, turn),
             Input::Stopping => self.stop(now, turn),
+            _ => {}
         }
     }
 
@@ -340,16 +476,7 @@ impl Engine {
         let Some(account) = self.state.account_of(connection) else {
             match request.command {
                 Command::Login(login) => self.login(now, asker, &login, turn),
-                Command::Message { .. }
-                | Command::Broadcast { .. }
-                | Command::Block { .. }
-                | Command::Unblock { .. }
-                | Command::Whoelse
-                | Command::WhoelseSince { .. }
-                | Command::StartPrivate { .. }
-                | Command::Logout
-                | Command::Ack { .. }
-                | Command::Active => turn.refuse(&asker, Refusal::NotLoggedIn),
+                _ => turn.refuse(&asker, Refusal::NotLoggedIn),
             }
             return;
         };
@@ -385,7 +512,7 @@ impl Engine {
                 self.whoelse_since(now.time, account, asker, since_ms, turn);
             }
             Command::StartPrivate { user } => self.start_private(account, asker, &user, turn),
-            Command::Logout => {
+            Command::Logout { .. } => {
                 self.logout(now.time, account, asker, turn);
                 return;
             }
@@ -394,6 +521,7 @@ impl Engine {
                 return;
             }
             Command::Active => turn.answer(asker, Outcome::Done),
+            _ => turn.refuse(asker, Refusal::NotAllowed),
         }
         self.state.touch(account, now.time);
     }

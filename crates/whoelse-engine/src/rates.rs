@@ -39,7 +39,7 @@ impl Engine {
     ) -> Option<u64> {
         let per_second = self.rules.requests_per_second;
         // What ends or confirms something makes room for others.
-        if per_second == 0 || matches!(command, Command::Ack { .. } | Command::Logout) {
+        if per_second == 0 || matches!(command, Command::Ack { .. } | Command::Logout { .. }) {
             return None;
         }
         let interval_us = u64::from(1_000_000_u32.div_ceil(per_second));

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use whoelse_proto::Name;
+use whoelse_proto::{DeviceKey, Name, Role};
 
 /// A point in time in milliseconds since the Unix epoch that never goes back.
 #[derive(
@@ -173,11 +173,93 @@ pub enum Record {
         /// When.
         time: Time,
     },
-    /// Somebody guessed the password of a name that nobody has. Nothing rests on it: it is written
-    /// so that its answer waits for the disk as long as that of a name that somebody has.
+    /// Somebody guessed the password of a name that nobody has. Nothing rests on it. Written until
+    /// [`Record::Stranger`] took its place.
     Guess {
         /// When.
         time: Time,
+    },
+    /// Failed logins in a row were counted for a name that nobody has: it is locked like any other,
+    /// over restarts too, and its answer waits for the disk as long.
+    Stranger {
+        /// The name, hashed.
+        key: u128,
+        /// How many now.
+        strikes: u8,
+        /// Until when it is locked, if it is.
+        locked_until: Option<Time>,
+        /// When.
+        time: Time,
+    },
+    /// A device may resume from now on.
+    Device {
+        /// For which account.
+        account: AccountId,
+        /// Its public key.
+        key: DeviceKey,
+        /// What it is called, different from the account's other devices.
+        name: Arc<str>,
+        /// When.
+        time: Time,
+    },
+    /// A session of a device has begun. Lazy.
+    DeviceUsed {
+        /// Of which account.
+        account: AccountId,
+        /// Its public key.
+        key: DeviceKey,
+        /// When.
+        time: Time,
+    },
+    /// A device may no longer resume.
+    DeviceRevoked {
+        /// Of which account.
+        account: AccountId,
+        /// Its public key.
+        key: DeviceKey,
+    },
+    /// A person may do more or less from now on.
+    Role {
+        /// Who.
+        account: AccountId,
+        /// What it may do.
+        role: Role,
+    },
+    /// An administrator locked an account, or took that back.
+    Locked {
+        /// Which.
+        account: AccountId,
+        /// Whether it is locked now.
+        is_locked: bool,
+    },
+    /// A person was removed: its mail, blocks, devices and password are gone, its name is retired.
+    Removed {
+        /// Who.
+        account: AccountId,
+        /// When.
+        time: Time,
+    },
+    /// An invite was made.
+    Invite {
+        /// What it is called; dense, from 1, never used again.
+        number: u64,
+        /// SHA-256 of its secret.
+        hash: [u8; 32],
+        /// Who made it; none if the operator did.
+        by: Option<AccountId>,
+        /// What whoever uses it becomes.
+        role: Role,
+        /// It was made because there were no people.
+        is_first: bool,
+        /// Until when it is valid.
+        expires: Time,
+        /// When.
+        time: Time,
+    },
+    /// An invite was used, or taken back.
+    InviteGone {
+        /// Which.
+        number: u64,
     },
 }
 
@@ -186,7 +268,10 @@ impl Record {
     #[must_use]
     pub fn is_lazy(&self) -> bool {
         match self {
-            Self::Acknowledged { .. } | Self::Logout { .. } | Self::Heartbeat { .. } => true,
+            Self::Acknowledged { .. }
+            | Self::Logout { .. }
+            | Self::Heartbeat { .. }
+            | Self::DeviceUsed { .. } => true,
             Self::Account { .. }
             | Self::Password { .. }
             | Self::Strikes { .. }
@@ -194,7 +279,15 @@ impl Record {
             | Self::Unblock { .. }
             | Self::Message(_)
             | Self::Login { .. }
-            | Self::Guess { .. } => false,
+            | Self::Guess { .. }
+            | Self::Stranger { .. }
+            | Self::Device { .. }
+            | Self::DeviceRevoked { .. }
+            | Self::Role { .. }
+            | Self::Locked { .. }
+            | Self::Removed { .. }
+            | Self::Invite { .. }
+            | Self::InviteGone { .. } => false,
         }
     }
 
@@ -207,12 +300,21 @@ impl Record {
             | Self::Login { time, .. }
             | Self::Logout { time, .. }
             | Self::Heartbeat { time }
-            | Self::Guess { time } => Some(*time),
+            | Self::Guess { time }
+            | Self::Stranger { time, .. }
+            | Self::Device { time, .. }
+            | Self::DeviceUsed { time, .. }
+            | Self::Removed { time, .. }
+            | Self::Invite { time, .. } => Some(*time),
             Self::Message(message) => Some(message.time),
             Self::Password { .. }
             | Self::Block { .. }
             | Self::Unblock { .. }
-            | Self::Acknowledged { .. } => None,
+            | Self::Acknowledged { .. }
+            | Self::DeviceRevoked { .. }
+            | Self::Role { .. }
+            | Self::Locked { .. }
+            | Self::InviteGone { .. } => None,
         }
     }
 }

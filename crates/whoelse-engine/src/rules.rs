@@ -39,6 +39,30 @@ pub struct Rules {
     pub heartbeat_ms: u64,
     /// Most names that are looked at to find a similar one.
     pub suggestion_names_max: usize,
+    /// Most devices of one account that may resume; the one not used for longest makes room.
+    pub devices_max: usize,
+    /// Most invites of one member that are open; then `TOO_MANY_INVITES`.
+    pub member_invites_max: usize,
+    /// Most invites that are open in all; then `TOO_MANY_INVITES`.
+    pub invites_max: usize,
+    /// How long an invite is valid, in milliseconds.
+    pub invite_ms: u64,
+    /// Wrong passwords and invites from one source address (IPv6: one /64) within
+    /// [`Rules::source_ms`]; then `SLOW_DOWN`, before anything is looked at.
+    pub source_failures_max: u32,
+    /// The time over which those are counted, in milliseconds.
+    pub source_ms: u64,
+    /// So many locks of one account within an hour that one source caused; then `SLOW_DOWN`.
+    pub source_locks_max: u32,
+    /// A source is first refused for this long, in milliseconds, and twice as long each further
+    /// time, up to [`Rules::source_pause_ms_max`].
+    pub source_pause_ms: u64,
+    /// The longest such pause, in milliseconds.
+    pub source_pause_ms_max: u64,
+    /// Most sources that are remembered; the one heard of longest ago is forgotten.
+    pub sources_max: usize,
+    /// Loopback addresses have no such budget: several people may share this machine.
+    pub loopback_is_exempt: bool,
 }
 
 impl Default for Rules {
@@ -62,6 +86,17 @@ impl Default for Rules {
             requests_per_second: 0,
             heartbeat_ms: 10_000,
             suggestion_names_max: 10_000,
+            devices_max: 16,
+            member_invites_max: 20,
+            invites_max: 1_000,
+            invite_ms: 7 * 24 * 3600 * 1000,
+            source_failures_max: 10,
+            source_ms: 600_000,
+            source_locks_max: 3,
+            source_pause_ms: 600_000,
+            source_pause_ms_max: 3_600_000,
+            sources_max: 10_000,
+            loopback_is_exempt: true,
         }
     }
 }

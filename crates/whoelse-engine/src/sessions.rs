@@ -150,6 +150,9 @@ impl Engine {
             protocol: attempt.protocol.map(|version| version.min(PROTOCOL)),
             server: self.server.clone(),
             acknowledged: acknowledged.0,
+            role: whoelse_proto::Role::Member,
+            failed_logins: 0,
+            device: None,
         };
         turn.answer(&attempt.asker, outcome);
     }

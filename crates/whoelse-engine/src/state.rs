@@ -165,7 +165,7 @@ impl State {
                 self.account_mut(*account).lockout.restore(0, None);
             }
             Record::Logout { account, time } => self.set_seen(*account, *time, false),
-            Record::Heartbeat { time: _ } | Record::Guess { time: _ } => {}
+            _ => {}
         }
     }
 

@@ -15,10 +15,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use whoelse_engine::{
-    ConnectionId, Effect, Engine, Input, Now, Number, PasswordHash, Record, Rules, Snapshot,
+    Aid, ConnectionId, Effect, Engine, Input, Now, Number, PasswordHash, Record, Rules, Snapshot,
     Ticket, Time, Turn,
 };
-use whoelse_proto::{Command, Event, Login, Name, Outcome, Request, RequestId};
+use whoelse_proto::{Command, Event, Login, Name, Outcome, Request, RequestId, Role};
 
 /// A Sunday in November 2026, so that times look like times.
 const START_MS: u64 = 1_795_000_000_000;
@@ -109,6 +109,8 @@ impl World {
                 )
             }
             Effect::Added { outcome, .. } => format!("added: {outcome:?}"),
+            Effect::Hash { ticket, .. } => format!("hash {}", ticket.0),
+            Effect::Ordered { outcome, .. } => format!("ordered: {outcome:?}"),
         };
         writeln!(self.said, "    {line}").unwrap();
     }
@@ -128,14 +130,26 @@ impl World {
                     let name = Name::new(name).unwrap();
                     let mut turn = Turn::default();
                     let now = Now { time: Time(self.now), wall_ms: self.now };
-                    let add = Input::AddAccount { ticket: 0, name, password, distinct: false };
+                    let add = Input::AddAccount {
+                        ticket: 0,
+                        name,
+                        password,
+                        distinct: false,
+                        role: Role::Member,
+                    };
                     self.engine.handle(now, add, &mut turn);
                     self.records.extend(turn.records);
                 }
             }
             ["add", name] => {
                 let name = Name::new(name).unwrap();
-                self.input(Input::AddAccount { ticket: 0, name, password: None, distinct: true });
+                self.input(Input::AddAccount {
+                    ticket: 0,
+                    name,
+                    password: None,
+                    distinct: true,
+                    role: Role::Member,
+                });
             }
             ["wait", seconds] => self.wait((seconds.parse::<f64>().unwrap() * 1000.0) as u64),
             ["restart"] => self.restart(true),
@@ -166,7 +180,7 @@ impl World {
             [who, command @ ..] => {
                 let connection = self.connections[*who];
                 let request = request(command);
-                self.input(Input::Request { connection, request });
+                self.input(Input::Request { connection, request, aid: Aid::None });
             }
             [] => {}
         }
@@ -232,6 +246,7 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
                 protocol: options.contains(&"protocol").then_some(1),
                 instance: option("instance=").map(Into::into),
                 takeover: options.contains(&"takeover"),
+                device: None,
             })
         }
         ["message", user, text @ ..] => {
@@ -247,7 +262,7 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
         }
         ["ack", number] => Command::Ack { number: number.parse().unwrap() },
         ["active"] => Command::Active,
-        ["logout"] => Command::Logout,
+        ["logout"] => Command::Logout { forget: false },
         _ => panic!("no such input: {words:?}"),
     };
     Request { id, command }
@@ -260,6 +275,7 @@ fn words(event: &Event) -> String {
         Event::LoggedOut { name } => format!("{name} logged out"),
         Event::Timeout => "timeout".into(),
         Event::TakenOver => "taken over".into(),
+        Event::Ended(reason) => format!("ended {}", reason.as_str()),
         Event::Malformed(_) => unreachable!("the engine sees requests only"),
         Event::Answer(answer) => {
             let id = answer.id.as_ref().map_or(String::new(), |id| format!(" [{}]", id.as_str()));

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::codec::Malformed;
+use crate::invite::Place;
+use crate::keys::{DeviceKey, Fingerprint, InviteSecret, Nonce};
 use crate::names::Name;
-use crate::request::RequestId;
+use crate::request::{RequestId, Role};
 
 /// How a session wants to be spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +58,47 @@ pub enum Event {
     Timeout,
     /// This session ended because its owner logged in elsewhere and said so.
     TakenOver,
+    /// This session ended for another reason.
+    Ended(Reason),
     /// The answer to something that is not a request.
     Malformed(Malformed),
+}
+
+/// Why a session ended that its person did not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The password was changed by somebody else than this session.
+    PasswordChanged,
+    /// An administrator locked the account.
+    Locked,
+    /// The account was removed.
+    Removed,
+    /// The device was revoked.
+    DeviceRevoked,
+}
+
+impl Reason {
+    /// The `reason` on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "PASSWORD_CHANGED",
+            Self::Locked => "LOCKED",
+            Self::Removed => "REMOVED",
+            Self::DeviceRevoked => "DEVICE_REVOKED",
+        }
+    }
+
+    /// A sentence for a person.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "Logged out: the password was changed.",
+            Self::Locked => "Logged out: an administrator locked this account.",
+            Self::Removed => "Logged out: this account was removed.",
+            Self::DeviceRevoked => "Logged out: this device was revoked.",
+        }
+    }
 }
 
 /// A direct message on its way to its reader.
@@ -101,11 +142,23 @@ pub enum Action {
     Logout,
     Ack,
     Active,
+    Challenge,
+    Resume,
+    Invitation,
+    Join,
+    Invite,
+    Invites,
+    RevokeInvite,
+    Devices,
+    RevokeDevice,
+    Passwd,
+    Lock,
+    Unlock,
 }
 
 impl Action {
     /// All kinds, in the order of the specification.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 23] = [
         Self::Login,
         Self::Message,
         Self::Broadcast,
@@ -117,6 +170,18 @@ impl Action {
         Self::Logout,
         Self::Ack,
         Self::Active,
+        Self::Challenge,
+        Self::Resume,
+        Self::Invitation,
+        Self::Join,
+        Self::Invite,
+        Self::Invites,
+        Self::RevokeInvite,
+        Self::Devices,
+        Self::RevokeDevice,
+        Self::Passwd,
+        Self::Lock,
+        Self::Unlock,
     ];
 
     /// The word on the wire.
@@ -134,6 +199,18 @@ impl Action {
             Self::Logout => "logout",
             Self::Ack => "ack",
             Self::Active => "active",
+            Self::Challenge => "challenge",
+            Self::Resume => "resume",
+            Self::Invitation => "invitation",
+            Self::Join => "join",
+            Self::Invite => "invite",
+            Self::Invites => "invites",
+            Self::RevokeInvite => "revoke_invite",
+            Self::Devices => "devices",
+            Self::RevokeDevice => "revoke_device",
+            Self::Passwd => "passwd",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
         }
     }
 }
@@ -151,7 +228,41 @@ pub enum Outcome {
         server: Arc<str>,
         /// The largest number of mail this account has acknowledged.
         acknowledged: u64,
+        /// What the person may do.
+        role: Role,
+        /// Wrong passwords since the session before this one began.
+        failed_logins: u32,
+        /// What the device is called here, if it may resume.
+        device: Option<Arc<str>>,
     },
+    /// What to sign, once.
+    Nonce(Nonce),
+    /// What an invite is worth.
+    Invitation {
+        /// What whoever uses it becomes.
+        role: Role,
+        /// Who made it; none if the operator did.
+        by: Option<Name>,
+        /// How much longer it is valid, in milliseconds.
+        expires_in_ms: u64,
+    },
+    /// An invite was made. The secret is said this once and not kept.
+    Invited {
+        /// What it is called in the list.
+        number: u64,
+        /// What it is worth.
+        secret: InviteSecret,
+        /// What whoever uses it becomes.
+        role: Role,
+        /// How long it is valid, in milliseconds.
+        expires_in_ms: u64,
+        /// Where it leads.
+        meeting: Meeting,
+    },
+    /// Invites that are open, oldest first.
+    Invites(Vec<OpenInvite>),
+    /// Devices that may resume, oldest first.
+    Devices(Vec<KnownDevice>),
     /// Names, in alphabetical order.
     Names(Vec<Name>),
     /// A broadcast was passed on.
@@ -174,6 +285,45 @@ pub enum Outcome {
     Goodbye,
     /// It was not done, and nothing changed.
     Refused(Refusal),
+}
+
+/// Where an invite leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    /// Where the server can be reached.
+    pub place: Arc<Place>,
+    /// Nobody said so: it is what the server sees of itself.
+    pub is_guessed: bool,
+    /// The server's key.
+    pub key: Fingerprint,
+}
+
+/// An invite that was not used yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenInvite {
+    /// What it is called.
+    pub number: u64,
+    /// What whoever uses it becomes.
+    pub role: Role,
+    /// Who made it; none if the operator did.
+    pub by: Option<Name>,
+    /// How much longer it is valid, in milliseconds.
+    pub expires_in_ms: u64,
+}
+
+/// A device that may resume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownDevice {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// Its public key.
+    pub key: DeviceKey,
+    /// When it was first seen, in milliseconds since the Unix epoch.
+    pub added_ms: u64,
+    /// When a session of it last began, in milliseconds since the Unix epoch.
+    pub used_ms: u64,
+    /// It is the one that asks.
+    pub is_this: bool,
 }
 
 /// Why a request was refused.
@@ -236,6 +386,33 @@ pub enum Refusal {
         /// When to try again, in milliseconds.
         retry_after_ms: u64,
     },
+    /// Too many wrong passwords or invites came from this address.
+    SlowDown {
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The device is not known for this name, or its proof is wrong.
+    ResumeRefused,
+    /// An administrator keeps this person from logging in.
+    AccountLocked,
+    /// There is no such invite, or no longer.
+    InviteInvalid,
+    /// The name cannot be one; the sentence says why.
+    BadName(String),
+    /// The name belongs to somebody, or looks like one that does.
+    NameTaken,
+    /// The password cannot be one; the sentence says why.
+    BadPassword(String),
+    /// Only administrators may do that.
+    NotAllowed,
+    /// No device of this account is called that.
+    DeviceNotExist,
+    /// There is no open invite of that number.
+    InviteNotExist,
+    /// As many invites are open as may be.
+    TooManyInvites,
+    /// The server's disk is nearly full.
+    ServerFull,
 }
 
 impl Refusal {
@@ -261,6 +438,18 @@ impl Refusal {
             Self::BadNumber { .. } => "BAD_NUMBER",
             Self::Busy { .. } => "BUSY",
             Self::TooFast { .. } => "TOO_FAST",
+            Self::SlowDown { .. } => "SLOW_DOWN",
+            Self::ResumeRefused => "RESUME_REFUSED",
+            Self::AccountLocked => "LOCKED",
+            Self::InviteInvalid => "INVITE_INVALID",
+            Self::BadName(_) => "BAD_NAME",
+            Self::NameTaken => "NAME_TAKEN",
+            Self::BadPassword(_) => "BAD_PASSWORD",
+            Self::NotAllowed => "NOT_ALLOWED",
+            Self::DeviceNotExist => "DEVICE_NOT_EXIST",
+            Self::InviteNotExist => "INVITE_NOT_EXIST",
+            Self::TooManyInvites => "TOO_MANY_INVITES",
+            Self::ServerFull => "SERVER_FULL",
         }
     }
 
@@ -308,6 +497,31 @@ impl Refusal {
             Self::TooFast { retry_after_ms } => {
                 format!("Too many in a short time. Try again in {}.", spoken(*retry_after_ms))
             }
+            Self::SlowDown { retry_after_ms } => format!(
+                "Too many failed attempts from your address. Try again in {}.",
+                spoken(*retry_after_ms)
+            ),
+            Self::ResumeRefused => {
+                "This device is not known here, or no longer. Log in with the password.".into()
+            }
+            Self::AccountLocked => "This account was locked by an administrator.".into(),
+            Self::InviteInvalid => {
+                "This invite was used or taken back, or has expired. Ask for a new one.".into()
+            }
+            Self::BadName(why) | Self::BadPassword(why) => why.clone(),
+            Self::NameTaken => {
+                "Somebody here has that name, or one that looks like it. Choose another.".into()
+            }
+            Self::NotAllowed => format!("Only administrators may use '{word}' like this."),
+            Self::DeviceNotExist => "You have no device of that name. See 'devices'.".into(),
+            Self::InviteNotExist => "There is no open invite of that number. See 'invites'.".into(),
+            Self::TooManyInvites => {
+                "As many invites of yours are open as may be. Revoke one first.".into()
+            }
+            Self::ServerFull => {
+                "The server's disk is nearly full, so it takes nothing new. Tell its operator."
+                    .into()
+            }
         }
     }
 
@@ -318,7 +532,8 @@ impl Refusal {
             Self::InvalidPasswordBlocked { retry_after_ms }
             | Self::Locked { retry_after_ms }
             | Self::Busy { retry_after_ms }
-            | Self::TooFast { retry_after_ms } => Some(*retry_after_ms),
+            | Self::TooFast { retry_after_ms }
+            | Self::SlowDown { retry_after_ms } => Some(*retry_after_ms),
             Self::BadRequest(_)
             | Self::NotLoggedIn
             | Self::LoggedInHere
@@ -332,7 +547,18 @@ impl Refusal {
             | Self::MailboxFull
             | Self::BlockListFull
             | Self::IdConflict
-            | Self::BadNumber { .. } => None,
+            | Self::BadNumber { .. }
+            | Self::ResumeRefused
+            | Self::AccountLocked
+            | Self::InviteInvalid
+            | Self::BadName(_)
+            | Self::NameTaken
+            | Self::BadPassword(_)
+            | Self::NotAllowed
+            | Self::DeviceNotExist
+            | Self::InviteNotExist
+            | Self::TooManyInvites
+            | Self::ServerFull => None,
         }
     }
 }

@@ -9,6 +9,8 @@
 
 pub mod codec;
 pub mod event;
+pub mod invite;
+pub mod keys;
 pub mod limits;
 pub mod names;
 pub mod request;
@@ -16,6 +18,8 @@ pub mod secret;
 pub mod splitter;
 
 pub use event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
+pub use invite::{InviteLink, Place};
+pub use keys::{DeviceKey, Fingerprint, InviteSecret, Nonce, Signature};
 pub use names::Name;
-pub use request::{Command, Login, Request, RequestId};
+pub use request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
 pub use secret::Password;

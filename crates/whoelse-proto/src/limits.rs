@@ -29,6 +29,10 @@ pub const ID_BYTES_MAX: usize = 64;
 /// Longest password, in bytes. A longer one is answered `BAD_REQUEST`, and is refused on import.
 pub const PASSWORD_BYTES_MAX: usize = 512;
 
+/// Shortest *new* password, in characters (NIST SP 800-63B). A shorter one is answered
+/// `BAD_PASSWORD`; imported ones may be shorter.
+pub const NEW_PASSWORD_CHARS_MIN: usize = 8;
+
 /// Longest unknown action that is repeated in the answer, in bytes. A longer one is cut there.
 pub const ACTION_BYTES_MAX: usize = 64;
 

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Action;
+use crate::keys::{DeviceKey, InviteSecret, Signature};
 use crate::limits::ID_BYTES_MAX;
 
 /// One request, borrowed from the frame it came in.
@@ -55,7 +58,10 @@ pub enum Command<'a> {
         user: Cow<'a, str>,
     },
     /// Ends the session.
-    Logout,
+    Logout {
+        /// The device is to be forgotten, too: the next login needs the password.
+        forget: bool,
+    },
     /// Confirms that all mail up to a number is kept and shown.
     Ack {
         /// The number, as in `receive_message`.
@@ -63,6 +69,48 @@ pub enum Command<'a> {
     },
     /// The person did something the server does not see; keeps the session from idling out.
     Active,
+    /// Asks for something to sign, before [`Command::Resume`].
+    Challenge,
+    /// Begins a session by proof of a device's key, without a password.
+    Resume(Resume<'a>),
+    /// Asks what an invite is worth, before [`Command::Join`].
+    Invitation {
+        /// What the invite holds.
+        invite: InviteSecret,
+    },
+    /// Makes an account with an invite, and begins its first session.
+    Join(Join<'a>),
+    /// Makes an invite for somebody new.
+    Invite {
+        /// What the new person is to be.
+        role: Role,
+    },
+    /// Lists the invites that are open: one's own, for an administrator all.
+    Invites,
+    /// Takes an invite back.
+    RevokeInvite {
+        /// Which, as in the list.
+        number: u64,
+    },
+    /// Lists the devices that may resume for this account.
+    Devices,
+    /// Takes from a device the right to resume, and ends its session.
+    RevokeDevice {
+        /// Which, as in the list.
+        name: Cow<'a, str>,
+    },
+    /// Changes the password. Never logged; see the `Debug` of the type.
+    Passwd(Passwd<'a>),
+    /// Keeps a person from logging in, and ends its session. For administrators.
+    Lock {
+        /// Whom.
+        user: Cow<'a, str>,
+    },
+    /// Takes that back.
+    Unlock {
+        /// Who may log in again.
+        user: Cow<'a, str>,
+    },
 }
 
 impl Command<'_> {
@@ -78,9 +126,21 @@ impl Command<'_> {
             Self::Whoelse => Action::Whoelse,
             Self::WhoelseSince { .. } => Action::WhoelseSince,
             Self::StartPrivate { .. } => Action::StartPrivate,
-            Self::Logout => Action::Logout,
+            Self::Logout { .. } => Action::Logout,
             Self::Ack { .. } => Action::Ack,
             Self::Active => Action::Active,
+            Self::Challenge => Action::Challenge,
+            Self::Resume(_) => Action::Resume,
+            Self::Invitation { .. } => Action::Invitation,
+            Self::Join(_) => Action::Join,
+            Self::Invite { .. } => Action::Invite,
+            Self::Invites => Action::Invites,
+            Self::RevokeInvite { .. } => Action::RevokeInvite,
+            Self::Devices => Action::Devices,
+            Self::RevokeDevice { .. } => Action::RevokeDevice,
+            Self::Passwd(_) => Action::Passwd,
+            Self::Lock { .. } => Action::Lock,
+            Self::Unlock { .. } => Action::Unlock,
         }
     }
 }
@@ -99,6 +159,106 @@ pub struct Login<'a> {
     pub instance: Option<Cow<'a, str>>,
     /// Ends a session of the same account elsewhere instead of being refused because of it.
     pub takeover: bool,
+    /// The device it comes from, which may resume from then on. Only with `protocol`.
+    pub device: Option<Device<'a>>,
+}
+
+/// A device as it introduces itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device<'a> {
+    /// Its public key.
+    pub key: DeviceKey,
+    /// What its person calls it: 1 to 32 characters, as for names. The server makes it different
+    /// from the account's other devices.
+    pub name: Cow<'a, str>,
+}
+
+/// The fields of `resume`.
+#[derive(Debug)]
+pub struct Resume<'a> {
+    /// Whose session is wanted.
+    pub username: Cow<'a, str>,
+    /// The device's public key.
+    pub key: DeviceKey,
+    /// Its signature of [`crate::keys::resume_text`].
+    pub signature: Signature,
+    /// The highest version of our protocol the client speaks.
+    pub protocol: u32,
+    /// A random id of the running client.
+    pub instance: Option<Cow<'a, str>>,
+    /// Ends a session of the same account elsewhere instead of being refused because of it.
+    pub takeover: bool,
+}
+
+/// The fields of `join`.
+pub struct Join<'a> {
+    /// What the invite holds.
+    pub invite: InviteSecret,
+    /// What the new person wants to be called.
+    pub username: Cow<'a, str>,
+    /// Its password. Never logged; see the `Debug` below.
+    pub password: Cow<'a, str>,
+    /// The highest version of our protocol the client speaks.
+    pub protocol: u32,
+    /// A random id of the running client.
+    pub instance: Option<Cow<'a, str>>,
+    /// The device it comes from.
+    pub device: Option<Device<'a>>,
+}
+
+/// The fields of `passwd`.
+pub struct Passwd<'a> {
+    /// The password until now.
+    pub old: Cow<'a, str>,
+    /// The password from now on.
+    pub new: Cow<'a, str>,
+}
+
+/// What a person may do beyond talking.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Role {
+    /// Talks, and invites members.
+    #[default]
+    Member,
+    /// Also invites administrators, sees everybody's invites, and locks people out.
+    Admin,
+}
+
+impl Role {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads the word of the wire.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Member, Self::Admin].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+impl fmt::Debug for Join<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Join")
+            .field("username", &self.username)
+            .field("protocol", &self.protocol)
+            .field("instance", &self.instance)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Passwd<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Passwd").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Login<'_> {
@@ -110,6 +270,7 @@ impl fmt::Debug for Login<'_> {
             .field("protocol", &self.protocol)
             .field("instance", &self.instance)
             .field("takeover", &self.takeover)
+            .field("device", &self.device)
             .finish_non_exhaustive()
     }
 }

@@ -17,10 +17,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot};
 use whoelse_engine::{
-    AccountId, AddRefusal, ConnectionId, Effect, Engine, Input, Now, Record, Time, Turn,
+    AccountId, AddRefusal, ConnectionId, Effect, Engine, Input, Now, Order, OrderRefusal, Ordered,
+    Record, Time, Turn,
 };
+use whoelse_proto::event::Meeting;
 use whoelse_proto::limits::SILENT_MS_MAX;
-use whoelse_proto::{Name, Password};
+use whoelse_proto::{Name, Password, Role};
 
 use crate::clock::Clock;
 use crate::line::Line;
@@ -67,6 +69,7 @@ impl Inbox {
 /// Who waits to learn whether somebody was added.
 struct Addition {
     name: Name,
+    role: Role,
     answer: oneshot::Sender<Result<AccountId, AddRefusal>>,
 }
 
@@ -92,6 +95,10 @@ pub(crate) struct Hub {
     timers: BTreeSet<(Time, ConnectionId, Timer)>,
     additions: HashMap<u64, Addition>,
     additions_made: u64,
+    /// Who waits to learn what became of an order.
+    orders: HashMap<u64, oneshot::Sender<Result<Ordered, OrderRefusal>>>,
+    orders_made: u64,
+    meeting: Meeting,
     encoded: Vec<u8>,
     failure: Option<String>,
     is_draining: bool,
@@ -109,6 +116,7 @@ impl Hub {
         passwords: Passwords,
         inbox: Arc<Inbox>,
         replayed: &[Record],
+        meeting: Meeting,
     ) -> SharedHub {
         let clock = Clock::start(engine.newest());
         let mut tail = Tail::default();
@@ -134,6 +142,9 @@ impl Hub {
                 timers: BTreeSet::new(),
                 additions: HashMap::new(),
                 additions_made: 0,
+                orders: HashMap::new(),
+                orders_made: 0,
+                meeting,
                 encoded: Vec::new(),
                 failure: None,
                 is_draining: false,
@@ -232,7 +243,8 @@ impl Hub {
         let mut new = 0;
         let mut hashed = Vec::new();
         for (name, password) in people {
-            let add = Input::AddAccount { ticket: 0, name, password: None, distinct: false };
+            let role = Role::Member;
+            let add = Input::AddAccount { ticket: 0, name, password: None, distinct: false, role };
             self.input(add);
             match self.turn.effects.pop() {
                 Some(Effect::Added { outcome: Ok(account), .. }) => {
@@ -254,13 +266,36 @@ impl Hub {
     pub(crate) fn add_person(
         &mut self,
         name: Name,
+        role: Role,
         password: Password,
     ) -> oneshot::Receiver<Result<AccountId, AddRefusal>> {
         let (answer, receiver) = oneshot::channel();
         self.additions_made += 1;
-        self.additions.insert(self.additions_made, Addition { name, answer });
+        self.additions.insert(self.additions_made, Addition { name, role, answer });
         self.passwords.hash(self.additions_made, password);
         receiver
+    }
+
+    /// Has the engine do what the operator wants; the answer comes when it is on disk.
+    pub(crate) fn order(
+        &mut self,
+        order: Order,
+    ) -> oneshot::Receiver<Result<Ordered, OrderRefusal>> {
+        let (answer, receiver) = oneshot::channel();
+        self.orders_made += 1;
+        self.orders.insert(self.orders_made, answer);
+        self.input(Input::Order { ticket: self.orders_made, order });
+        receiver
+    }
+
+    /// Says where invites lead from now on, and which key devices sign for.
+    pub(crate) fn set_meeting(&mut self, meeting: Meeting) {
+        self.meeting = meeting;
+    }
+
+    /// Where invites lead.
+    pub(crate) fn meeting(&self) -> &Meeting {
+        &self.meeting
     }
 
     /// Ends all sessions on record and lets go of all lines.
@@ -306,9 +341,12 @@ impl Hub {
             }
             PasswordEvent::Hashed { ticket, hash } => {
                 let Some(addition) = self.additions.get(&ticket) else { return };
-                let name = addition.name.clone();
+                let (name, role) = (addition.name.clone(), addition.role);
                 let password = Some(hash);
-                self.input(Input::AddAccount { ticket, name, password, distinct: true });
+                self.input(Input::AddAccount { ticket, name, password, distinct: true, role });
+            }
+            PasswordEvent::HashedForEngine { ticket, hash } => {
+                self.input(Input::Hashed { ticket, hash });
             }
         }
     }
@@ -334,7 +372,9 @@ impl Hub {
 
     /// Password checks claim nothing, so they do not wait for the disk.
     fn start_checks(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
-        if !effects.iter().any(|effect| matches!(effect, Effect::Check { .. })) {
+        let is_work =
+            |effect: &Effect| matches!(effect, Effect::Check { .. } | Effect::Hash { .. });
+        if !effects.iter().any(is_work) {
             return effects;
         }
         let mut others = Vec::with_capacity(effects.len());
@@ -342,6 +382,9 @@ impl Hub {
             match effect {
                 Effect::Check { ticket, account, hash, password } => {
                     self.passwords.check(Check { ticket, account, hash, password });
+                }
+                Effect::Hash { ticket, password } => {
+                    self.passwords.hash_for_engine(ticket, password)
                 }
                 other => others.push(other),
             }

@@ -7,6 +7,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use whoelse_engine::{AccountId, Number, Time};
+use whoelse_proto::Nonce;
 
 use crate::outbox::Outbox;
 
@@ -98,6 +99,8 @@ pub(crate) struct Line {
     /// Up to where mail was vouched for, for a client that cannot acknowledge.
     pub(crate) vouched: Number,
     pub(crate) is_vouch_timed: bool,
+    /// What a device is to sign to resume here.
+    pub(crate) nonce: Option<Nonce>,
 }
 
 impl Line {
@@ -119,6 +122,7 @@ impl Line {
             marked: Number(0),
             vouched: Number(0),
             is_vouch_timed: false,
+            nonce: None,
         }
     }
 

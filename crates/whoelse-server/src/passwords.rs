@@ -30,6 +30,13 @@ pub(crate) enum PasswordEvent {
         /// The hash.
         hash: PasswordHash,
     },
+    /// A new password that the engine wants was hashed.
+    HashedForEngine {
+        /// As it was asked for.
+        ticket: Ticket,
+        /// The hash.
+        hash: PasswordHash,
+    },
     /// A password of somebody the operator adds was hashed.
     Hashed {
         /// As it was asked for.
@@ -65,6 +72,8 @@ struct Shared {
 #[derive(Default)]
 struct Work {
     checks: VecDeque<Check>,
+    /// New passwords of people who are there and wait; the engine bounds how many.
+    changes: VecDeque<(Ticket, Password)>,
     additions: VecDeque<(u64, Password)>,
     imports: BTreeMap<AccountId, Password>,
     /// What this run has hashed: a check may have been asked for before the engine learnt of it.
@@ -76,6 +85,7 @@ enum Job {
     Check(Check),
     /// A login of somebody whose imported password is not hashed yet.
     CheckImport(Check, AccountId, Password),
+    Change(Ticket, Password),
     Addition(u64, Password),
     Import(AccountId, Password),
 }
@@ -97,6 +107,11 @@ impl Passwords {
     /// Has a login checked. The answer takes as long whether or not there is such an account.
     pub(crate) fn check(&self, check: Check) {
         self.add(|work| work.checks.push_back(check));
+    }
+
+    /// Has a new password hashed for the engine.
+    pub(crate) fn hash_for_engine(&self, ticket: Ticket, password: Password) {
+        self.add(|work| work.changes.push_back((ticket, password)));
     }
 
     /// Has the password of somebody new hashed.
@@ -156,6 +171,9 @@ impl Work {
             }
             return Some(Job::Check(check));
         }
+        if let Some((ticket, password)) = self.changes.pop_front() {
+            return Some(Job::Change(ticket, password));
+        }
         if let Some((ticket, password)) = self.additions.pop_front() {
             return Some(Job::Addition(ticket, password));
         }
@@ -181,6 +199,10 @@ fn run(shared: &Shared, notify: &impl Fn(PasswordEvent)) {
                 shared.lock().imported.insert(account, hash.clone());
                 notify(PasswordEvent::Imported { account, hash });
                 notify(PasswordEvent::Checked { ticket: check.ticket, matches });
+            }
+            Job::Change(ticket, password) => {
+                let hash = hasher.hash(&password);
+                notify(PasswordEvent::HashedForEngine { ticket, hash });
             }
             Job::Addition(ticket, password) => {
                 notify(PasswordEvent::Hashed { ticket, hash: hasher.hash(&password) });
@@ -290,6 +312,7 @@ mod tests {
             PasswordEvent::Checked { ticket, matches } => format!("checked {} {matches}", ticket.0),
             PasswordEvent::Imported { account, .. } => format!("imported {}", account.0),
             PasswordEvent::Hashed { ticket, .. } => format!("hashed {ticket}"),
+            PasswordEvent::HashedForEngine { ticket, .. } => format!("changed {}", ticket.0),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use whoelse_engine::{Effect, Input, Rules, Turn};
 use whoelse_proto::limits::PASSWORD_BYTES_MAX;
-use whoelse_proto::{Name, Password};
+use whoelse_proto::{Name, Password, Role};
 
 use crate::clock::Clock;
 use crate::config::default_data_folder;
@@ -109,7 +109,13 @@ fn add_here(folder: &Path, name: Name, password: &Password) -> Result<(), Failur
     let now = Clock::start(engine.newest()).now();
     let mut turn = Turn::default();
     let hash = Some(Hasher::default().hash(password));
-    let add = Input::AddAccount { ticket: 0, name: name.clone(), password: hash, distinct: true };
+    let add = Input::AddAccount {
+        ticket: 0,
+        name: name.clone(),
+        password: hash,
+        distinct: true,
+        role: Role::Member,
+    };
     // Sessions that a crash left open ended before this, not now.
     engine.handle(now, Input::Started, &mut turn);
     engine.handle(now, add, &mut turn);

@@ -13,8 +13,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 use tracing::{info, warn};
 use whoelse_engine::{Engine, Rules};
+use whoelse_proto::event::Meeting;
 use whoelse_proto::event::spoken;
-use whoelse_proto::{Name, Password};
+use whoelse_proto::{Fingerprint, Name, Password, Place};
 
 use crate::config::{Config, default_data_folder};
 use crate::credentials;
@@ -73,7 +74,14 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
             .map_err(|error| internal("cannot start a thread", &error))?
     };
     let report = opened.report;
-    let hub = Hub::start(engine, opened.store, passwords, Arc::clone(&inbox), &opened.replay);
+    let hub = {
+        let meeting = Meeting {
+            place: Arc::new(Place { host: "localhost".into(), port: config.port }),
+            is_guessed: true,
+            key: Fingerprint([0; 32]),
+        };
+        Hub::start(engine, opened.store, passwords, Arc::clone(&inbox), &opened.replay, meeting)
+    };
     let imported = people.map(|(source, people)| (source, hub.borrow_mut().import(people)));
     let admin_socket = admin::listen(folder.path()).map_err(|error| {
         internal("cannot make the operator's socket in the data folder", &error)

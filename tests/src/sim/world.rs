@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use whoelse_engine::{ConnectionId, Engine, Input, PasswordHash, Record, Rules, Turn};
-use whoelse_proto::Name;
+use whoelse_proto::{Name, Role};
 use whoelse_server::database::{Database, Projector};
 use whoelse_server::journal::{BatchNumber, Journal};
 use whoelse_server::store::Sequence;
@@ -168,7 +168,8 @@ impl World {
         for who in 0..people {
             let name = Name::new(&name(who)).map_err(|error| error.to_string())?;
             let password = Some(PasswordHash("hash".into()));
-            world.input(Input::AddAccount { ticket: 0, name, password, distinct: true })?;
+            let role = Role::Member;
+            world.input(Input::AddAccount { ticket: 0, name, password, distinct: true, role })?;
         }
         world.flush()?;
         world.sync()?;

@@ -37,7 +37,7 @@ impl Core {
     /// The program has to stop at once.
     pub fn handle_interrupt(&mut self) {
         if matches!(self.line, Line::Session { .. }) && self.ending.is_none() {
-            self.send(request::Command::Logout, !self.original);
+            self.send(request::Command::Logout { forget: false }, !self.original);
         }
         self.end(Ending::Interrupted);
     }
@@ -77,7 +77,7 @@ impl Core {
             if let Some(leave) = &mut self.leave {
                 leave.said = true;
             }
-            self.send(request::Command::Logout, !self.original);
+            self.send(request::Command::Logout { forget: false }, !self.original);
         }
         if too_late && !nothing_open {
             self.end(Ending::Unconfirmed { lost: !in_session });

@@ -44,6 +44,7 @@ impl Core {
             instance: Some(self.instance.clone().into()),
             // Once in, only the person who took the session away may decide to give it back.
             takeover: self.config.takeover && !self.was_in,
+            device: None,
         });
         // What kind of server this is, is not known yet: without a line end it suits all.
         self.send(command, false);

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::request::{Command, Request};
+use crate::request::{Command, Device, Request};
 
 /// Appends a request as JSON; with a newline behind it if `newline` says so (original servers
 /// take each segment for one object and want none).
@@ -20,22 +20,52 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
             if let Some(protocol) = login.protocol {
                 object["protocol"] = json!(protocol);
             }
-            if let Some(instance) = &login.instance {
-                object["instance"] = json!(instance);
-            }
-            if login.takeover {
-                object["takeover"] = json!(true);
-            }
+            add_session(&mut object, login.instance.as_deref(), login.takeover);
+            add_device(&mut object, login.device.as_ref());
             object
         }
+        Command::Resume(resume) => {
+            let mut object = json!({
+                "username": resume.username,
+                "device_key": resume.key.to_string(),
+                "signature": resume.signature.to_string(),
+                "protocol": resume.protocol,
+            });
+            add_session(&mut object, resume.instance.as_deref(), resume.takeover);
+            object
+        }
+        Command::Join(join) => {
+            let mut object = json!({
+                "invite": join.invite.expose_text(),
+                "username": join.username,
+                "password": join.password,
+                "protocol": join.protocol,
+            });
+            add_session(&mut object, join.instance.as_deref(), false);
+            add_device(&mut object, join.device.as_ref());
+            object
+        }
+        Command::Invitation { invite } => json!({ "invite": invite.expose_text() }),
+        Command::Invite { role } => json!({ "role": role.as_str() }),
+        Command::RevokeInvite { number } => json!({ "number": number }),
+        Command::RevokeDevice { name } => json!({ "device_name": name }),
+        Command::Passwd(passwd) => json!({ "old": passwd.old, "new": passwd.new }),
+        Command::Logout { forget: true } => json!({ "forget": true }),
         Command::Message { user, message } => json!({ "user": user, "message": message }),
         Command::Broadcast { message } => json!({ "message": message }),
-        Command::Block { user } | Command::Unblock { user } | Command::StartPrivate { user } => {
-            json!({ "user": user })
-        }
+        Command::Block { user }
+        | Command::Unblock { user }
+        | Command::StartPrivate { user }
+        | Command::Lock { user }
+        | Command::Unlock { user } => json!({ "user": user }),
         Command::WhoelseSince { since_ms } => json!({ "since": since_ms.div_ceil(1000) }),
         Command::Ack { number } => json!({ "number": number }),
-        Command::Whoelse | Command::Logout | Command::Active => json!({}),
+        Command::Whoelse
+        | Command::Logout { forget: false }
+        | Command::Active
+        | Command::Challenge
+        | Command::Invites
+        | Command::Devices => json!({}),
     };
     object["action"] = json!(request.command.action().as_str());
     if let Some(id) = &request.id {
@@ -44,6 +74,22 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
     serde_json::to_writer(&mut *out, &object).expect("a vector takes all bytes");
     if newline {
         out.push(b'\n');
+    }
+}
+
+fn add_session(object: &mut Value, instance: Option<&str>, takeover: bool) {
+    if let Some(instance) = instance {
+        object["instance"] = json!(instance);
+    }
+    if takeover {
+        object["takeover"] = json!(true);
+    }
+}
+
+fn add_device(object: &mut Value, device: Option<&Device<'_>>) {
+    if let Some(device) = device {
+        object["device_key"] = json!(device.key.to_string());
+        object["device_name"] = json!(device.name);
     }
 }
 
@@ -91,6 +137,64 @@ pub struct Incoming {
     pub port: Option<u16>,
     #[serde(deserialize_with = "lenient")]
     pub username: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub reason: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub role: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub failed_logins: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub device_name: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub nonce: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub by: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub expires_in: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub invite: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub place: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub guessed: Option<bool>,
+    #[serde(deserialize_with = "lenient")]
+    pub server_key: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub invites: Option<Vec<IncomingInvite>>,
+    #[serde(deserialize_with = "lenient")]
+    pub devices: Option<Vec<IncomingDevice>>,
+}
+
+/// One of the `invites`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the member of the same name in docs/PROTOCOL.md")]
+pub struct IncomingInvite {
+    #[serde(deserialize_with = "lenient")]
+    pub number: u64,
+    #[serde(deserialize_with = "lenient")]
+    pub role: String,
+    #[serde(deserialize_with = "lenient")]
+    pub by: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub expires_in: u64,
+}
+
+/// One of the `devices`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the member of the same name in docs/PROTOCOL.md")]
+pub struct IncomingDevice {
+    #[serde(deserialize_with = "lenient")]
+    pub device_name: String,
+    #[serde(deserialize_with = "lenient")]
+    pub device_key: String,
+    #[serde(deserialize_with = "lenient")]
+    pub added: String,
+    #[serde(deserialize_with = "lenient")]
+    pub used: String,
+    #[serde(deserialize_with = "lenient")]
+    pub this: bool,
 }
 
 /// The `reply` of the original: a word, or a list of names.
@@ -128,6 +232,6 @@ where
     D: serde::Deserializer<'de>,
     T: Default + serde::de::DeserializeOwned,
 {
-    let value = serde_json::Value::deserialize(deserializer)?;
+    let value = Value::deserialize(deserializer)?;
     Ok(T::deserialize(value).unwrap_or_default())
 }

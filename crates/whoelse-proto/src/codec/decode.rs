@@ -9,8 +9,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::keys::{DeviceKey, InviteSecret, KeyError, Signature};
 use crate::limits::{DEPTH_MAX, ID_BYTES_MAX, MEMBERS_MAX, PASSWORD_BYTES_MAX};
-use crate::request::{Command, Login, Request, RequestId};
+use crate::names::Name;
+use crate::request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
 
 /// A frame that is not a request, with what could be read of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +161,14 @@ struct Fields<'a> {
     message: Option<&'a RawValue>,
     since: Option<&'a RawValue>,
     number: Option<&'a RawValue>,
+    device_key: Option<&'a RawValue>,
+    device_name: Option<&'a RawValue>,
+    signature: Option<&'a RawValue>,
+    invite: Option<&'a RawValue>,
+    role: Option<&'a RawValue>,
+    old: Option<&'a RawValue>,
+    new: Option<&'a RawValue>,
+    forget: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -182,6 +192,14 @@ impl<'a> Fields<'a> {
             "message" => &mut self.message,
             "since" => &mut self.since,
             "number" => &mut self.number,
+            "device_key" => &mut self.device_key,
+            "device_name" => &mut self.device_name,
+            "signature" => &mut self.signature,
+            "invite" => &mut self.invite,
+            "role" => &mut self.role,
+            "old" => &mut self.old,
+            "new" => &mut self.new,
+            "forget" => &mut self.forget,
             _ => return None,
         })
     }
@@ -221,45 +239,114 @@ impl<'a> Fields<'a> {
             "whoelse" => Command::Whoelse,
             "whoelsesince" => Command::WhoelseSince { since_ms: self.since_ms()? },
             "startprivate" => Command::StartPrivate { user: user()? },
-            "logout" => Command::Logout,
+            "logout" => Command::Logout { forget: truth("forget", self.forget)? },
             "ack" => Command::Ack { number: whole("number", self.number)? },
             "active" => Command::Active,
+            "challenge" => Command::Challenge,
+            "resume" => Command::Resume(self.resume()?),
+            "invitation" => Command::Invitation { invite: self.invite()? },
+            "join" => Command::Join(self.join()?),
+            "invite" => Command::Invite { role: self.role()? },
+            "invites" => Command::Invites,
+            "revoke_invite" => Command::RevokeInvite { number: whole("number", self.number)? },
+            "devices" => Command::Devices,
+            "revoke_device" => {
+                Command::RevokeDevice { name: string("device_name", self.device_name)? }
+            }
+            "passwd" => Command::Passwd(Passwd {
+                old: password("old", self.old)?,
+                new: password("new", self.new)?,
+            }),
+            "lock" => Command::Lock { user: user()? },
+            "unlock" => Command::Unlock { user: user()? },
             _ => return Ok(None),
         }))
     }
 
     fn login(&self) -> Result<Login<'a>, String> {
-        let password = string("password", self.password)?;
-        if password.len() > PASSWORD_BYTES_MAX {
-            return Err(format!("A password has at most {PASSWORD_BYTES_MAX} bytes."));
-        }
         let private_port = match self.private_port {
             None => 0,
             Some(raw) => u16::try_from(whole("private_port", Some(raw))?)
                 .map_err(|_| "'private_port' must be a number from 0 to 65535.".to_owned())?,
         };
-        let protocol = match self.protocol {
-            None => None,
-            Some(raw) => match whole("protocol", Some(raw))? {
-                0 => return Err("'protocol' must be 1 or more.".into()),
-                version => Some(u32::try_from(version).unwrap_or(u32::MAX)),
-            },
+        let protocol = self.protocol()?;
+        // An original client knows no devices; what it may send under these names means nothing.
+        let device = if protocol.is_some() { self.device()? } else { None };
+        Ok(Login {
+            username: string("username", self.username)?,
+            password: password("password", self.password)?,
+            private_port,
+            protocol,
+            instance: self.instance()?,
+            takeover: truth("takeover", self.takeover)?,
+            device,
+        })
+    }
+
+    fn resume(&self) -> Result<Resume<'a>, String> {
+        Ok(Resume {
+            username: string("username", self.username)?,
+            key: self.device_key()?,
+            signature: key("signature", self.signature, Signature::parse)?,
+            protocol: self.protocol()?.ok_or("'protocol' is missing.")?,
+            instance: self.instance()?,
+            takeover: truth("takeover", self.takeover)?,
+        })
+    }
+
+    fn join(&self) -> Result<Join<'a>, String> {
+        Ok(Join {
+            invite: self.invite()?,
+            username: string("username", self.username)?,
+            password: password("password", self.password)?,
+            protocol: self.protocol()?.ok_or("'protocol' is missing.")?,
+            instance: self.instance()?,
+            device: self.device()?,
+        })
+    }
+
+    fn protocol(&self) -> Result<Option<u32>, String> {
+        let Some(raw) = self.protocol else { return Ok(None) };
+        match whole("protocol", Some(raw))? {
+            0 => Err("'protocol' must be 1 or more.".into()),
+            version => Ok(Some(u32::try_from(version).unwrap_or(u32::MAX))),
+        }
+    }
+
+    fn instance(&self) -> Result<Option<Cow<'a, str>>, String> {
+        let Some(raw) = self.instance else { return Ok(None) };
+        Some(string("instance", Some(raw))?)
+            .filter(|text| (1..=ID_BYTES_MAX).contains(&text.len()))
+            .map(Some)
+            .ok_or_else(|| format!("'instance' must have 1 to {ID_BYTES_MAX} bytes."))
+    }
+
+    fn device(&self) -> Result<Option<Device<'a>>, String> {
+        if self.device_key.is_none() {
+            return Ok(None);
+        }
+        let name = match self.device_name {
+            None => Cow::Borrowed("device"),
+            Some(raw) => string("device_name", Some(raw))?,
         };
-        let instance = match self.instance {
-            None => None,
-            Some(raw) => Some(
-                Some(string("instance", Some(raw))?)
-                    .filter(|text| (1..=ID_BYTES_MAX).contains(&text.len()))
-                    .ok_or_else(|| format!("'instance' must have 1 to {ID_BYTES_MAX} bytes."))?,
-            ),
-        };
-        let takeover = match self.takeover.map(RawValue::get) {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err("'takeover' must be true or false.".into()),
-        };
-        let username = string("username", self.username)?;
-        Ok(Login { username, password, private_port, protocol, instance, takeover })
+        if let Err(error) = Name::new(&name) {
+            return Err(format!("'device_name' is not fit: {error}."));
+        }
+        Ok(Some(Device { key: self.device_key()?, name }))
+    }
+
+    fn device_key(&self) -> Result<DeviceKey, String> {
+        key("device_key", self.device_key, DeviceKey::parse)
+    }
+
+    fn invite(&self) -> Result<InviteSecret, String> {
+        key("invite", self.invite, InviteSecret::parse)
+    }
+
+    fn role(&self) -> Result<Role, String> {
+        let Some(raw) = self.role else { return Ok(Role::Member) };
+        Role::parse(&string("role", Some(raw))?)
+            .ok_or_else(|| "'role' must be \"member\" or \"admin\".".into())
     }
 
     /// A number of seconds, or a string of digits as the original client sends it.
@@ -303,6 +390,30 @@ fn string<'a>(key: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Stri
         return Err(format!("'{key}' holds a NUL character."));
     }
     Ok(text)
+}
+
+fn password<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, String> {
+    let password = string(name, raw)?;
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!("A password has at most {PASSWORD_BYTES_MAX} bytes."));
+    }
+    Ok(password)
+}
+
+fn key<T>(
+    name: &str,
+    raw: Option<&RawValue>,
+    parse: impl FnOnce(&str) -> Result<T, KeyError>,
+) -> Result<T, String> {
+    parse(&string(name, raw)?).map_err(|error| format!("'{name}' is not sound: {error}."))
+}
+
+fn truth(name: &str, raw: Option<&RawValue>) -> Result<bool, String> {
+    match raw.map(RawValue::get) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(format!("'{name}' must be true or false.")),
+    }
 }
 
 fn whole(key: &str, raw: Option<&RawValue>) -> Result<u64, String> {

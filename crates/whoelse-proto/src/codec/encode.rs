@@ -1,10 +1,12 @@
 //! From events to lines of JSON, in the dialect of each session.
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::decode::{Fault, Malformed};
 use crate::event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
 use crate::names::Name;
+use crate::request::Role;
 
 /// Appends an event as one line.
 pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
@@ -28,6 +30,12 @@ pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
         Event::TakenOver => {
             let mut line = Line::begin("takeover", out);
             line.member("message", "Logged out: you logged in elsewhere.");
+            line.end();
+        }
+        Event::Ended(reason) => {
+            let mut line = Line::begin("ended", out);
+            line.member("reason", reason.as_str());
+            line.member("message", reason.sentence());
             line.end();
         }
         Event::Malformed(malformed) => encode_malformed(malformed, out),
@@ -85,12 +93,64 @@ fn encode_answer(answer: &Answer, dialect: Dialect, out: &mut Vec<u8>) {
     }
     match &answer.outcome {
         Outcome::Done | Outcome::Refused(_) => {}
-        Outcome::Welcome { protocol, server, acknowledged } => {
+        Outcome::Welcome { protocol, server, acknowledged, role, failed_logins, device } => {
             if let Some(protocol) = protocol {
                 line.member("protocol", protocol);
                 line.member("server", server);
                 line.member("acknowledged", acknowledged);
+                if *role != Role::Member {
+                    line.member("role", role.as_str());
+                }
+                if *failed_logins > 0 {
+                    line.member("failed_logins", failed_logins);
+                }
+                if let Some(device) = device {
+                    line.member("device_name", device);
+                }
             }
+        }
+        Outcome::Nonce(nonce) => line.member("nonce", &nonce.to_string()),
+        Outcome::Invitation { role, by, expires_in_ms } => {
+            line.member("role", role.as_str());
+            if let Some(by) = by {
+                line.member("by", by);
+            }
+            line.member("expires_in", &(expires_in_ms / 1000));
+        }
+        Outcome::Invited { number, secret, role, expires_in_ms, meeting } => {
+            line.member("number", number);
+            line.member("invite", &secret.expose_text());
+            line.member("role", role.as_str());
+            line.member("expires_in", &(expires_in_ms / 1000));
+            line.member("place", &meeting.place.to_string());
+            line.member("guessed", &meeting.is_guessed);
+            line.member("server_key", &meeting.key.to_string());
+        }
+        Outcome::Invites(invites) => {
+            let invites = invites.iter().map(|invite| {
+                let mut object = json!({
+                    "number": invite.number,
+                    "role": invite.role.as_str(),
+                    "expires_in": invite.expires_in_ms / 1000,
+                });
+                if let Some(by) = &invite.by {
+                    object["by"] = json!(by);
+                }
+                object
+            });
+            line.member("invites", &invites.collect::<Vec<_>>());
+        }
+        Outcome::Devices(devices) => {
+            let devices = devices.iter().map(|device| {
+                json!({
+                    "device_name": device.name,
+                    "device_key": device.key.to_string(),
+                    "added": rfc3339(device.added_ms),
+                    "used": rfc3339(device.used_ms),
+                    "this": device.is_this,
+                })
+            });
+            line.member("devices", &devices.collect::<Vec<_>>());
         }
         Outcome::Names(names) => line.member("reply", names),
         Outcome::Counted { n_sent, n_blocked } => {

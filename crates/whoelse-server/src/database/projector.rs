@@ -141,7 +141,7 @@ impl<'a> Projection<'a> {
                 row.open = false;
                 row.last_seen = Some(*time);
             }
-            Record::Heartbeat { time: _ } | Record::Guess { time: _ } => {}
+            _ => {}
         }
         Ok(())
     }

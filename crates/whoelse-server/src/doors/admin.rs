@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tracing::warn;
 use whoelse_engine::AddRefusal;
 use whoelse_proto::limits::FRAME_BYTES_MAX_BEFORE_LOGIN;
-use whoelse_proto::{Name, Password};
+use whoelse_proto::{Name, Password, Role};
 
 use crate::hub::SharedHub;
 
@@ -97,7 +97,7 @@ async fn answer(hub: SharedHub, mut stream: UnixStream) -> std::io::Result<()> {
 
 async fn add_person(hub: SharedHub, name: &str, password: Password) -> Result<(), String> {
     let name = Name::new_account(name).map_err(|error| error.to_string())?;
-    let receiver = hub.borrow_mut().add_person(name.clone(), password);
+    let receiver = hub.borrow_mut().add_person(name.clone(), Role::Member, password);
     match receiver.await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(refusal)) => Err(sentence(&name, &refusal)),

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use ring::signature::{ED25519, UnparsedPublicKey};
 use tracing::debug;
-use whoelse_engine::{ConnectionId, Effect, Input, Number, Time};
+use whoelse_engine::{Aid, ConnectionId, Effect, Input, Number, Time};
 use whoelse_proto::codec::{self, Fault, Malformed};
+use whoelse_proto::keys::resume_text;
 use whoelse_proto::limits::{
     FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN, FRAME_MS_MAX, SILENT_MS_MAX, STRANGERS_MAX,
 };
-use whoelse_proto::{Command, Dialect, Event, splitter};
+use whoelse_proto::{Command, Dialect, Event, Fingerprint, InviteSecret, Nonce, Resume, splitter};
 
 use super::Hub;
 use crate::line::{Line, Socket, Stage};
@@ -120,16 +122,36 @@ impl Hub {
                 self.vouch(connection, marked);
                 let Some(line) = self.lines.get_mut(&connection) else { return };
                 if line.stage == Stage::Stranger {
-                    if let Command::Login(login) = &request.command {
+                    if let Some(dialect) = wanted_dialect(&request.command) {
                         // Its answer, even a refusal, is in the dialect it asks for.
-                        let dialect = Dialect::of_login(login.protocol, login.private_port);
                         line.outbox.set_dialect(dialect);
                         line.stage = Stage::LoggingIn;
                     }
                     self.has_asked(connection);
                 }
-                self.input(Input::Request { connection, request });
+                let aid = self.aid(connection, &request.command);
+                self.input(Input::Request { connection, request, aid });
             }
+        }
+    }
+
+    /// What a request needs that the engine cannot know.
+    fn aid(&mut self, connection: ConnectionId, command: &Command<'_>) -> Aid {
+        let Some(line) = self.lines.get_mut(&connection) else { return Aid::None };
+        match command {
+            Command::Challenge => {
+                let nonce = Nonce(random());
+                line.nonce = Some(nonce);
+                Aid::Challenge(nonce)
+            }
+            Command::Resume(resume) => {
+                let nonce = line.nonce.take(); // good for one try
+                Aid::Proof(nonce.is_some_and(|nonce| is_proven(&self.meeting.key, &nonce, resume)))
+            }
+            Command::Invite { .. } => {
+                Aid::Invite { secret: InviteSecret::new(random()), meeting: self.meeting.clone() }
+            }
+            _ => Aid::None,
         }
     }
 
@@ -287,4 +309,25 @@ impl Hub {
         self.input(Input::Disconnected { connection });
         self.turn.effects.push(Effect::Close { connection });
     }
+}
+
+/// The dialect of the session that a request is to begin, if it is to begin one.
+fn wanted_dialect(command: &Command<'_>) -> Option<Dialect> {
+    match command {
+        Command::Login(login) => Some(Dialect::of_login(login.protocol, login.private_port)),
+        Command::Resume(_) | Command::Join(_) => Some(Dialect::Protocol),
+        _ => None,
+    }
+}
+
+/// Whether a device has signed what it was given, for this server and this name.
+fn is_proven(server: &Fingerprint, nonce: &Nonce, resume: &Resume<'_>) -> bool {
+    let text = resume_text(server, nonce, &resume.username);
+    UnparsedPublicKey::new(&ED25519, &resume.key.0).verify(&text, &resume.signature.0).is_ok()
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has random bytes");
+    bytes
 }

@@ -56,7 +56,15 @@ impl Hub {
                 }
             }
             Effect::Close { connection } => self.close(connection),
-            Effect::Check { .. } => unreachable!("checks are started when their turn ends"),
+            Effect::Check { .. } | Effect::Hash { .. } => {
+                unreachable!("work for the password thread is started when its turn ends")
+            }
+            Effect::Ordered { ticket, outcome } => {
+                if let Some(answer) = self.orders.remove(&ticket) {
+                    // Whoever asked may have gone; it is done all the same.
+                    answer.send(outcome).unwrap_or_default();
+                }
+            }
             Effect::Added { ticket, outcome } => {
                 if let Some(addition) = self.additions.remove(&ticket) {
                     // Whoever asked may have gone; the account is there all the same.
@@ -72,7 +80,7 @@ impl Hub {
         encode_event(event, line.outbox.dialect(), &mut self.encoded);
         line.outbox.say(event, &self.encoded);
         if let Event::Answer(answer) = event
-            && answer.action == Action::Login
+            && matches!(answer.action, Action::Login | Action::Resume | Action::Join)
             && line.stage == Stage::LoggingIn
         {
             // Refused: `Begin` has come before the answer otherwise.

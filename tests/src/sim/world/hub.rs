@@ -78,7 +78,9 @@ impl World {
             Effect::Send { .. }
             | Effect::SendMany { .. }
             | Effect::Added { .. }
-            | Effect::Check { .. } => {}
+            | Effect::Check { .. }
+            | Effect::Hash { .. }
+            | Effect::Ordered { .. } => {}
         }
         Ok(())
     }
@@ -149,8 +151,9 @@ fn copy(effect: &Effect) -> Effect {
         Effect::Begin { connection, .. }
         | Effect::Close { connection }
         | Effect::Mail { to: connection, .. } => Effect::Close { connection: *connection },
-        Effect::Check { .. } | Effect::Added { .. } => {
-            Effect::Close { connection: ConnectionId(0) }
-        }
+        Effect::Check { .. }
+        | Effect::Hash { .. }
+        | Effect::Ordered { .. }
+        | Effect::Added { .. } => Effect::Close { connection: ConnectionId(0) },
     }
 }

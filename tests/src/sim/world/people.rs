@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use rand::RngExt;
-use whoelse_engine::{ConnectionId, Effect, Input, Number};
+use whoelse_engine::{Aid, ConnectionId, Effect, Input, Number};
 use whoelse_proto::{Answer, Command, Event, Login, Name, Outcome, Request, RequestId};
 
 use super::{Fallible, Lane, World};
@@ -160,7 +160,7 @@ impl World {
             self.refused[who].insert(text.clone());
         }
         let request = request(&ask);
-        let observed = self.input(Input::Request { connection, request })?;
+        let observed = self.input(Input::Request { connection, request, aid: Aid::None })?;
         let described = format!("p{who} asks {ask:?}");
         self.remember();
         compare(&described, &expected, &observe(&observed, Some(connection)))
@@ -238,6 +238,7 @@ fn request(ask: &Ask) -> Request<'_> {
             protocol: protocol.then_some(1),
             instance: Some(instance.as_str().into()),
             takeover: *takeover,
+            device: None,
         }),
         Ask::Message { to, id: message_id, text } => {
             id = RequestId::new(message_id);
@@ -249,7 +250,7 @@ fn request(ask: &Ask) -> Request<'_> {
         Ask::Whoelse => Command::Whoelse,
         Ask::WhoelseSince { ms } => Command::WhoelseSince { since_ms: *ms },
         Ask::Ack { number } => Command::Ack { number: *number },
-        Ask::Logout => Command::Logout,
+        Ask::Logout => Command::Logout { forget: false },
     };
     Request { id, command }
 }

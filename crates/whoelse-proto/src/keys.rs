@@ -1,0 +1,175 @@
+//! Keys, fingerprints and single-use secrets: fixed numbers of bytes, written as base64url.
+//!
+//! On the wire, in invites and on screens they look the same: base64 in its URL-safe alphabet
+//! without padding (RFC 4648, section 5), so that they survive shells, chats and double clicks.
+
+use std::fmt;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+/// The text is not what was expected: another length, or not base64url.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it needs {characters} characters of A-Z, a-z, 0-9, '-' and '_'")]
+pub struct KeyError {
+    /// How many characters it would have.
+    pub characters: usize,
+}
+
+macro_rules! bytes_type {
+    ($(#[$doc:meta])* $name:ident, $bytes:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $bytes]);
+
+        impl $name {
+            /// Reads the base64url form.
+            ///
+            /// # Errors
+            /// When the text has another length or other characters.
+            pub fn parse(text: &str) -> Result<Self, KeyError> {
+                decode(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&Base64UrlUnpadded::encode_string(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+bytes_type! {
+    /// What people pin and compare of a server: SHA-256 of its public key (the DER of its
+    /// `SubjectPublicKeyInfo`, RFC 5280; the same bytes that RFC 7469 pins).
+    Fingerprint, 32
+}
+
+bytes_type! {
+    /// The public Ed25519 key of a device (RFC 8032).
+    #[derive(Serialize, Deserialize)]
+    DeviceKey, 32
+}
+
+bytes_type! {
+    /// Random bytes that a server asks a device to sign, once.
+    Nonce, 32
+}
+
+bytes_type! {
+    /// An Ed25519 signature of a device (RFC 8032).
+    Signature, 64
+}
+
+/// What an invite is worth: whoever knows it may make one account. Wiped when dropped.
+///
+/// It has no `Debug` and no `Display`, so that it does not get into logs by mistake.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InviteSecret([u8; Self::BYTES]);
+
+impl InviteSecret {
+    /// How many bytes it has: 128 bits cannot be guessed.
+    pub const BYTES: usize = 16;
+
+    /// Makes a secret of random bytes.
+    #[must_use]
+    pub fn new(random: [u8; Self::BYTES]) -> Self {
+        Self(random)
+    }
+
+    /// Reads the base64url form.
+    ///
+    /// # Errors
+    /// When the text has another length or other characters.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        decode(text).map(Self)
+    }
+
+    /// Shows the bytes to the code that needs them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// The base64url form, for the line that is handed to the invited.
+    #[must_use]
+    pub fn expose_text(&self) -> String {
+        Base64UrlUnpadded::encode_string(&self.0)
+    }
+}
+
+impl Drop for InviteSecret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for InviteSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("InviteSecret(..)")
+    }
+}
+
+/// What a device signs to resume: the server it believes to talk to, the server's nonce, and whose
+/// session it wants. Nobody can use the signature with another server, name or connection.
+#[must_use]
+pub fn resume_text(server: &Fingerprint, nonce: &Nonce, username: &str) -> Vec<u8> {
+    let mut text = b"whoelse resume 1\0".to_vec();
+    text.extend_from_slice(&server.0);
+    text.extend_from_slice(&nonce.0);
+    text.extend_from_slice(username.as_bytes());
+    text
+}
+
+fn decode<const N: usize>(text: &str) -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    match Base64UrlUnpadded::decode(text, &mut bytes) {
+        Ok(decoded) if decoded.len() == N => Ok(bytes),
+        _ => Err(KeyError { characters: (N * 8).div_ceil(6) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_being_written_and_read() {
+        let key = DeviceKey(std::array::from_fn(|index| index as u8 * 8));
+        assert_eq!(key.to_string().len(), 43);
+        assert_eq!(DeviceKey::parse(&key.to_string()), Ok(key));
+        let secret = InviteSecret::new([0xff; 16]);
+        assert_eq!(secret.expose_text(), "_____________________w");
+        assert!(InviteSecret::parse(&secret.expose_text()).is_ok_and(|read| read == secret));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let right = Fingerprint([7; 32]).to_string();
+        for wrong in [
+            String::new(),
+            right[1..].to_owned(),
+            format!("{right}A"),
+            format!("{right}="),
+            right.replace('B', "+"),
+            right.replace('B', " "),
+            // The same bytes written in a second way: unused bits set.
+            format!("{}d", &right[..42]),
+        ] {
+            assert_eq!(Fingerprint::parse(&wrong), Err(KeyError { characters: 43 }), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_does_not_show_itself() {
+        assert_eq!(format!("{:?}", InviteSecret::new([1; 16])), "InviteSecret(..)");
+    }
+}
