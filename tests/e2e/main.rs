@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "whatever is not as expected fails its test")]
 
 mod client;
+mod corpus;
 mod durable;
 mod examples;
 mod hostile;
