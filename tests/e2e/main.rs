@@ -6,9 +6,11 @@
 
 mod client;
 mod corpus;
+mod devices;
 mod durable;
 mod examples;
 mod hostile;
+mod invites;
 mod lockout;
 mod operator;
 mod original;

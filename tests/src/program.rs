@@ -5,15 +5,18 @@
 //! what was said until then.
 
 mod client;
+mod device;
 mod lines;
 mod peer;
 mod running;
 mod server;
 mod terminal;
+mod tunnel;
 
 use std::time::Duration;
 
 pub use client::Client;
+pub use device::Device;
 pub use lines::Lines;
 pub use peer::{Peer, Segment, login};
 pub use running::{Ended, Running};

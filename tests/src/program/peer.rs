@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Deserializer, Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{DEADLINE, Lines, Server, password_of};
+use super::{DEADLINE, Lines, Server, password_of, tunnel};
 
 /// The port on which an original client of these tests claims to listen for private links.
 const PRIVATE_PORT: u16 = 50_123;
@@ -72,8 +72,22 @@ impl Peer {
         )
     }
 
+    /// Connects in TLS, trusting whatever key is offered.
+    ///
+    /// # Panics
+    /// If nobody listens, or TLS is not spoken.
+    #[must_use]
+    pub fn connect_tls(server: &Server) -> Self {
+        let port = tunnel::open(server.port()).expect("the server speaks TLS");
+        Self::at(Socket::new(Domain::IPV4, Type::STREAM, None), port, server)
+    }
+
     fn over(socket: std::io::Result<Socket>, server: &Server) -> Self {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
+        Self::at(socket, server.port(), server)
+    }
+
+    fn at(socket: std::io::Result<Socket>, port: u16, server: &Server) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let socket = socket.expect("the system has sockets");
         socket.connect(&address.into()).expect("the server listens");
         let stream = TcpStream::from(socket);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
+use whoelse_proto::Fingerprint;
 
 use super::{Ended, Lines, Running};
 
@@ -125,6 +126,17 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The fingerprint of its key, as it says at its start.
+    ///
+    /// # Panics
+    /// If it does not say any.
+    #[must_use]
+    pub fn key(&self) -> Fingerprint {
+        let line = self.running.out.wait_for("  key ");
+        let key = line.split_whitespace().find_map(|word| Fingerprint::parse(word).ok());
+        key.unwrap_or_else(|| panic!("no key in: {line}"))
     }
 
     /// The program it runs.
