@@ -12,6 +12,7 @@ mod examples;
 mod hostile;
 mod invites;
 mod lockout;
+mod logs;
 mod operator;
 mod original;
 mod presence;
