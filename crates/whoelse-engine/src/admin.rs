@@ -85,9 +85,7 @@ impl Engine {
                 }
                 let number =
                     self.make_invite(now.time, &secret, None, role, valid_ms, is_first, turn);
-                number
-                    .map(|number| Ordered::Invited { number })
-                    .ok_or(OrderRefusal::TooManyInvites)
+                number.map(|number| Ordered::Invited { number }).ok_or(OrderRefusal::TooManyInvites)
             }
             Order::RevokeInvite { number } => {
                 if self.state.invites.get(number, now.time).is_none() {

@@ -21,7 +21,8 @@ impl Devices {
 
     pub(crate) fn add(&mut self, device: DeviceSnapshot) {
         self.remove(&device.key);
-        let at = self.0.partition_point(|other| (other.added, other.key) < (device.added, device.key));
+        let at =
+            self.0.partition_point(|other| (other.added, other.key) < (device.added, device.key));
         self.0.insert(at, device);
     }
 

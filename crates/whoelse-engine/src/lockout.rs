@@ -303,8 +303,7 @@ impl Engine {
         let line = self.state.connections.get(&connection);
         let Some(Pending::Check(subject)) = line.and_then(|line| line.pending) else { return };
         let Some(lockout) = self.lockout(now, subject) else { return };
-        let is_theirs =
-            |(attempt, _): &(Attempt, Password)| attempt.asker.connection == connection;
+        let is_theirs = |(attempt, _): &(Attempt, Password)| attempt.asker.connection == connection;
         let Some(at) = lockout.waiting.iter().position(is_theirs) else { return };
         let Some((attempt, _)) = lockout.waiting.remove(at) else { return };
         self.state.checks_waiting -= 1;

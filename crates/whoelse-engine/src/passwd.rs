@@ -81,13 +81,7 @@ impl Engine {
     }
 
     /// A new password was hashed. Much may have happened since it was asked for.
-    pub(crate) fn hashed(
-        &mut self,
-        now: Now,
-        ticket: Ticket,
-        hash: PasswordHash,
-        turn: &mut Turn,
-    ) {
+    pub(crate) fn hashed(&mut self, now: Now, ticket: Ticket, hash: PasswordHash, turn: &mut Turn) {
         match self.state.hashes.remove(&ticket) {
             Some(Hashing::Join(joining)) => self.joined(now, joining, hash, turn),
             Some(Hashing::Passwd { asker, account, version }) => {

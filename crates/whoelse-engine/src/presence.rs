@@ -78,12 +78,7 @@ impl Engine {
 
     /// The name most like one that nobody has, for "did you mean". Whoever asks too often is told
     /// none: it costs as much as all names are long.
-    pub(crate) fn suggestion(
-        &mut self,
-        now: Time,
-        asker: AccountId,
-        user: &str,
-    ) -> Option<Name> {
+    pub(crate) fn suggestion(&mut self, now: Time, asker: AccountId, user: &str) -> Option<Name> {
         let length = user.chars().count();
         let distance_max = if length <= 3 { 1 } else { 2 };
         if length > whoelse_proto::limits::NAME_CHARS_MAX + distance_max {

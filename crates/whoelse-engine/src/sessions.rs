@@ -316,13 +316,7 @@ impl Engine {
     }
 
     /// Ends a session, if there is one, that its person did not end, and says why.
-    pub(crate) fn expel(
-        &mut self,
-        now: Time,
-        account: AccountId,
-        reason: Reason,
-        turn: &mut Turn,
-    ) {
+    pub(crate) fn expel(&mut self, now: Time, account: AccountId, reason: Reason, turn: &mut Turn) {
         let session = self.state.account(account).session.as_ref();
         if let Some(connection) = session.and_then(|session| session.connection) {
             turn.send(connection, Event::Ended(reason));
