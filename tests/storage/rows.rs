@@ -43,7 +43,8 @@ fn records_of_version_1() -> Vec<Record> {
 
 /// What came later.
 fn later_records() -> Vec<Record> {
-    let (hans, luke, vader) = (AccountId(0), AccountId(1), AccountId(2));
+    let (hans, luke, vader, leia) = (AccountId(0), AccountId(1), AccountId(2), AccountId(3));
+    let name = Name::new("leia").unwrap();
     let device = |account, number, name: &str| {
         let (key, time) = (DeviceKey([number; 32]), Time(40));
         Record::Device { account, key, name: name.into(), time }
@@ -53,6 +54,10 @@ fn later_records() -> Vec<Record> {
         Record::Invite { number, hash, by, role, is_first, expires, time }
     };
     vec![
+        Record::Account { account: leia, name, password: None, time: Time(40) },
+        Record::Block { blocker: leia, blocked: luke },
+        Record::Block { blocker: luke, blocked: leia },
+        device(leia, 1, "laptop"),
         device(hans, 1, "laptop"),
         device(hans, 2, "phone"),
         device(luke, 1, "laptop"),
@@ -63,7 +68,7 @@ fn later_records() -> Vec<Record> {
         invite(2, Some(hans), Role::Member, false),
         Record::Stranger { key: 7, strikes: 3, locked_until: Some(Time(99)), time: Time(50) },
         Record::Stranger { key: 8, strikes: 1, locked_until: None, time: Time(50) },
-        Record::Removed { account: luke, time: Time(60) },
+        Record::Removed { account: leia, time: Time(60) },
     ]
 }
 
