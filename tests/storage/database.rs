@@ -6,9 +6,10 @@ use std::sync::Arc;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use whoelse_engine::{AccountId, Message, Number, Record, RetryKey, Time};
-use whoelse_proto::Name;
+use whoelse_proto::{DeviceKey, Name, Role};
 use whoelse_server::database::{
     Database, DatabaseError, PAGE_MESSAGE_BYTES, PageReader, Projector, SENT_MAX, SENT_MS_MAX,
+    STRANGERS_MAX,
 };
 use whoelse_server::journal::BatchNumber;
 
@@ -100,6 +101,24 @@ fn used_ids_are_kept_for_ten_thousand_messages_and_seven_days() {
     assert_eq!(database.load().unwrap().accounts[0].sent.len(), 1);
 }
 
+#[test]
+fn names_that_nobody_has_are_kept_in_a_bounded_number_and_locked_ones_longest() {
+    let mut database = Database::open_in_memory("id").unwrap();
+    let stranger = |key: u64| {
+        let locked_until = (key < 3).then_some(Time(1_000_000));
+        Record::Stranger { key: key.into(), strikes: 3, locked_until, time: Time(key) }
+    };
+    let mut projector = Projector::default();
+    let surplus = 20;
+    let records = (0..STRANGERS_MAX as u64 + surplus).map(stranger).collect();
+    projector.push(BatchNumber(1), records);
+    projector.project(&mut database).unwrap();
+    let strangers = database.load().unwrap().strangers;
+    assert_eq!(strangers.len(), STRANGERS_MAX);
+    let keys: Vec<u128> = strangers.iter().map(|stranger| stranger.key).take(4).collect();
+    assert_eq!(keys, [0, 1, 2, u128::from(surplus) + 3]);
+}
+
 /// One who sends to another.
 struct Sender {
     number: u64,
@@ -145,6 +164,17 @@ fn what_contradicts_changes_nothing() {
         Record::Login { account: unknown, time: Time(5) },
         Record::Block { blocker: AccountId(0), blocked: unknown },
         Record::Acknowledged { account: AccountId(0), number: Number(1) },
+        Record::DeviceUsed { account: AccountId(0), key: DeviceKey([1; 32]), time: Time(5) },
+        Record::Removed { account: unknown, time: Time(5) },
+        Record::Invite {
+            number: 2,
+            hash: [0; 32],
+            by: None,
+            role: Role::Member,
+            is_first: false,
+            expires: Time(99),
+            time: Time(5),
+        },
     ];
     for record in wrong {
         let mut projector = Projector::default();

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use whoelse_engine::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Time};
-use whoelse_proto::Name;
+use whoelse_proto::{DeviceKey, Name, Role};
 
 /// Makes records that may follow those it made before.
 #[derive(Clone, Default)]
 pub(crate) struct Source {
     mailboxes: Vec<Mailbox>,
+    /// Accounts that were not removed, with the keys of their devices.
+    present: Vec<(AccountId, Vec<DeviceKey>)>,
+    invites: u64,
     time: u64,
 }
 
@@ -25,11 +28,11 @@ impl Source {
     pub(crate) fn next(&mut self, random: &mut ChaCha8Rng) -> Record {
         self.time += random.random_range(0..2_000);
         let time = Time(self.time);
-        if self.mailboxes.is_empty() || random.random_bool(0.02) {
+        if self.present.is_empty() || random.random_bool(0.02) {
             return self.account(random, time);
         }
         let account = self.pick(random);
-        match random.random_range(0..100) {
+        match random.random_range(0..120) {
             0..3 => Record::Password { account, hash: hash(random) },
             3..8 => {
                 let locked = random.random_bool(0.3);
@@ -38,22 +41,73 @@ impl Source {
             }
             8..13 => Record::Block { blocker: account, blocked: self.pick(random) },
             13..16 => Record::Unblock { blocker: account, blocked: self.pick(random) },
-            16..22 => Record::Login { account, time },
+            16..20 => Record::Login { account, time },
+            20..22 => Record::Resumed { account, time },
             22..28 => Record::Logout { account, time },
             28 => Record::Heartbeat { time },
             29 => Record::Guess { time },
             30..45 => self.acknowledged(random, account),
+            45..52 => self.device(random, time),
+            52..58 => self.invite(random, account, time),
+            58 => Record::Role { account, role: role(random) },
+            59..61 => Record::Locked { account, is_locked: random.random() },
+            61..65 => {
+                let locked_until = random.random_bool(0.3).then(|| time.plus(60_000));
+                let (key, strikes) = (random.random_range(0..9), random.random_range(1..4));
+                Record::Stranger { key, strikes, locked_until, time }
+            }
+            65 => self.removed(random, time),
             _ => self.message(random, account, time),
         }
     }
 
     fn pick(&self, random: &mut ChaCha8Rng) -> AccountId {
-        AccountId(random.random_range(0..self.mailboxes.len()) as u32)
+        self.present[random.random_range(0..self.present.len())].0
+    }
+
+    fn device(&mut self, random: &mut ChaCha8Rng, time: Time) -> Record {
+        let index = random.random_range(0..self.present.len());
+        let (account, keys) = &mut self.present[index];
+        let account = *account;
+        let known = (!keys.is_empty()).then(|| random.random_range(0..keys.len()));
+        match (known, random.random_range(0..3)) {
+            (Some(known), 0) => Record::DeviceRevoked { account, key: keys.remove(known) },
+            (Some(known), 1) => Record::DeviceUsed { account, key: keys[known], time },
+            _ => {
+                let key = DeviceKey(random.random());
+                keys.push(key);
+                let name = format!("device {}", keys.len()).into();
+                Record::Device { account, key, name, time }
+            }
+        }
+    }
+
+    fn invite(&mut self, random: &mut ChaCha8Rng, account: AccountId, time: Time) -> Record {
+        if self.invites > 0 && random.random_bool(0.5) {
+            return Record::InviteGone { number: random.random_range(1..=self.invites) };
+        }
+        self.invites += 1;
+        Record::Invite {
+            number: self.invites,
+            hash: random.random(),
+            by: random.random_bool(0.7).then_some(account),
+            role: role(random),
+            is_first: random.random_bool(0.1),
+            expires: time.plus(random.random_range(1..200_000)),
+            time,
+        }
+    }
+
+    fn removed(&mut self, random: &mut ChaCha8Rng, time: Time) -> Record {
+        let index = random.random_range(0..self.present.len());
+        let (account, _) = self.present.remove(index);
+        Record::Removed { account, time }
     }
 
     fn account(&mut self, random: &mut ChaCha8Rng, time: Time) -> Record {
         let account = AccountId(self.mailboxes.len() as u32);
         self.mailboxes.push(Mailbox::default());
+        self.present.push((account, Vec::new()));
         let name = Name::new(&format!("person{}", account.0)).unwrap();
         let password = random.random_bool(0.5).then(|| hash(random));
         Record::Account { account, name, password, time }
@@ -95,4 +149,8 @@ impl Source {
 
 fn hash(random: &mut ChaCha8Rng) -> PasswordHash {
     PasswordHash(format!("$argon2id$v=19$m=19456,t=2,p=1${:032x}", random.random::<u128>()).into())
+}
+
+fn role(random: &mut ChaCha8Rng) -> Role {
+    if random.random() { Role::Admin } else { Role::Member }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use whoelse_engine::{
-    AccountId, AccountSnapshot, Message, Number, Record, SentSnapshot, Snapshot, Time,
+    AccountId, AccountSnapshot, DeviceSnapshot, InviteSnapshot, Message, Number, Record,
+    SentSnapshot, Snapshot, StrangerSnapshot, Time,
 };
 
 /// The sum of records.
@@ -12,6 +13,9 @@ use whoelse_engine::{
 pub(crate) struct Reference {
     accounts: Vec<AccountSnapshot>,
     newest: Time,
+    invites: Vec<InviteSnapshot>,
+    last_invite: u64,
+    strangers: BTreeMap<u128, StrangerSnapshot>,
     mail: BTreeMap<(AccountId, Number), Arc<Message>>,
 }
 
@@ -21,24 +25,16 @@ impl Reference {
         match record {
             Record::Account { account, name, password, time: _ } => {
                 assert_eq!(account.index(), self.accounts.len());
-                self.accounts.push(AccountSnapshot {
-                    name: name.clone(),
-                    password: password.clone(),
-                    strikes: 0,
-                    locked_until: None,
-                    last_seen: None,
-                    open: false,
-                    blocks: Vec::new(),
-                    last_number: Number(0),
-                    acknowledged: Number(0),
-                    waiting: Vec::new(),
-                    sent: Vec::new(),
-                });
+                self.accounts.push(AccountSnapshot::new(name.clone(), password.clone()));
             }
             Record::Password { account, hash } => self.at(*account).password = Some(hash.clone()),
             Record::Strikes { account, strikes, locked_until, time: _ } => {
-                self.at(*account).strikes = *strikes;
-                self.at(*account).locked_until = *locked_until;
+                let account = self.at(*account);
+                account.strikes = *strikes;
+                account.locked_until = *locked_until;
+                if *strikes > 0 {
+                    account.failed_logins += 1;
+                }
             }
             Record::Block { blocker, blocked } => {
                 let blocks = &mut self.at(*blocker).blocks;
@@ -56,29 +52,103 @@ impl Reference {
                 self.at(message.from).sent.extend(sent);
                 self.mail.insert((message.to, message.number), Arc::clone(message));
             }
-            Record::Acknowledged { account, number } => {
-                let acknowledged = self.at(*account).acknowledged.max(*number);
-                self.at(*account).acknowledged = acknowledged;
-                self.mail.retain(|(to, number), _| to != account || *number > acknowledged);
-            }
+            Record::Acknowledged { account, number } => self.acknowledge(*account, *number),
             Record::Login { account, time } => {
-                let account = self.at(*account);
-                account.open = true;
-                account.last_seen = Some(*time);
-                account.strikes = 0;
-                account.locked_until = None;
+                self.at(*account).strikes = 0;
+                self.at(*account).locked_until = None;
+                self.begin(*account, *time);
             }
+            Record::Resumed { account, time } => self.begin(*account, *time),
             Record::Logout { account, time } => {
                 self.at(*account).open = false;
                 self.at(*account).last_seen = Some(*time);
             }
             Record::Heartbeat { time: _ } | Record::Guess { time: _ } => {}
+            Record::Stranger { key, strikes, locked_until, time } => {
+                let (key, strikes, locked_until, time) = (*key, *strikes, *locked_until, *time);
+                let stranger = StrangerSnapshot { key, strikes, locked_until, time };
+                self.strangers.insert(key, stranger);
+            }
+            Record::Device { .. } | Record::DeviceUsed { .. } | Record::DeviceRevoked { .. } => {
+                self.apply_device(record);
+            }
+            Record::Role { account, role } => self.at(*account).role = *role,
+            Record::Locked { account, is_locked } => self.at(*account).is_locked = *is_locked,
+            Record::Removed { account, time: _ } => self.remove(*account),
+            Record::Invite { number, hash, by, role, is_first, expires, time: _ } => {
+                self.last_invite = *number;
+                let (number, hash, by, role) = (*number, *hash, *by, *role);
+                let (is_first, expires) = (*is_first, *expires);
+                let invite = InviteSnapshot { number, hash, by, role, is_first, expires };
+                self.invites.push(invite);
+            }
+            Record::InviteGone { number } => {
+                self.invites.retain(|invite| invite.number != *number);
+            }
         }
+    }
+
+    fn begin(&mut self, account: AccountId, time: Time) {
+        let account = self.at(account);
+        account.open = true;
+        account.last_seen = Some(time);
+        account.failed_logins = 0;
+    }
+
+    fn acknowledge(&mut self, account: AccountId, number: Number) {
+        let acknowledged = self.at(account).acknowledged.max(number);
+        self.at(account).acknowledged = acknowledged;
+        self.mail.retain(|(to, number), _| *to != account || *number > acknowledged);
+    }
+
+    fn apply_device(&mut self, record: &Record) {
+        match record {
+            Record::Device { account, key, name, time } => {
+                let devices = &mut self.at(*account).devices;
+                devices.retain(|device| device.key != *key);
+                let (name, added, used) = (name.clone(), *time, *time);
+                devices.push(DeviceSnapshot { key: *key, name, added, used });
+                devices.sort_by_key(|device| (device.added, device.key));
+            }
+            Record::DeviceUsed { account, key, time } => {
+                let devices = self.at(*account).devices.iter_mut();
+                devices.filter(|device| device.key == *key).for_each(|device| device.used = *time);
+            }
+            Record::DeviceRevoked { account, key } => {
+                self.at(*account).devices.retain(|device| device.key != *key);
+            }
+            other => panic!("not about a device: {other:?}"),
+        }
+    }
+
+    fn remove(&mut self, account: AccountId) {
+        let last = self.at(account).last_number;
+        self.acknowledge(account, last);
+        for other in &mut self.accounts {
+            other.blocks.retain(|blocked| *blocked != account);
+        }
+        self.invites.retain(|invite| invite.by != Some(account));
+        let name = self.at(account).name.clone();
+        *self.at(account) = AccountSnapshot {
+            is_removed: true,
+            last_number: last,
+            acknowledged: last,
+            ..AccountSnapshot::new(name, None)
+        };
     }
 
     /// What a database that has projected all of it must load.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot { accounts: self.accounts.clone(), newest: self.newest };
+        let mut strangers: Vec<StrangerSnapshot> = self.strangers.values().copied().collect();
+        strangers.sort_by_key(|stranger| (stranger.time, stranger.key));
+        let invites = self.invites.iter().filter(|invite| invite.expires > self.newest);
+        let mut snapshot = Snapshot {
+            accounts: self.accounts.clone(),
+            invites: invites.cloned().collect(),
+            last_invite: self.last_invite,
+            strangers,
+            newest: self.newest,
+        };
         for ((to, _), message) in &self.mail {
             let length = message.body.len() as u32;
             snapshot.accounts[to.index()].waiting.push((message.from, length));

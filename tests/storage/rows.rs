@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use whoelse_engine::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Snapshot, Time};
-use whoelse_proto::Name;
+use whoelse_proto::{DeviceKey, Name, Role};
 use whoelse_server::database::{Database, DatabaseError, Projector};
 use whoelse_server::journal::BatchNumber;
 
-/// Something in every table and column.
-fn records() -> Vec<Record> {
+/// What version 1 knew, in every table and column of it.
+fn records_of_version_1() -> Vec<Record> {
     let mut records = Vec::new();
     for (index, name) in ["hans", "luke", "vader"].iter().enumerate() {
         let password = (index != 1).then(|| PasswordHash("$argon2id$1".into()));
@@ -41,12 +41,43 @@ fn records() -> Vec<Record> {
     records
 }
 
+/// What came later.
+fn later_records() -> Vec<Record> {
+    let (hans, luke, vader, leia) = (AccountId(0), AccountId(1), AccountId(2), AccountId(3));
+    let name = Name::new("leia").unwrap();
+    let device = |account, number, name: &str| {
+        let (key, time) = (DeviceKey([number; 32]), Time(40));
+        Record::Device { account, key, name: name.into(), time }
+    };
+    let invite = |number, by, role, is_first| {
+        let (hash, expires, time) = ([number as u8; 32], Time(9_000), Time(41));
+        Record::Invite { number, hash, by, role, is_first, expires, time }
+    };
+    vec![
+        Record::Account { account: leia, name, password: None, time: Time(40) },
+        Record::Block { blocker: leia, blocked: luke },
+        Record::Block { blocker: luke, blocked: leia },
+        device(leia, 1, "laptop"),
+        device(hans, 1, "laptop"),
+        device(hans, 2, "phone"),
+        device(luke, 1, "laptop"),
+        Record::DeviceUsed { account: hans, key: DeviceKey([1; 32]), time: Time(45) },
+        Record::Role { account: hans, role: Role::Admin },
+        Record::Locked { account: vader, is_locked: true },
+        invite(1, None, Role::Admin, true),
+        invite(2, Some(hans), Role::Member, false),
+        Record::Stranger { key: 7, strikes: 3, locked_until: Some(Time(99)), time: Time(50) },
+        Record::Stranger { key: 8, strikes: 1, locked_until: None, time: Time(50) },
+        Record::Removed { account: leia, time: Time(60) },
+    ]
+}
+
 fn filled(path: &Path) {
     let mut database = Database::open(path, "id").unwrap();
-    let mut records = records();
-    // In two parts, so that the ids are in two rows.
+    let mut records = records_of_version_1();
+    // In parts, so that the ids are in two rows.
     let second = records.split_off(records.len() - 3);
-    for (batch, records) in [(1, records), (2, second)] {
+    for (batch, records) in [(1, records), (2, second), (3, later_records())] {
         let mut projector = Projector::default();
         projector.push(BatchNumber(batch), records);
         projector.project(&mut database).unwrap();
@@ -94,6 +125,8 @@ fn a_row_altered_or_missing_is_noticed() {
                 // Another value of the same type, where there is one.
                 let change = match column.as_str() {
                     "name" | "password" | "body" | "server_id" => "coalesce(@, '') || 'x'",
+                    "key" | "hash" => "zeroblob(length(@))",
+                    "role" | "is_locked" | "is_removed" | "is_first" => "1 - @",
                     "retry" | "entries" => "zeroblob(coalesce(length(@), 24))",
                     "crc" => "@ + 1",
                     "open" | "has_journal" => "1 - @",
@@ -105,7 +138,7 @@ fn a_row_altered_or_missing_is_noticed() {
             }
         }
     }
-    assert!(tried > 80, "only {tried} tried");
+    assert!(tried > 150, "only {tried} tried");
 }
 
 /// All tables, with a condition for each of their rows, and their columns.
@@ -121,12 +154,19 @@ fn tables(path: &Path) -> Vec<(String, Vec<String>, Vec<String>)> {
         let (first, second) = (&columns[0], &columns[1]);
         let mut statement =
             connection.prepare(&format!("SELECT {first}, {second} FROM {table}")).unwrap();
+        let literal = |value: Value| match value {
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Blob(bytes) => {
+                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                Some(format!("x'{digits}'"))
+            }
+            Value::Null | Value::Real(_) | Value::Text(_) => None,
+        };
         let keys = statement.query_map((), |row| {
-            let second_value = match row.get::<_, Value>(1)? {
-                Value::Integer(number) => format!(" AND {second} = {number}"),
-                _ => String::new(),
-            };
-            Ok(format!("{first} = {}{second_value}", row.get::<_, i64>(0)?))
+            let second_value = literal(row.get(1)?);
+            let second = second_value.map(|value| format!(" AND {second} = {value}"));
+            let first_value = literal(row.get(0)?).expect("keys are numbers or bytes");
+            Ok(format!("{first} = {first_value}{}", second.unwrap_or_default()))
         });
         let keys: Vec<String> = keys.unwrap().map(Result::unwrap).collect();
         (table, keys, columns)
@@ -135,7 +175,7 @@ fn tables(path: &Path) -> Vec<(String, Vec<String>, Vec<String>)> {
         .into_iter()
         .map(table)
         .collect();
-    assert_eq!(tables.len(), 5);
+    assert_eq!(tables.len(), 8);
     assert!(tables.iter().all(|(_, keys, _)| !keys.is_empty()));
     tables
 }
@@ -158,7 +198,7 @@ fn a_message_missing_is_noticed_while_running() {
     assert_eq!(database.page(account, Number(4), usize::MAX).unwrap().len(), 2);
 
     let mut projector = Projector::default();
-    projector.push(BatchNumber(3), vec![Record::Acknowledged { account, number: Number(5) }]);
+    projector.push(BatchNumber(4), vec![Record::Acknowledged { account, number: Number(5) }]);
     let error = projector.project(&mut database).unwrap_err();
     assert!(matches!(error, DatabaseError::Damaged { table: "mail", .. }), "{error}");
 }
@@ -183,7 +223,7 @@ fn a_newer_version_is_refused_and_left_alone() {
     let path = folder.path().join("whoelse.db");
     filled(&path);
     let connection = Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
     // A process that was killed leaves part of it beside the file.
     let killed = folder.path().join("killed.db");
     for suffix in ["", "-wal"] {
@@ -197,8 +237,52 @@ fn a_newer_version_is_refused_and_left_alone() {
     let before = contents();
     assert!(!before.1.is_empty());
     let error = Database::open(&killed, "id").map(drop).unwrap_err();
-    assert!(matches!(error, DatabaseError::Newer { found: 2 }), "{error}");
+    assert!(matches!(error, DatabaseError::Newer { found: 3 }), "{error}");
     assert_eq!(contents(), before);
+}
+
+/// `version-1.db` was written by the program as it was before there were devices.
+#[test]
+fn a_file_of_version_1_is_read_and_then_of_this_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    std::fs::write(&path, include_bytes!("version-1.db")).unwrap();
+    let (new_path, mut projector) = (folder.path().join("new.db"), Projector::default());
+    let mut new = Database::open(&new_path, "id").unwrap();
+    projector.push(BatchNumber(2), records_of_version_1());
+    projector.project(&mut new).unwrap();
+    new.close().unwrap();
+    let mut expected = read(&new_path).unwrap();
+    // Nobody counted then.
+    expected.0.accounts.iter_mut().for_each(|account| account.failed_logins = 0);
+    assert_eq!(read(&path).unwrap(), expected);
+    let mut database = Database::open(&path, "id").unwrap();
+    projector.push(BatchNumber(3), later_records());
+    projector.project(&mut database).unwrap();
+    database.close().unwrap();
+    let folder_of_new = folder.path().join("filled.db");
+    filled(&folder_of_new);
+    let mut expected = read(&folder_of_new).unwrap();
+    expected.0.accounts.iter_mut().for_each(|account| account.failed_logins = 0);
+    assert_eq!(read(&path).unwrap(), expected);
+    let connection = Connection::open(&path).unwrap();
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
+    assert_eq!(version.unwrap(), 2);
+}
+
+#[test]
+fn a_file_of_version_1_that_is_damaged_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    std::fs::write(&path, include_bytes!("version-1.db")).unwrap();
+    for statement in [
+        "UPDATE accounts SET strikes = 1 WHERE account = 0",
+        "DELETE FROM accounts WHERE account = 2",
+        "UPDATE meta SET newest = 99",
+    ] {
+        let error = after(&path, statement).map(drop).unwrap_err();
+        assert!(matches!(error, DatabaseError::Damaged { .. }), "{statement}: {error}");
+    }
 }
 
 #[test]

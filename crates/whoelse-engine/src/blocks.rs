@@ -2,16 +2,26 @@
 
 use whoelse_proto::{Outcome, Refusal};
 
-use crate::record::{AccountId, Record};
+use crate::record::{AccountId, Record, Time};
 use crate::{Asker, Engine, Turn};
 
 impl Engine {
-    pub(crate) fn block(&mut self, account: AccountId, asker: &Asker, user: &str, turn: &mut Turn) {
-        let Some(blocked) = self.other(account, asker, user, turn) else { return };
+    pub(crate) fn block(
+        &mut self,
+        now: Time,
+        account: AccountId,
+        asker: &Asker,
+        user: &str,
+        turn: &mut Turn,
+    ) {
+        let Some(blocked) = self.other(now, account, asker, user, turn) else { return };
         let blocks = &self.state.account(account).blocks;
         if !blocks.contains(&blocked) {
             if blocks.len() >= self.rules.blocks_max {
                 return turn.refuse(asker, Refusal::BlockListFull);
+            }
+            if self.state.is_disk_full {
+                return turn.refuse(asker, Refusal::ServerFull);
             }
             self.emit(turn, Record::Block { blocker: account, blocked });
         }
@@ -20,12 +30,13 @@ impl Engine {
 
     pub(crate) fn unblock(
         &mut self,
+        now: Time,
         account: AccountId,
         asker: &Asker,
         user: &str,
         turn: &mut Turn,
     ) {
-        let Some(blocked) = self.other(account, asker, user, turn) else { return };
+        let Some(blocked) = self.other(now, account, asker, user, turn) else { return };
         if !self.state.account(account).blocks.contains(&blocked) {
             return turn.refuse(asker, Refusal::NotBlocked);
         }
@@ -35,17 +46,18 @@ impl Engine {
 
     /// Finds the other person that a request names, or refuses it.
     pub(crate) fn other(
-        &self,
+        &mut self,
+        now: Time,
         account: AccountId,
         asker: &Asker,
         user: &str,
         turn: &mut Turn,
     ) -> Option<AccountId> {
-        match self.state.account_by_name.get(user) {
-            Some(other) if *other == account => turn.refuse(asker, Refusal::Yourself),
-            Some(other) => return Some(*other),
+        match self.state.find(user) {
+            Some(other) if other == account => turn.refuse(asker, Refusal::Yourself),
+            Some(other) => return Some(other),
             None => {
-                let suggestion = self.suggestion(account, user);
+                let suggestion = self.suggestion(now, account, user);
                 turn.refuse(asker, Refusal::UserNotExist { suggestion });
             }
         }

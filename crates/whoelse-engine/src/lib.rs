@@ -8,11 +8,16 @@
 #![warn(clippy::wildcard_enum_match_arm, clippy::cast_possible_truncation)]
 
 mod accounts;
+mod admin;
 mod blocks;
+mod devices;
+mod invites;
+mod join;
 mod links;
 mod lockout;
 mod mailbox;
 mod messages;
+mod passwd;
 mod presence;
 mod rates;
 pub mod record;
@@ -20,7 +25,9 @@ mod retries;
 mod rules;
 mod sessions;
 pub mod snapshot;
+mod sources;
 mod state;
+mod strangers;
 mod timers;
 
 use std::net::IpAddr;
@@ -32,10 +39,12 @@ use whoelse_proto::{
     Request, RequestId, Role,
 };
 
-pub use accounts::AddRefusal;
+pub use accounts::{AddRefusal, Person};
 pub use record::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Time};
 pub use rules::Rules;
-pub use snapshot::{AccountSnapshot, SentSnapshot, Snapshot};
+pub use snapshot::{
+    AccountSnapshot, DeviceSnapshot, InviteSnapshot, SentSnapshot, Snapshot, StrangerSnapshot,
+};
 
 use state::State;
 
@@ -115,7 +124,8 @@ pub enum Input<'a> {
         /// What the person may do.
         role: Role,
     },
-    /// An account gets a password.
+    /// The password that somebody was imported with was hashed. Without effect if there is another
+    /// by now.
     SetPassword {
         /// Whose.
         account: AccountId,
@@ -385,21 +395,26 @@ impl Engine {
         match input {
             Input::Started => self.start(now, turn),
             Input::Connected { connection, address } => self.connected(connection, address),
-            Input::Request { connection, request, aid: _ } => {
-                self.request(now, connection, request, turn)
+            Input::Request { connection, request, aid } => {
+                self.request(now, connection, request, aid, turn);
             }
             Input::Disconnected { connection } => self.disconnected(now, connection, turn),
             Input::Sent { connection, number } => self.sent(connection, number),
             Input::Delivered { connection, number } => self.delivered(connection, number, turn),
             Input::Checked { ticket, matches } => self.checked(now, ticket, matches, turn),
-            Input::AddAccount { ticket, name, password, distinct, role: _ } => {
-                let outcome = self.add_account(now, name, password, distinct, turn);
+            Input::AddAccount { ticket, name, password, distinct, role } => {
+                let outcome = self.add_account(now.time, name, password, distinct, role, turn);
                 turn.effects.push(Effect::Added { ticket, outcome });
             }
-            Input::SetPassword { account, hash } => self.set_password(account, hash, turn),
+            Input::SetPassword { account, hash } => self.set_first_password(account, hash, turn),
+            Input::Hashed { ticket, hash } => self.hashed(now, ticket, hash, turn),
+            Input::Order { ticket, order } => {
+                let outcome = self.order(now, order, turn);
+                turn.effects.push(Effect::Ordered { ticket, outcome });
+            }
+            Input::DiskFull { is_full } => self.state.is_disk_full = is_full,
             Input::Tick => self.tick(now, turn),
             Input::Stopping => self.stop(now, turn),
-            _ => {}
         }
     }
 
@@ -409,12 +424,13 @@ impl Engine {
         self.state.timers.first()
     }
 
-    /// Names and ids of all accounts, and whether each has a password, in the order they were
-    /// made.
+    /// Names and ids of all who were not removed, and whether each has a password, in the order
+    /// they were made.
     pub fn accounts(&self) -> impl Iterator<Item = (AccountId, &Name, bool)> {
         self.state
             .accounts
             .iter()
+            .filter(|account| !account.is_removed)
             .map(|account| (account.id, &account.name, account.password.is_some()))
     }
 
@@ -467,36 +483,84 @@ impl Engine {
         now: Now,
         connection: ConnectionId,
         request: Request<'_>,
+        aid: Aid,
         turn: &mut Turn,
     ) {
-        if self.state.connections.get(&connection).is_some_and(|line| line.is_closing) {
+        if self.state.connections.get(&connection).is_none_or(|line| line.is_closing) {
             return; // sent before its client learnt that the session has ended
         }
         let asker = Asker { connection, action: request.command.action(), id: request.id };
         let Some(account) = self.state.account_of(connection) else {
-            match request.command {
-                Command::Login(login) => self.login(now, asker, &login, turn),
-                _ => turn.refuse(&asker, Refusal::NotLoggedIn),
-            }
-            return;
+            return self.entrance(now, asker, request.command, aid, turn);
         };
         if let Some(retry_after_ms) = self.over_request_rate(now.time, account, &request.command) {
             turn.refuse(&asker, Refusal::TooFast { retry_after_ms });
             return;
         }
-        self.command(now, account, &asker, request.command, turn);
+        self.command(now, account, &asker, request.command, aid, turn);
     }
 
+    /// What somebody may ask who has not logged in.
+    fn entrance(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        command: Command<'_>,
+        aid: Aid,
+        turn: &mut Turn,
+    ) {
+        match command {
+            Command::Login(login) => self.login(now, asker, &login, turn),
+            Command::Challenge => match aid {
+                Aid::Challenge(nonce) => turn.answer(&asker, Outcome::Nonce(nonce)),
+                Aid::None | Aid::Proof(_) | Aid::Invite { .. } => {
+                    let why = "There is nothing random to sign.";
+                    turn.refuse(&asker, Refusal::BadRequest(why.into()));
+                }
+            },
+            Command::Resume(resume) => {
+                let is_proven = matches!(aid, Aid::Proof(true));
+                self.resume(now, &asker, &resume, is_proven, turn);
+            }
+            Command::Invitation { invite } => self.invitation(now.time, &asker, &invite, turn),
+            Command::Join(join) => self.join(now, asker, &join, turn),
+            Command::Message { .. }
+            | Command::Broadcast { .. }
+            | Command::Block { .. }
+            | Command::Unblock { .. }
+            | Command::Whoelse
+            | Command::WhoelseSince { .. }
+            | Command::StartPrivate { .. }
+            | Command::Logout { .. }
+            | Command::Ack { .. }
+            | Command::Active
+            | Command::Invite { .. }
+            | Command::Invites
+            | Command::RevokeInvite { .. }
+            | Command::Devices
+            | Command::RevokeDevice { .. }
+            | Command::Passwd(_)
+            | Command::Lock { .. }
+            | Command::Unlock { .. } => turn.refuse(&asker, Refusal::NotLoggedIn),
+        }
+    }
+
+    /// What somebody asks who has logged in.
     fn command(
         &mut self,
         now: Now,
         account: AccountId,
         asker: &Asker,
         command: Command<'_>,
+        aid: Aid,
         turn: &mut Turn,
     ) {
         match command {
-            Command::Login(_) => turn.refuse(asker, Refusal::LoggedInHere),
+            Command::Login(_)
+            | Command::Challenge
+            | Command::Resume(_)
+            | Command::Invitation { .. }
+            | Command::Join(_) => turn.refuse(asker, Refusal::LoggedInHere),
             Command::Message { user, message } => {
                 if !self.message(now, account, asker, &user, &message, turn) {
                     return; // a repetition is not activity
@@ -505,15 +569,17 @@ impl Engine {
             Command::Broadcast { message } => {
                 self.broadcast(now.time, account, asker, &message, turn);
             }
-            Command::Block { user } => self.block(account, asker, &user, turn),
-            Command::Unblock { user } => self.unblock(account, asker, &user, turn),
+            Command::Block { user } => self.block(now.time, account, asker, &user, turn),
+            Command::Unblock { user } => self.unblock(now.time, account, asker, &user, turn),
             Command::Whoelse => self.whoelse(account, asker, turn),
             Command::WhoelseSince { since_ms } => {
                 self.whoelse_since(now.time, account, asker, since_ms, turn);
             }
-            Command::StartPrivate { user } => self.start_private(account, asker, &user, turn),
-            Command::Logout { .. } => {
-                self.logout(now.time, account, asker, turn);
+            Command::StartPrivate { user } => {
+                self.start_private(now.time, account, asker, &user, turn);
+            }
+            Command::Logout { forget } => {
+                self.logout(now.time, account, asker, forget, turn);
                 return;
             }
             Command::Ack { number } => {
@@ -521,7 +587,18 @@ impl Engine {
                 return;
             }
             Command::Active => turn.answer(asker, Outcome::Done),
-            _ => turn.refuse(asker, Refusal::NotAllowed),
+            Command::Invite { role } => self.invite(now.time, account, asker, role, aid, turn),
+            Command::Invites => self.invites(now.time, account, asker, turn),
+            Command::RevokeInvite { number } => {
+                self.revoke_invite(now.time, account, asker, number, turn);
+            }
+            Command::Devices => self.devices(account, asker, turn),
+            Command::RevokeDevice { name } => {
+                self.revoke_device(now.time, account, asker, &name, turn);
+            }
+            Command::Passwd(passwd) => self.passwd(now, account, asker, &passwd, turn),
+            Command::Lock { user } => self.set_locked(now, account, asker, (&user, true), turn),
+            Command::Unlock { user } => self.set_locked(now, account, asker, (&user, false), turn),
         }
         self.state.touch(account, now.time);
     }

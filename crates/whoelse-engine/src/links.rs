@@ -2,20 +2,21 @@
 
 use whoelse_proto::{Outcome, Refusal};
 
-use crate::record::AccountId;
+use crate::record::{AccountId, Time};
 use crate::{Asker, Engine, Turn};
 
 impl Engine {
     /// Tells where an original client listens. Refusals in the original's order: self, unknown,
     /// blocked, offline.
     pub(crate) fn start_private(
-        &self,
+        &mut self,
+        now: Time,
         account: AccountId,
         asker: &Asker,
         user: &str,
         turn: &mut Turn,
     ) {
-        let Some(other) = self.other(account, asker, user, turn) else { return };
+        let Some(other) = self.other(now, account, asker, user, turn) else { return };
         if self.has_blocked(other, account) {
             return turn.refuse(asker, Refusal::UserBlocked);
         }

@@ -84,6 +84,11 @@ impl Mailbox {
         }
     }
 
+    /// How many messages wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn waiting(&self) -> Vec<(AccountId, u32)> {
         self.waiting.iter().copied().collect()
     }

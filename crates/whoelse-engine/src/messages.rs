@@ -35,9 +35,13 @@ impl Engine {
                 }
             }
         }
-        let Some(to) = self.other(account, asker, user, turn) else { return true };
+        let Some(to) = self.other(now.time, account, asker, user, turn) else { return true };
         if self.has_blocked(to, account) {
             turn.refuse(asker, Refusal::UserBlocked);
+            return true;
+        }
+        if self.state.is_disk_full {
+            turn.refuse(asker, Refusal::ServerFull);
             return true;
         }
         let mailbox = &self.state.account(to).mailbox;

@@ -76,17 +76,21 @@ impl Engine {
             .collect()
     }
 
-    /// The name most like one that nobody has, for "did you mean".
-    pub(crate) fn suggestion(&self, asker: AccountId, user: &str) -> Option<Name> {
+    /// The name most like one that nobody has, for "did you mean". Whoever asks too often is told
+    /// none: it costs as much as all names are long.
+    pub(crate) fn suggestion(&mut self, now: Time, asker: AccountId, user: &str) -> Option<Name> {
         let length = user.chars().count();
         let distance_max = if length <= 3 { 1 } else { 2 };
         if length > whoelse_proto::limits::NAME_CHARS_MAX + distance_max {
             return None;
         }
+        let interval_us = self.rules.suggestion_interval_ms.saturating_mul(1000);
+        let burst = self.rules.suggestion_burst;
+        self.state.account_mut(asker).suggestions.take(now, interval_us, burst).ok()?;
         let user = user.to_lowercase();
         let candidates = self.state.accounts.iter().take(self.rules.suggestion_names_max);
         candidates
-            .filter(|account| account.id != asker)
+            .filter(|account| account.id != asker && !account.is_removed)
             .filter(|account| account.name.as_str().len().abs_diff(user.len()) <= 4 * distance_max)
             .map(|account| {
                 let name = account.name.as_str().to_lowercase();

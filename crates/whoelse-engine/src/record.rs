@@ -261,6 +261,14 @@ pub enum Record {
         /// Which.
         number: u64,
     },
+    /// A session began by the key of a device. Unlike [`Record::Login`] it proves no password, so
+    /// strikes and a lock stay.
+    Resumed {
+        /// Whose.
+        account: AccountId,
+        /// When.
+        time: Time,
+    },
 }
 
 impl Record {
@@ -287,7 +295,8 @@ impl Record {
             | Self::Locked { .. }
             | Self::Removed { .. }
             | Self::Invite { .. }
-            | Self::InviteGone { .. } => false,
+            | Self::InviteGone { .. }
+            | Self::Resumed { .. } => false,
         }
     }
 
@@ -305,7 +314,8 @@ impl Record {
             | Self::Device { time, .. }
             | Self::DeviceUsed { time, .. }
             | Self::Removed { time, .. }
-            | Self::Invite { time, .. } => Some(*time),
+            | Self::Invite { time, .. }
+            | Self::Resumed { time, .. } => Some(*time),
             Self::Message(message) => Some(message.time),
             Self::Password { .. }
             | Self::Block { .. }

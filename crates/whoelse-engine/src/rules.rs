@@ -35,6 +35,14 @@ pub struct Rules {
     pub broadcast_interval_ms: u64,
     /// Requests of one person per second, over a burst of as many; 0 means no ceiling.
     pub requests_per_second: u32,
+    /// Changes of one person's password that may be tried at once; then `TOO_FAST`.
+    pub passwd_burst: u32,
+    /// One more such try is allowed after so many milliseconds.
+    pub passwd_interval_ms: u64,
+    /// Similar names that are looked for at once for one person; beyond, none is suggested.
+    pub suggestion_burst: u32,
+    /// One more is looked for after so many milliseconds.
+    pub suggestion_interval_ms: u64,
     /// While somebody is online, how often the time is written down, in milliseconds.
     pub heartbeat_ms: u64,
     /// Most names that are looked at to find a similar one.
@@ -47,8 +55,8 @@ pub struct Rules {
     pub invites_max: usize,
     /// How long an invite is valid, in milliseconds.
     pub invite_ms: u64,
-    /// Wrong passwords and invites from one source address (IPv6: one /64) within
-    /// [`Rules::source_ms`]; then `SLOW_DOWN`, before anything is looked at.
+    /// Wrong passwords and invites from one source address (IPv6: one /64) that are looked at
+    /// within [`Rules::source_ms`]; then `SLOW_DOWN`, before anything is looked at.
     pub source_failures_max: u32,
     /// The time over which those are counted, in milliseconds.
     pub source_ms: u64,
@@ -84,6 +92,10 @@ impl Default for Rules {
             broadcast_burst: 200,
             broadcast_interval_ms: 50,
             requests_per_second: 0,
+            passwd_burst: 5,
+            passwd_interval_ms: 60_000,
+            suggestion_burst: 20,
+            suggestion_interval_ms: 200,
             heartbeat_ms: 10_000,
             suggestion_names_max: 10_000,
             devices_max: 16,

@@ -4,10 +4,11 @@
 //! being told, if its client speaks our protocol and so can come back by itself.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use whoelse_proto::{Dialect, Event, Outcome, Refusal};
+use whoelse_proto::event::Reason;
+use whoelse_proto::{DeviceKey, Dialect, Event, Join, Login, Outcome, Refusal, Resume};
 
-use crate::lockout::LoginAttempt;
 use crate::record::{AccountId, Number, Record, Time};
 use crate::state::Connection;
 use crate::timers::Timer;
@@ -21,7 +22,11 @@ pub(crate) struct Session {
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) away_until: Option<Time>,
     pub(crate) dialect: Dialect,
+    /// The version of our protocol that both sides speak.
+    pub(crate) protocol: Option<u32>,
     pub(crate) instance: Option<Box<str>>,
+    /// The device it comes from, if that may resume.
+    pub(crate) device: Option<DeviceKey>,
     /// Where an original client listens for private links.
     pub(crate) private_port: Option<u16>,
     pub(crate) last_command: Time,
@@ -31,10 +36,58 @@ pub(crate) struct Session {
     pub(crate) sent: Number,
 }
 
+/// How somebody wants a session to begin.
+pub(crate) struct Entry {
+    pub(crate) protocol: Option<u32>,
+    pub(crate) private_port: u16,
+    pub(crate) instance: Option<Box<str>>,
+    pub(crate) takeover: bool,
+    /// The device it comes from, and what it wants to be called.
+    pub(crate) device: Option<(DeviceKey, Box<str>)>,
+    /// By the key of that device, not by a password.
+    pub(crate) is_resume: bool,
+}
+
+impl Entry {
+    pub(crate) fn of_login(login: &Login<'_>) -> Self {
+        Self {
+            protocol: login.protocol,
+            private_port: login.private_port,
+            instance: login.instance.as_deref().map(Into::into),
+            takeover: login.takeover,
+            device: login.device.as_ref().map(|device| (device.key, device.name.as_ref().into())),
+            is_resume: false,
+        }
+    }
+
+    pub(crate) fn of_join(join: &Join<'_>) -> Self {
+        Self {
+            protocol: Some(join.protocol),
+            private_port: 0,
+            instance: join.instance.as_deref().map(Into::into),
+            takeover: false,
+            device: join.device.as_ref().map(|device| (device.key, device.name.as_ref().into())),
+            is_resume: false,
+        }
+    }
+
+    fn of_resume(resume: &Resume<'_>) -> Self {
+        Self {
+            protocol: Some(resume.protocol),
+            private_port: 0,
+            instance: resume.instance.as_deref().map(Into::into),
+            takeover: resume.takeover,
+            device: Some((resume.key, "".into())),
+            is_resume: true,
+        }
+    }
+}
+
 impl Engine {
     /// Ends the sessions that the end of the last process left open, at the newest time known.
     pub(crate) fn start(&mut self, now: Now, turn: &mut Turn) {
         let newest = self.state.newest;
+        self.state.strangers.limit(now.time.plus(self.rules.block_ms));
         for index in 0..self.state.accounts.len() {
             let account = &mut self.state.accounts[index];
             account.lockout.limit(now.time.plus(self.rules.block_ms));
@@ -62,50 +115,108 @@ impl Engine {
 
     pub(crate) fn connected(&mut self, connection: ConnectionId, address: IpAddr) {
         let address = address.to_canonical();
-        let made = Connection { address, account: None, logging_in: None, is_closing: false };
+        let made = Connection { address, account: None, pending: None, is_closing: false };
         self.state.connections.insert(connection, made);
     }
 
-    /// The password is right: begins a session, or brings one back.
+    /// Begins a session by proof of a device's key: outside of locks by wrong passwords, so that
+    /// strangers' guesses keep nobody out. Whatever is not known gets one answer.
+    pub(crate) fn resume(
+        &mut self,
+        now: Now,
+        asker: &Asker,
+        resume: &Resume<'_>,
+        is_proven: bool,
+        turn: &mut Turn,
+    ) {
+        if self.is_pending(asker, turn) {
+            return;
+        }
+        let account = self.state.find(&resume.username).filter(|account| {
+            is_proven && self.state.account(*account).devices.get(&resume.key).is_some()
+        });
+        match account {
+            Some(account) => self.admit(now, account, asker, Entry::of_resume(resume), turn),
+            None => turn.refuse(asker, Refusal::ResumeRefused),
+        }
+    }
+
+    /// The password or the proof is right: begins a session, or brings one back.
     pub(crate) fn admit(
         &mut self,
         now: Now,
         account: AccountId,
-        attempt: LoginAttempt,
+        asker: &Asker,
+        entry: Entry,
         turn: &mut Turn,
     ) {
-        let (asker, instance) = (&attempt.asker, attempt.instance.as_deref());
         if !self.state.connections.contains_key(&asker.connection) {
             return;
         }
+        if self.state.account(account).is_locked {
+            return self.refuse_proven(now, account, asker, &entry, Refusal::AccountLocked, turn);
+        }
         let mut is_return = false;
+        let failed_logins = self.state.account(account).failed_logins;
         if let Some(session) = &self.state.account(account).session {
-            let is_same = session.instance.is_some() && session.instance.as_deref() == instance;
-            match session.connection {
-                Some(_) if !is_same && !attempt.takeover => {
-                    self.forget_strikes(now, account, turn);
-                    return turn.refuse(asker, Refusal::AlreadyLoggedIn);
+            let instance = entry.instance.as_deref();
+            is_return = session.instance.is_some() && session.instance.as_deref() == instance;
+            // The profile of a device is locked while in use: its earlier client is dead.
+            let is_same_device = entry.is_resume
+                && session.device.is_some()
+                && session.device == entry.device.as_ref().map(|(key, _)| *key);
+            if let Some(old) = session.connection {
+                if !is_return && !is_same_device && !entry.takeover {
+                    let refusal = Refusal::AlreadyLoggedIn;
+                    return self.refuse_proven(now, account, asker, &entry, refusal, turn);
                 }
-                Some(old) => {
-                    if !is_same {
-                        turn.send(old, Event::TakenOver);
-                    }
-                    self.detach(old);
-                    turn.effects.push(Effect::Close { connection: old });
+                if !is_return {
+                    turn.send(old, Event::TakenOver);
                 }
-                None => {}
+                self.detach(old);
+                turn.effects.push(Effect::Close { connection: old });
             }
-            is_return = is_same;
-            self.forget_strikes(now, account, turn);
+            let strikes = self.state.account(account).lockout.strikes;
+            if failed_logins > 0 || strikes > 0 && !entry.is_resume {
+                self.emit_begin(now.time, account, &entry, turn);
+            }
             self.cancel_timers(account);
         } else {
-            self.emit(turn, Record::Login { account, time: now.time });
+            self.emit_begin(now.time, account, &entry, turn);
             self.state.online.insert(account);
             self.start_heartbeat(now.time);
             let name = self.state.account(account).name.clone();
             self.announce(account, Event::LoggedIn { name }, turn);
         }
-        self.attach(now.time, account, attempt, is_return, turn);
+        let device = self.register(now.time, account, entry.device.as_ref(), turn);
+        self.attach(now.time, account, asker.connection, entry, is_return, turn);
+        self.welcome(account, asker, failed_logins, device, turn);
+    }
+
+    /// Whoever has the password is told why no session begins, and ends the row of failures.
+    fn refuse_proven(
+        &mut self,
+        now: Now,
+        account: AccountId,
+        asker: &Asker,
+        entry: &Entry,
+        refusal: Refusal,
+        turn: &mut Turn,
+    ) {
+        if !entry.is_resume {
+            self.forget_strikes(now, account, turn);
+        }
+        turn.refuse(asker, refusal);
+    }
+
+    /// Has it stored that a session began, and that its person is told of failed logins.
+    fn emit_begin(&mut self, time: Time, account: AccountId, entry: &Entry, turn: &mut Turn) {
+        let record = if entry.is_resume {
+            Record::Resumed { account, time }
+        } else {
+            Record::Login { account, time }
+        };
+        self.emit(turn, record);
     }
 
     /// Ties a session to its new line. A client that comes back by itself is not activity.
@@ -113,20 +224,22 @@ impl Engine {
         &mut self,
         now: Time,
         account: AccountId,
-        attempt: LoginAttempt,
+        connection: ConnectionId,
+        entry: Entry,
         is_return: bool,
         turn: &mut Turn,
     ) {
-        let connection = attempt.asker.connection;
-        let dialect = attempt.dialect();
+        let dialect = Dialect::of_login(entry.protocol, entry.private_port);
         let before = self.state.account_mut(account).session.take();
         let acknowledged = self.state.account(account).mailbox.acknowledged();
         let mut session = Session {
             connection: Some(connection),
             away_until: None,
             dialect,
-            instance: attempt.instance,
-            private_port: (dialect == Dialect::Original).then_some(attempt.private_port),
+            protocol: entry.protocol.map(|version| version.min(PROTOCOL)),
+            instance: entry.instance,
+            device: entry.device.map(|(key, _)| key),
+            private_port: (dialect == Dialect::Original).then_some(entry.private_port),
             last_command: now,
             idle_at: None,
             sent: acknowledged,
@@ -146,20 +259,31 @@ impl Engine {
         }
         let last = self.state.account(account).mailbox.last();
         turn.effects.push(Effect::Begin { connection, account, dialect, acknowledged, last });
+    }
+
+    fn welcome(
+        &self,
+        account: AccountId,
+        asker: &Asker,
+        failed_logins: u32,
+        device: Option<Arc<str>>,
+        turn: &mut Turn,
+    ) {
+        let account = self.state.account(account);
         let outcome = Outcome::Welcome {
-            protocol: attempt.protocol.map(|version| version.min(PROTOCOL)),
+            protocol: account.session.as_ref().and_then(|session| session.protocol),
             server: self.server.clone(),
-            acknowledged: acknowledged.0,
-            role: whoelse_proto::Role::Member,
-            failed_logins: 0,
-            device: None,
+            acknowledged: account.mailbox.acknowledged().0,
+            role: account.role,
+            failed_logins,
+            device,
         };
-        turn.answer(&attempt.asker, outcome);
+        turn.answer(asker, outcome);
     }
 
     /// A line ended. Whoever can come back is away for a while; the others have left.
     pub(crate) fn disconnected(&mut self, now: Now, connection: ConnectionId, turn: &mut Turn) {
-        self.forget_waiting_login(connection);
+        self.forget_waiting(now.time, connection);
         let Some(line) = self.state.connections.remove(&connection) else { return };
         let Some(account) = line.account else { return };
         let away_until = now.time.plus(self.rules.away_ms);
@@ -173,10 +297,32 @@ impl Engine {
         }
     }
 
-    pub(crate) fn logout(&mut self, now: Time, account: AccountId, asker: &Asker, turn: &mut Turn) {
+    pub(crate) fn logout(
+        &mut self,
+        now: Time,
+        account: AccountId,
+        asker: &Asker,
+        forget: bool,
+        turn: &mut Turn,
+    ) {
+        let session = self.state.account(account).session.as_ref();
+        let device = session.and_then(|session| session.device).filter(|_| forget);
         self.end_session(now, account, turn);
+        if let Some(key) = device {
+            self.emit(turn, Record::DeviceRevoked { account, key });
+        }
         turn.answer(asker, Outcome::Goodbye);
         turn.effects.push(Effect::Close { connection: asker.connection });
+    }
+
+    /// Ends a session, if there is one, that its person did not end, and says why.
+    pub(crate) fn expel(&mut self, now: Time, account: AccountId, reason: Reason, turn: &mut Turn) {
+        let session = self.state.account(account).session.as_ref();
+        if let Some(connection) = session.and_then(|session| session.connection) {
+            turn.send(connection, Event::Ended(reason));
+            turn.effects.push(Effect::Close { connection });
+        }
+        self.end_session(now, account, turn);
     }
 
     pub(crate) fn tick(&mut self, now: Now, turn: &mut Turn) {

@@ -7,22 +7,30 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
-use whoelse_proto::Name;
+use whoelse_proto::{Name, Role};
 
-use crate::lockout::{Check, Lockout, Strangers, Subject};
+use crate::devices::Devices;
+use crate::invites::Invites;
+use crate::lockout::{Check, Lockout, Pending};
 use crate::mailbox::Mailbox;
+use crate::passwd::Hashing;
 use crate::rates::Allowance;
-use crate::record::{AccountId, PasswordHash, Record, Time};
+use crate::record::{AccountId, Message, PasswordHash, Record, Time};
 use crate::retries::Retries;
 use crate::rules::Rules;
 use crate::sessions::Session;
-use crate::snapshot::{AccountSnapshot, Snapshot};
+use crate::snapshot::{
+    AccountSnapshot, DeviceSnapshot, InviteSnapshot, Snapshot, StrangerSnapshot,
+};
+use crate::sources::Sources;
+use crate::strangers::Strangers;
 use crate::timers::Timers;
 use crate::{ConnectionId, Ticket};
 
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) accounts: Vec<Account>,
+    /// Names of people who were removed are in it, too: they are never given again.
     pub(crate) account_by_name: HashMap<Name, AccountId>,
     pub(crate) newest: Time,
     /// Ended sessions by when they ended: the latest of each account.
@@ -35,7 +43,13 @@ pub(crate) struct State {
     pub(crate) tickets: u64,
     /// Password checks that wait for their turn, over all accounts.
     pub(crate) checks_waiting: usize,
+    /// New passwords that are being hashed.
+    pub(crate) hashes: BTreeMap<Ticket, Hashing>,
     pub(crate) strangers: Strangers,
+    pub(crate) sources: Sources,
+    pub(crate) invites: Invites,
+    /// Nothing may be taken that makes the data grow for good.
+    pub(crate) is_disk_full: bool,
     pub(crate) heartbeat_at: Option<Time>,
 }
 
@@ -43,7 +57,17 @@ pub(crate) struct Account {
     pub(crate) id: AccountId,
     pub(crate) name: Name,
     pub(crate) password: Option<PasswordHash>,
+    /// Counts its changes since the start: a check of an earlier one proves nothing.
+    pub(crate) password_version: u32,
+    pub(crate) role: Role,
+    /// An administrator keeps the person from logging in.
+    pub(crate) is_locked: bool,
+    /// Nothing is left but the name.
+    pub(crate) is_removed: bool,
     pub(crate) lockout: Lockout,
+    /// Failed logins that the person was not told of.
+    pub(crate) failed_logins: u32,
+    pub(crate) devices: Devices,
     /// When its last session began or, if it has ended, ended.
     pub(crate) last_seen: Option<Time>,
     /// Whether a session is open as far as records tell.
@@ -56,20 +80,26 @@ pub(crate) struct Account {
     pub(crate) session: Option<Session>,
     pub(crate) broadcasts: Allowance,
     pub(crate) requests: Allowance,
+    pub(crate) passwds: Allowance,
+    pub(crate) suggestions: Allowance,
 }
 
 pub(crate) struct Connection {
     pub(crate) address: IpAddr,
     pub(crate) account: Option<AccountId>,
-    /// Whose password is being checked for it.
-    pub(crate) logging_in: Option<Subject>,
+    /// A password is being checked or hashed for it.
+    pub(crate) pending: Option<Pending>,
     /// Its session has ended and it is to be closed: nothing further is heard.
     pub(crate) is_closing: bool,
 }
 
 impl State {
     pub(crate) fn restore(rules: &Rules, snapshot: &Snapshot) -> Self {
-        let mut state = Self { newest: snapshot.newest, ..Self::default() };
+        let invites = Invites::restore(&snapshot.invites, snapshot.last_invite);
+        let mut state = Self { newest: snapshot.newest, invites, ..Self::default() };
+        for saved in &snapshot.strangers {
+            state.strangers.apply(*saved, rules);
+        }
         for saved in &snapshot.accounts {
             state.restore_account(rules, saved);
         }
@@ -84,7 +114,12 @@ impl State {
 
     fn restore_account(&mut self, rules: &Rules, saved: &AccountSnapshot) {
         let account = self.push_account(saved.name.clone(), saved.password.clone());
+        account.role = saved.role;
+        account.is_locked = saved.is_locked;
+        account.is_removed = saved.is_removed;
         account.lockout.restore(saved.strikes, saved.locked_until);
+        account.failed_logins = saved.failed_logins;
+        saved.devices.iter().for_each(|device| account.devices.add(device.clone()));
         account.last_seen = saved.last_seen;
         account.open = saved.open;
         account.mailbox = Mailbox::restore(saved.last_number, saved.acknowledged, &saved.waiting);
@@ -104,7 +139,13 @@ impl State {
             id,
             name,
             password,
+            password_version: 0,
+            role: Role::default(),
+            is_locked: false,
+            is_removed: false,
             lockout: Lockout::default(),
+            failed_logins: 0,
+            devices: Devices::default(),
             last_seen: None,
             open: false,
             blocks: BTreeSet::new(),
@@ -114,6 +155,8 @@ impl State {
             session: None,
             broadcasts: Allowance::default(),
             requests: Allowance::default(),
+            passwds: Allowance::default(),
+            suggestions: Allowance::default(),
         });
         self.accounts.last_mut().expect("one was just added")
     }
@@ -122,10 +165,17 @@ impl State {
         AccountId(u32::try_from(self.accounts.len()).expect("fewer than 2^32 accounts"))
     }
 
+    /// The account of somebody who is there.
+    pub(crate) fn find(&self, name: &str) -> Option<AccountId> {
+        let account = *self.account_by_name.get(name)?;
+        (!self.account(account).is_removed).then_some(account)
+    }
+
     /// Changes what lasts. The only place that does.
     pub(crate) fn apply(&mut self, rules: &Rules, record: &Record) {
         if let Some(time) = record.time() {
             self.newest = self.newest.max(time);
+            self.invites.purge(self.newest);
         }
         match record {
             Record::Account { account, name, password, time: _ } => {
@@ -136,37 +186,105 @@ impl State {
                 self.account_mut(*account).password = Some(hash.clone());
             }
             Record::Strikes { account, strikes, locked_until, time: _ } => {
-                self.account_mut(*account).lockout.restore(*strikes, *locked_until);
+                let account = self.account_mut(*account);
+                account.lockout.restore(*strikes, *locked_until);
+                account.failed_logins += u32::from(*strikes > 0);
             }
-            Record::Block { blocker, blocked } => {
-                if self.account_mut(*blocker).blocks.insert(*blocked) {
-                    self.account_mut(*blocked).blocked_by += 1;
-                }
+            Record::Stranger { key, strikes, locked_until, time } => {
+                let (key, strikes, locked_until, time) = (*key, *strikes, *locked_until, *time);
+                let saved = StrangerSnapshot { key, strikes, locked_until, time };
+                self.strangers.apply(saved, rules);
             }
-            Record::Unblock { blocker, blocked } => {
-                if self.account_mut(*blocker).blocks.remove(blocked) {
-                    self.account_mut(*blocked).blocked_by -= 1;
-                }
-            }
-            Record::Message(message) => {
-                let bytes = u32::try_from(message.body.len()).expect("a body fits a frame");
-                let mailbox = &mut self.account_mut(message.to).mailbox;
-                assert_eq!(message.number, mailbox.last().next(), "numbers are dense");
-                mailbox.push(message.from, bytes);
-                if let Some(retry) = message.retry {
-                    self.account_mut(message.from).retries.remember(retry, message.time, rules);
-                }
-            }
+            Record::Block { blocker, blocked } => self.set_blocked(*blocker, *blocked, true),
+            Record::Unblock { blocker, blocked } => self.set_blocked(*blocker, *blocked, false),
+            Record::Message(message) => self.apply_message(rules, message),
             Record::Acknowledged { account, number } => {
                 self.account_mut(*account).mailbox.acknowledge(*number);
             }
             Record::Login { account, time } => {
-                self.set_seen(*account, *time, true);
                 self.account_mut(*account).lockout.restore(0, None);
+                self.began(*account, *time);
             }
+            Record::Resumed { account, time } => self.began(*account, *time),
             Record::Logout { account, time } => self.set_seen(*account, *time, false),
-            _ => {}
+            Record::Heartbeat { .. } | Record::Guess { .. } => {}
+            Record::Device { account, key, name, time } => {
+                let (key, name, time) = (*key, name.clone(), *time);
+                let device = DeviceSnapshot { key, name, added: time, used: time };
+                self.account_mut(*account).devices.add(device);
+            }
+            Record::DeviceUsed { account, key, time } => {
+                self.account_mut(*account).devices.set_used(key, *time);
+            }
+            Record::DeviceRevoked { account, key } => {
+                self.account_mut(*account).devices.remove(key);
+            }
+            Record::Role { account, role } => self.account_mut(*account).role = *role,
+            Record::Locked { account, is_locked } => {
+                self.account_mut(*account).is_locked = *is_locked;
+            }
+            Record::Removed { account, time: _ } => self.remove(*account),
+            Record::Invite { number, hash, by, role, is_first, expires, time: _ } => {
+                let (number, hash, by, role) = (*number, *hash, *by, *role);
+                let (is_first, expires) = (*is_first, *expires);
+                self.invites.add(InviteSnapshot { number, hash, by, role, is_first, expires });
+            }
+            Record::InviteGone { number } => self.invites.remove(*number),
         }
+    }
+
+    fn set_blocked(&mut self, blocker: AccountId, blocked: AccountId, is_blocked: bool) {
+        let blocks = &mut self.account_mut(blocker).blocks;
+        if is_blocked && blocks.insert(blocked) {
+            self.account_mut(blocked).blocked_by += 1;
+        } else if !is_blocked && blocks.remove(&blocked) {
+            self.account_mut(blocked).blocked_by -= 1;
+        }
+    }
+
+    fn apply_message(&mut self, rules: &Rules, message: &Message) {
+        let bytes = u32::try_from(message.body.len()).expect("a body fits a frame");
+        let mailbox = &mut self.account_mut(message.to).mailbox;
+        assert_eq!(message.number, mailbox.last().next(), "numbers are dense");
+        mailbox.push(message.from, bytes);
+        if let Some(retry) = message.retry {
+            self.account_mut(message.from).retries.remember(retry, message.time, rules);
+        }
+    }
+
+    /// A session began, and its person was told of failed logins.
+    fn began(&mut self, account: AccountId, time: Time) {
+        self.set_seen(account, time, true);
+        self.account_mut(account).failed_logins = 0;
+    }
+
+    /// Nothing is left but the name, so that nobody else is ever called that.
+    fn remove(&mut self, id: AccountId) {
+        for blocked in std::mem::take(&mut self.account_mut(id).blocks) {
+            self.account_mut(blocked).blocked_by -= 1;
+        }
+        for account in &mut self.accounts {
+            account.blocks.remove(&id);
+        }
+        for number in self.invites.numbers(|invite| invite.by == Some(id)) {
+            self.invites.remove(number);
+        }
+        let account = &mut self.accounts[id.index()];
+        if let (Some(ended), false) = (account.last_seen.take(), account.open) {
+            self.seen.remove(&(ended, id));
+        }
+        let last = account.mailbox.last();
+        account.mailbox.acknowledge(last);
+        account.is_removed = true;
+        account.open = false;
+        account.blocked_by = 0;
+        account.password = None;
+        account.role = Role::default();
+        account.is_locked = false;
+        account.lockout.restore(0, None);
+        account.failed_logins = 0;
+        account.devices = Devices::default();
+        account.retries = Retries::default();
     }
 
     fn set_seen(&mut self, id: AccountId, time: Time, open: bool) {
@@ -205,6 +323,11 @@ impl State {
         let accounts = self.accounts.iter().map(|account| AccountSnapshot {
             name: account.name.clone(),
             password: account.password.clone(),
+            role: account.role,
+            is_locked: account.is_locked,
+            is_removed: account.is_removed,
+            failed_logins: account.failed_logins,
+            devices: account.devices.snapshot(),
             strikes: account.lockout.strikes,
             locked_until: account.lockout.locked_until,
             last_seen: account.last_seen,
@@ -215,7 +338,13 @@ impl State {
             waiting: account.mailbox.waiting(),
             sent: account.retries.snapshot(),
         });
-        Snapshot { accounts: accounts.collect(), newest: self.newest }
+        Snapshot {
+            accounts: accounts.collect(),
+            invites: self.invites.snapshot(),
+            last_invite: self.invites.last(),
+            strangers: self.strangers.snapshot(),
+            newest: self.newest,
+        }
     }
 
     pub(crate) fn check(&self, rules: &Rules) {
@@ -225,6 +354,9 @@ impl State {
             assert_eq!(self.account_by_name.get(account.name.as_str()), Some(&account.id));
             account.mailbox.check();
             account.lockout.check(rules);
+            account.devices.check();
+            assert!(account.devices.len() <= rules.devices_max);
+            assert!(!account.is_removed || account.is_blank(), "nothing is left but the name");
             for blocked in &account.blocks {
                 assert_ne!(*blocked, account.id, "nobody blocks oneself");
                 blocked_by[blocked.index()] += 1;
@@ -232,6 +364,8 @@ impl State {
             assert_eq!(account.session.is_some(), self.online.contains(&account.id));
             if let Some(session) = &account.session {
                 assert!(account.open, "a session is on record");
+                assert!(!account.is_locked && !account.is_removed);
+                assert!(session.device.is_none_or(|key| account.devices.get(&key).is_some()));
                 assert!(session.sent <= account.mailbox.last());
                 assert_eq!(session.connection.is_none(), session.away_until.is_some());
                 if let Some(connection) = session.connection {
@@ -247,10 +381,41 @@ impl State {
         for account in &self.accounts {
             assert_eq!(account.blocked_by, blocked_by[account.id.index()]);
         }
+        self.check_passwords(rules);
+        self.invites.check();
+        for invite in self.invites.snapshot() {
+            assert!(invite.expires > self.newest, "what has expired is forgotten");
+            assert!(invite.by.is_none_or(|by| !self.account(by).is_removed));
+        }
+        assert_eq!(self.heartbeat_at.is_some(), !self.online.is_empty());
+    }
+
+    /// What is being checked and hashed, by all counts of it.
+    fn check_passwords(&self, rules: &Rules) {
         let waiting: usize =
             self.accounts.iter().map(|account| account.lockout.waiting.len()).sum();
         assert_eq!(self.checks_waiting, waiting + self.strangers.waiting());
-        assert!(self.checks_waiting + self.checks.len() <= rules.checks_max);
-        assert_eq!(self.heartbeat_at.is_some(), !self.online.is_empty());
+        let all = self.checks_waiting + self.checks.len() + self.hashes.len();
+        assert!(all <= rules.checks_max);
+        assert!(self.sources.checks() <= self.checks_waiting + self.checks.len());
+        self.strangers.check(rules);
+        self.sources.check(rules);
+    }
+}
+
+impl Account {
+    /// Whether nothing lasts of it but the name.
+    fn is_blank(&self) -> bool {
+        self.password.is_none()
+            && self.blocks.is_empty()
+            && self.blocked_by == 0
+            && self.devices.len() == 0
+            && self.mailbox.len() == 0
+            && self.session.is_none()
+            && !self.open
+            && self.last_seen.is_none()
+            && self.lockout.strikes == 0
+            && self.failed_logins == 0
+            && self.role == Role::default()
     }
 }

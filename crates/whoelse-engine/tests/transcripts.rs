@@ -3,8 +3,11 @@
 //! Lines that are not indented are inputs: `CONNECTION connects [from ADDRESS]`,
 //! `CONNECTION login NAME PASSWORD [options]`, `CONNECTION message USER TEXT`, …, `CONNECTION
 //! drops`, `CONNECTION got NUMBER` (mail was handed over), `CONNECTION delivered NUMBER`, `wait
-//! SECONDS`, `hold checks`, `check NUMBER right|wrong`, `restart`, `rules KEY=VALUE …`, `people
-//! NAME …`. An option `id=X` on any request is its id. The password `right` is right.
+//! SECONDS`, `hold checks`, `check NUMBER right|wrong`, `hash NUMBER`, `restart`, `rules KEY=VALUE
+//! …`, `people NAME …`, `admins NAME …`, `disk full|free`, `operator ORDER …`. An option `id=X` on
+//! any request is its id, `device=N` the device with that key, `name=X` what it is called,
+//! `secret=N` the secret of an invite. The password of `people` is `right`; after `hold checks`
+//! results are told by `check` and `hash`.
 //! `BLESS=1 cargo test -p whoelse-engine` rewrites what is indented; read it before you commit.
 
 #![expect(clippy::unwrap_used, reason = "a script that cannot be read fails its test")]
@@ -15,10 +18,14 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use whoelse_engine::{
-    Aid, ConnectionId, Effect, Engine, Input, Now, Number, PasswordHash, Record, Rules, Snapshot,
-    Ticket, Time, Turn,
+    Aid, ConnectionId, Effect, Engine, Input, Now, Number, Order, PasswordHash, Record, Rules,
+    Snapshot, Ticket, Time, Turn,
 };
-use whoelse_proto::{Command, Event, Login, Name, Outcome, Request, RequestId, Role};
+use whoelse_proto::event::{Meeting, OpenInvite};
+use whoelse_proto::{
+    Command, Device, DeviceKey, Event, Fingerprint, InviteSecret, Join, Login, Name, Nonce,
+    Outcome, Passwd, Request, RequestId, Resume, Role, Signature,
+};
 
 /// A Sunday in November 2026, so that times look like times.
 const START_MS: u64 = 1_795_000_000_000;
@@ -31,7 +38,8 @@ struct World {
     connections: BTreeMap<String, ConnectionId>,
     connections_made: u64,
     hold_checks: bool,
-    checks: BTreeMap<u64, (Ticket, bool)>,
+    checks: BTreeMap<u64, Ticket>,
+    hashes: BTreeMap<u64, (Ticket, PasswordHash)>,
     said: String,
 }
 
@@ -48,6 +56,7 @@ impl World {
             connections_made: 0,
             hold_checks: false,
             checks: BTreeMap::new(),
+            hashes: BTreeMap::new(),
             said: String::new(),
         }
     }
@@ -61,22 +70,33 @@ impl World {
     }
 
     fn finish(&mut self, turn: Turn) {
-        let mut right = Vec::new();
+        let mut done = Vec::new();
         self.records.extend(turn.records);
         for effect in turn.effects {
-            if let Effect::Check { ticket, account, password, .. } = &effect {
-                let matches = account.is_some() && password.expose() == "right";
-                if self.hold_checks {
-                    self.checks.insert(ticket.0, (*ticket, matches));
-                } else {
-                    right.push((*ticket, matches));
-                    continue;
+            match &effect {
+                Effect::Check { ticket, hash, password, .. } => {
+                    // Here a hash is the password itself.
+                    let matches = hash.as_ref().is_some_and(|hash| *hash.0 == *password.expose());
+                    if !self.hold_checks {
+                        done.push(Input::Checked { ticket: *ticket, matches });
+                        continue;
+                    }
+                    self.checks.insert(ticket.0, *ticket);
                 }
+                Effect::Hash { ticket, password } => {
+                    let hash = PasswordHash(password.expose().into());
+                    if !self.hold_checks {
+                        done.push(Input::Hashed { ticket: *ticket, hash });
+                        continue;
+                    }
+                    self.hashes.insert(ticket.0, (*ticket, hash));
+                }
+                _ => {}
             }
             self.say(&effect);
         }
-        for (ticket, matches) in right {
-            self.input(Input::Checked { ticket, matches });
+        for input in done {
+            self.input(input);
         }
     }
 
@@ -124,39 +144,37 @@ impl World {
                 }
                 self.restart(false);
             }
-            ["people", names @ ..] => {
-                for name in names {
-                    let password = Some(PasswordHash("hash".into()));
-                    let name = Name::new(name).unwrap();
-                    let mut turn = Turn::default();
-                    let now = Now { time: Time(self.now), wall_ms: self.now };
-                    let add = Input::AddAccount {
-                        ticket: 0,
-                        name,
-                        password,
-                        distinct: false,
-                        role: Role::Member,
-                    };
-                    self.engine.handle(now, add, &mut turn);
-                    self.records.extend(turn.records);
-                }
+            ["people", names @ ..] => self.add(names, Role::Member),
+            ["admins", names @ ..] => self.add(names, Role::Admin),
+            [how @ ("add" | "import"), name] => {
+                let (name, distinct) = (Name::new(name).unwrap(), *how == "add");
+                let (ticket, password, role) = (0, None, Role::Member);
+                self.input(Input::AddAccount { ticket, name, password, distinct, role });
             }
-            ["add", name] => {
-                let name = Name::new(name).unwrap();
-                self.input(Input::AddAccount {
-                    ticket: 0,
-                    name,
-                    password: None,
-                    distinct: true,
-                    role: Role::Member,
-                });
+            ["imported", number, password] => {
+                let account = self.engine.accounts().nth(number.parse().unwrap()).unwrap().0;
+                let hash = PasswordHash((*password).into());
+                self.input(Input::SetPassword { account, hash });
             }
+            ["operator", "list"] => self.list(),
+            ["operator", "invites"] => {
+                let invites = self.engine.open_invites(Time(self.now));
+                writeln!(self.said, "    {}", shown_invites(&invites)).unwrap();
+            }
+            ["operator", order @ ..] => {
+                self.input(Input::Order { ticket: 0, order: parse_order(order) });
+            }
+            ["disk", state] => self.input(Input::DiskFull { is_full: *state == "full" }),
             ["wait", seconds] => self.wait((seconds.parse::<f64>().unwrap() * 1000.0) as u64),
             ["restart"] => self.restart(true),
             ["hold", "checks"] => self.hold_checks = true,
             ["check", number, result] => {
-                let (ticket, _) = self.checks.remove(&number.parse().unwrap()).unwrap();
+                let ticket = self.checks.remove(&number.parse().unwrap()).unwrap();
                 self.input(Input::Checked { ticket, matches: *result == "right" });
+            }
+            ["hash", number] => {
+                let (ticket, hash) = self.hashes.remove(&number.parse().unwrap()).unwrap();
+                self.input(Input::Hashed { ticket, hash });
             }
             [who, "connects", from @ ..] => {
                 let address = from.get(1).copied().unwrap_or("127.0.0.1");
@@ -179,10 +197,41 @@ impl World {
             }
             [who, command @ ..] => {
                 let connection = self.connections[*who];
-                let request = request(command);
-                self.input(Input::Request { connection, request, aid: Aid::None });
+                let aid = aid(command);
+                self.input(Input::Request { connection, request: request(command), aid });
             }
             [] => {}
+        }
+    }
+
+    fn add(&mut self, names: &[&str], role: Role) {
+        for name in names {
+            let password = Some(PasswordHash("right".into()));
+            let name = Name::new(name).unwrap();
+            let mut turn = Turn::default();
+            let now = Now { time: Time(self.now), wall_ms: self.now };
+            let add = Input::AddAccount { ticket: 0, name, password, distinct: false, role };
+            self.engine.handle(now, add, &mut turn);
+            self.records.extend(turn.records);
+        }
+    }
+
+    /// What an operator sees.
+    fn list(&mut self) {
+        for person in self.engine.people() {
+            let word = |is: bool, word: &'static str| if is { word } else { "" };
+            writeln!(
+                self.said,
+                "    {} {}{}{}{}, {} devices, {} waiting",
+                person.name,
+                person.role.as_str(),
+                word(person.is_online, ", online"),
+                word(person.is_locked, ", locked"),
+                word(person.locked_until.is_some_and(|until| until.0 > self.now), ", locked out"),
+                person.devices,
+                person.waiting,
+            )
+            .unwrap();
         }
     }
 
@@ -202,6 +251,12 @@ impl World {
                 self.rules.broadcast_burst = value as u32;
                 self.rules.broadcast_interval_ms = 1000;
             }
+            "devices" => self.rules.devices_max = value as usize,
+            "member_invites" => self.rules.member_invites_max = value as usize,
+            "invites" => self.rules.invites_max = value as usize,
+            "failures" => self.rules.source_failures_max = value as u32,
+            "locks" => self.rules.source_locks_max = value as u32,
+            "loopback_is_exempt" => self.rules.loopback_is_exempt = value == 1,
             "rate" => self.rules.requests_per_second = value as u32,
             _ => panic!("no such rule: {key}"),
         }
@@ -218,6 +273,7 @@ impl World {
         self.engine = Engine::new(self.rules.clone(), "server".into(), &snapshot);
         assert_eq!(self.engine.snapshot(), snapshot);
         self.checks.clear();
+        self.hashes.clear();
         if started {
             self.input(Input::Started);
         }
@@ -233,22 +289,95 @@ impl World {
     }
 }
 
+fn option<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
+    words.iter().find_map(|word| word.strip_prefix(key))
+}
+
+fn secret(words: &[&str]) -> InviteSecret {
+    InviteSecret::new([option(words, "secret=").map_or(0, |number| number.parse().unwrap()); 16])
+}
+
+fn key(text: &str) -> DeviceKey {
+    DeviceKey([text.parse().unwrap(); 32])
+}
+
+/// What the hub would add to a request.
+fn aid(words: &[&str]) -> Aid {
+    match words {
+        ["challenge", ..] => Aid::Challenge(Nonce([7; 32])),
+        ["resume", options @ ..] => Aid::Proof(options.contains(&"proof")),
+        ["invite", options @ ..] => {
+            let place = std::sync::Arc::new("localhost:12346".parse().unwrap());
+            let meeting = Meeting { place, is_guessed: true, key: Fingerprint([0; 32]) };
+            Aid::Invite { secret: secret(options), meeting }
+        }
+        _ => Aid::None,
+    }
+}
+
+fn parse_order(words: &[&str]) -> Order {
+    match words {
+        ["passwd", name, password] => {
+            Order::SetPassword { name: (*name).into(), hash: PasswordHash((*password).into()) }
+        }
+        ["lock", name] => Order::Lock { name: (*name).into() },
+        ["unlock", name] => Order::Unlock { name: (*name).into() },
+        ["remove", name] => Order::Remove { name: (*name).into() },
+        ["role", name, role] => {
+            Order::SetRole { name: (*name).into(), role: Role::parse(role).unwrap() }
+        }
+        ["invite", role, options @ ..] => Order::Invite {
+            secret: secret(options),
+            role: Role::parse(role).unwrap(),
+            valid_ms: 1_800_000,
+            is_first: options.contains(&"first"),
+        },
+        ["revoke_invite", number] => Order::RevokeInvite { number: number.parse().unwrap() },
+        _ => panic!("no such order: {words:?}"),
+    }
+}
+
+fn device<'a>(options: &[&'a str]) -> Option<Device<'a>> {
+    let name = option(options, "name=").unwrap_or("device").into();
+    option(options, "device=").map(|text| Device { key: key(text), name })
+}
+
 fn request<'a>(words: &[&'a str]) -> Request<'a> {
     let id = words.iter().find_map(|word| word.strip_prefix("id=")).and_then(RequestId::new);
     let words: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with("id=")).collect();
     let command = match words.as_slice() {
-        ["login", name, password, options @ ..] => {
-            let option = |key: &str| options.iter().find_map(|option| option.strip_prefix(key));
-            Command::Login(Login {
-                username: (*name).into(),
-                password: (*password).into(),
-                private_port: option("port=").map_or(0, |port| port.parse().unwrap()),
-                protocol: options.contains(&"protocol").then_some(1),
-                instance: option("instance=").map(Into::into),
-                takeover: options.contains(&"takeover"),
-                device: None,
-            })
-        }
+        ["login", name, password, options @ ..] => Command::Login(Login {
+            username: (*name).into(),
+            password: (*password).into(),
+            private_port: option(options, "port=").map_or(0, |port| port.parse().unwrap()),
+            protocol: options.contains(&"protocol").then_some(1),
+            instance: option(options, "instance=").map(Into::into),
+            takeover: options.contains(&"takeover"),
+            device: device(options),
+        }),
+        ["resume", name, options @ ..] => Command::Resume(Resume {
+            username: (*name).into(),
+            key: key(option(options, "device=").unwrap()),
+            signature: Signature([0; 64]),
+            protocol: 1,
+            instance: option(options, "instance=").map(Into::into),
+            takeover: options.contains(&"takeover"),
+        }),
+        ["join", name, password, options @ ..] => Command::Join(Join {
+            invite: secret(options),
+            username: (*name).into(),
+            password: (*password).into(),
+            protocol: 1,
+            instance: option(options, "instance=").map(Into::into),
+            device: device(options),
+        }),
+        _ => plain_command(&words),
+    };
+    Request { id, command }
+}
+
+fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
+    match words {
         ["message", user, text @ ..] => {
             Command::Message { user: (*user).into(), message: text.join(" ").into() }
         }
@@ -262,10 +391,19 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
         }
         ["ack", number] => Command::Ack { number: number.parse().unwrap() },
         ["active"] => Command::Active,
-        ["logout"] => Command::Logout { forget: false },
+        ["logout", options @ ..] => Command::Logout { forget: options.contains(&"forget") },
+        ["challenge"] => Command::Challenge,
+        ["invitation", options @ ..] => Command::Invitation { invite: secret(options) },
+        ["invite", role, ..] => Command::Invite { role: Role::parse(role).unwrap() },
+        ["invites"] => Command::Invites,
+        ["revoke_invite", number] => Command::RevokeInvite { number: number.parse().unwrap() },
+        ["devices"] => Command::Devices,
+        ["revoke_device", name] => Command::RevokeDevice { name: (*name).into() },
+        ["passwd", old, new] => Command::Passwd(Passwd { old: (*old).into(), new: (*new).into() }),
+        ["lock", user] => Command::Lock { user: (*user).into() },
+        ["unlock", user] => Command::Unlock { user: (*user).into() },
         _ => panic!("no such input: {words:?}"),
-    };
-    Request { id, command }
+    }
 }
 
 fn words(event: &Event) -> String {
@@ -285,12 +423,63 @@ fn words(event: &Event) -> String {
                     let sentence = refusal.sentence(answer.action);
                     format!("{status} \"{sentence}\"")
                 }
-                Outcome::Done => "SUCCESS".into(),
-                other => format!("{other:?}"),
+                outcome => outcome_words(outcome),
             };
             format!("{}{id} {outcome}", answer.action.as_str())
         }
     }
+}
+
+fn outcome_words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done => "SUCCESS".into(),
+        Outcome::Welcome { protocol, server, acknowledged, role, failed_logins, device } => {
+            let mut words = format!(
+                "Welcome {{ protocol: {protocol:?}, server: {server:?}, acknowledged: {acknowledged}"
+            );
+            if *role != Role::Member {
+                write!(words, ", role: {role:?}").unwrap();
+            }
+            if *failed_logins > 0 {
+                write!(words, ", failed_logins: {failed_logins}").unwrap();
+            }
+            if let Some(device) = device {
+                write!(words, ", device: {device}").unwrap();
+            }
+            words + " }"
+        }
+        Outcome::Nonce(_) => "a nonce".into(),
+        Outcome::Invitation { role, by, expires_in_ms } => {
+            let by = by.as_ref().map_or("the operator", Name::as_str);
+            format!("for a new {}, by {by}, {} s left", role.as_str(), expires_in_ms / 1000)
+        }
+        Outcome::Invited { number, role, expires_in_ms, .. } => {
+            format!("invited {number}, a new {}, {} s left", role.as_str(), expires_in_ms / 1000)
+        }
+        Outcome::Invites(invites) => shown_invites(invites),
+        Outcome::Devices(devices) => {
+            let devices: Vec<String> = devices
+                .iter()
+                .map(|device| {
+                    let this = if device.is_this { " (this)" } else { "" };
+                    let used_s = (device.used_ms - device.added_ms) / 1000;
+                    format!("{}{this} used {used_s} s after it was added", device.name)
+                })
+                .collect();
+            if devices.is_empty() { "none".into() } else { devices.join(", ") }
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn shown_invites(invites: &[OpenInvite]) -> String {
+    let shown = |invite: &OpenInvite| {
+        let by = invite.by.as_ref().map_or("the operator", Name::as_str);
+        let (number, seconds) = (invite.number, invite.expires_in_ms / 1000);
+        format!("{number}: a new {} by {by}, {seconds} s left", invite.role.as_str())
+    };
+    let invites: Vec<String> = invites.iter().map(shown).collect();
+    if invites.is_empty() { "none".into() } else { invites.join("; ") }
 }
 
 fn play(path: &Path) -> Result<(), String> {

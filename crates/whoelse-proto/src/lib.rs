@@ -22,4 +22,4 @@ pub use invite::{InviteLink, Place};
 pub use keys::{DeviceKey, Fingerprint, InviteSecret, Nonce, Signature};
 pub use names::Name;
 pub use request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
-pub use secret::Password;
+pub use secret::{Password, check_new_password};

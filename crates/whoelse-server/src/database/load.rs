@@ -1,8 +1,13 @@
 //! Reads the state of all accounts at start, and checks that nothing is missing from it.
 
 use rusqlite::{Connection, Row};
-use whoelse_engine::{AccountId, AccountSnapshot, Snapshot, Time};
+use whoelse_engine::{
+    AccountId, AccountSnapshot, InviteSnapshot, Snapshot, StrangerSnapshot, Time,
+};
 
+use super::newcomers::{
+    DEVICE_COLUMNS, DeviceRow, INVITE_COLUMNS, STRANGER_COLUMNS, invite_from_row, stranger_from_row,
+};
 use super::rows::{ACCOUNT_COLUMNS, AccountRow, Meta, SENT_COLUMNS, SentRow, block_sum};
 use super::schema::unsigned;
 use super::{DatabaseError, SENT_MAX, SENT_MS_MAX};
@@ -12,6 +17,7 @@ struct Loading {
     row: AccountRow,
     snapshot: AccountSnapshot,
     blocks: u64,
+    devices: u64,
     sent: u64,
 }
 
@@ -22,12 +28,16 @@ pub(super) fn load(connection: &Connection) -> Result<Snapshot, DatabaseError> {
     load_blocks(&view, &mut accounts)?;
     load_waiting(&view, &mut accounts)?;
     load_sent(&view, &mut accounts)?;
+    load_devices(&view, &mut accounts)?;
     for loading in &mut accounts {
         check_complete(loading)?;
         forget_old(&mut loading.snapshot, meta.newest);
     }
-    let accounts = accounts.into_iter().map(|loading| loading.snapshot).collect();
-    Ok(Snapshot { accounts, newest: meta.newest })
+    let accounts: Vec<_> = accounts.into_iter().map(|loading| loading.snapshot).collect();
+    let invites = load_invites(&view, &meta)?;
+    let strangers = load_strangers(&view, &meta)?;
+    let (last_invite, newest) = (meta.last_invite, meta.newest);
+    Ok(Snapshot { accounts, invites, last_invite, strangers, newest })
 }
 
 fn load_accounts(view: &Connection, meta: &Meta) -> Result<Vec<Loading>, DatabaseError> {
@@ -39,20 +49,20 @@ fn load_accounts(view: &Connection, meta: &Meta) -> Result<Vec<Loading>, Databas
             return Err(missing("accounts", accounts.len() as u64, "its row"));
         }
         let snapshot = AccountSnapshot {
-            name: row.name.clone(),
-            password: row.password.clone(),
+            role: row.role,
+            is_locked: row.is_locked,
+            is_removed: row.is_removed,
+            failed_logins: row.failed_logins,
             strikes: row.strikes,
             locked_until: row.locked_until,
             last_seen: row.last_seen,
             open: row.open,
-            blocks: Vec::new(),
             last_number: row.last_number,
             acknowledged: row.acknowledged,
-            waiting: Vec::new(),
-            sent: Vec::new(),
+            ..AccountSnapshot::new(row.name.clone(), row.password.clone())
         };
         let sent = row.sent_pruned;
-        accounts.push(Loading { row, snapshot, blocks: 0, sent });
+        accounts.push(Loading { row, snapshot, blocks: 0, devices: 0, sent });
         Ok(())
     })?;
     if accounts.len() as u64 != meta.accounts {
@@ -107,12 +117,54 @@ fn load_sent(view: &Connection, accounts: &mut [Loading]) -> Result<(), Database
     })
 }
 
+fn load_devices(view: &Connection, accounts: &mut [Loading]) -> Result<(), DatabaseError> {
+    let query = format!("SELECT {DEVICE_COLUMNS} FROM devices ORDER BY account, added, key");
+    for_each(view, &query, |row| {
+        let row = DeviceRow::from_row(row)?;
+        let loading = accounts.get_mut(row.account.index());
+        let loading = loading.ok_or_else(|| altered("devices", u64::from(row.account.0)))?;
+        loading.devices += 1;
+        loading.snapshot.devices.push(row.device);
+        Ok(())
+    })
+}
+
+fn load_invites(view: &Connection, meta: &Meta) -> Result<Vec<InviteSnapshot>, DatabaseError> {
+    let mut invites = Vec::new();
+    let query = format!("SELECT {INVITE_COLUMNS} FROM invites ORDER BY number");
+    for_each(view, &query, |row| {
+        invites.push(invite_from_row(row)?);
+        Ok(())
+    })?;
+    if invites.len() as u64 != meta.invites {
+        return Err(DatabaseError::damaged("invites", "a row is missing".to_owned()));
+    }
+    Ok(invites)
+}
+
+fn load_strangers(view: &Connection, meta: &Meta) -> Result<Vec<StrangerSnapshot>, DatabaseError> {
+    let mut strangers = Vec::new();
+    let query = format!("SELECT {STRANGER_COLUMNS} FROM strangers");
+    for_each(view, &query, |row| {
+        strangers.push(stranger_from_row(row)?);
+        Ok(())
+    })?;
+    if strangers.len() as u64 != meta.strangers {
+        return Err(DatabaseError::damaged("strangers", "a row is missing".to_owned()));
+    }
+    strangers.sort_unstable_by_key(|stranger: &StrangerSnapshot| (stranger.time, stranger.key));
+    Ok(strangers)
+}
+
 /// What is missing at an end shows only in the counts.
 fn check_complete(loading: &Loading) -> Result<(), DatabaseError> {
     let (row, snapshot) = (&loading.row, &loading.snapshot);
     let account = u64::from(row.account.0);
     if loading.blocks != row.blocks {
         return Err(missing("blocks", account, "a block"));
+    }
+    if loading.devices != row.devices {
+        return Err(missing("devices", account, "a device"));
     }
     if snapshot.acknowledged.0 + snapshot.waiting.len() as u64 != row.last_number.0 {
         return Err(missing("mail", account, "a message"));

@@ -5,7 +5,9 @@
 //! are the business of [`crate::store`]; everything here is synchronous.
 
 mod load;
+mod newcomers;
 mod pages;
+mod projection;
 mod projector;
 mod rows;
 mod schema;
@@ -31,6 +33,9 @@ pub const SENT_MAX: usize = 10_000;
 
 /// How long a used id is kept, in milliseconds. Then it is forgotten.
 pub const SENT_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// How many names that nobody has are kept with their failed logins. The oldest are forgotten.
+pub const STRANGERS_MAX: usize = 10_000;
 
 /// Why the database could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]

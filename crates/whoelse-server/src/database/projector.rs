@@ -8,8 +8,12 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
-use whoelse_engine::{AccountId, Message, Number, Record, SentSnapshot, Time};
+use whoelse_engine::{
+    AccountId, DeviceSnapshot, InviteSnapshot, Message, Number, Record, SentSnapshot,
+    StrangerSnapshot, Time,
+};
 
+use super::newcomers::InvitesWhere;
 use super::rows::{AccountRow, Meta, SentRow, block_sum, insert_message};
 use super::schema::{signed, unsigned};
 use super::{Database, DatabaseError, SENT_MAX, SENT_MS_MAX};
@@ -71,27 +75,27 @@ impl Projector {
 
 /// About how much memory a record takes, in bytes.
 pub(crate) fn record_bytes(record: &Record) -> usize {
-    let body = match record {
-        Record::Message(message) => size_of::<Message>() + message.body.len(),
-        _ => 0,
-    };
-    size_of::<Record>() + body
+    let mut bytes = size_of::<Record>();
+    if let Record::Message(message) = record {
+        bytes += size_of::<Message>() + message.body.len();
+    }
+    bytes
 }
 
 /// One transaction: the accounts it touches are changed in memory and written once each.
-struct Projection<'a> {
-    connection: &'a Connection,
-    meta: Meta,
-    touched: BTreeMap<AccountId, Touched>,
+pub(super) struct Projection<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) meta: Meta,
+    pub(super) touched: BTreeMap<AccountId, Touched>,
     messages: Vec<&'a Arc<Message>>,
 }
 
 /// An account as it will be, and what it was.
-struct Touched {
-    row: AccountRow,
+pub(super) struct Touched {
+    pub(super) row: AccountRow,
     last_number_before: Number,
     acknowledged_before: Number,
-    sent: Vec<SentSnapshot>,
+    pub(super) sent: Vec<SentSnapshot>,
 }
 
 impl<'a> Projection<'a> {
@@ -100,6 +104,7 @@ impl<'a> Projection<'a> {
         Ok(Self { connection, meta, touched: BTreeMap::new(), messages: Vec::new() })
     }
 
+    #[expect(clippy::too_many_lines, reason = "a flat match")]
     fn take(&mut self, record: &'a Record) -> Result<(), DatabaseError> {
         self.meta.newest = self.meta.newest.max(record.time().unwrap_or_default());
         match record {
@@ -110,39 +115,70 @@ impl<'a> Projection<'a> {
                 self.meta.accounts += 1;
                 let row = AccountRow::new(*account, name.clone(), password.clone());
                 self.touched.insert(*account, Touched::from(row));
+                Ok(())
             }
             Record::Password { account, hash } => {
-                self.account(*account)?.row.password = Some(hash.clone());
+                self.change(*account, |row| row.password = Some(hash.clone()))
             }
             Record::Strikes { account, strikes, locked_until, time: _ } => {
-                let row = &mut self.account(*account)?.row;
-                row.strikes = *strikes;
-                row.locked_until = *locked_until;
+                self.change(*account, |row| {
+                    row.strikes = *strikes;
+                    row.locked_until = *locked_until;
+                    row.failed_logins += u32::from(*strikes > 0);
+                })
             }
-            Record::Block { blocker, blocked } => self.block(*blocker, *blocked, true)?,
-            Record::Unblock { blocker, blocked } => self.block(*blocker, *blocked, false)?,
-            Record::Message(message) => self.message(message)?,
+            Record::Block { blocker, blocked } => self.block(*blocker, *blocked, true),
+            Record::Unblock { blocker, blocked } => self.block(*blocker, *blocked, false),
+            Record::Message(message) => self.message(message),
             Record::Acknowledged { account, number } => {
                 let row = &mut self.account(*account)?.row;
                 if *number > row.last_number {
                     return Err(contradiction(*account, "acknowledges what it never got"));
                 }
                 row.acknowledged = row.acknowledged.max(*number);
+                Ok(())
             }
-            Record::Login { account, time } => {
-                let row = &mut self.account(*account)?.row;
-                row.open = true;
-                row.last_seen = Some(*time);
+            Record::Login { account, time } => self.change(*account, |row| {
+                row.begin(*time);
                 row.strikes = 0;
                 row.locked_until = None;
-            }
-            Record::Logout { account, time } => {
-                let row = &mut self.account(*account)?.row;
+            }),
+            Record::Resumed { account, time } => self.change(*account, |row| row.begin(*time)),
+            Record::Logout { account, time } => self.change(*account, |row| {
                 row.open = false;
                 row.last_seen = Some(*time);
+            }),
+            Record::Heartbeat { .. } | Record::Guess { .. } => Ok(()),
+            Record::Role { account, role } => self.change(*account, |row| row.role = *role),
+            Record::Locked { account, is_locked } => {
+                self.change(*account, |row| row.is_locked = *is_locked)
             }
-            _ => {}
+            Record::Removed { account, time: _ } => self.remove(*account),
+            Record::Device { account, key, name, time } => {
+                let (key, name, added, used) = (*key, name.clone(), *time, *time);
+                self.device(*account, DeviceSnapshot { key, name, added, used })
+            }
+            Record::DeviceUsed { account, key, time } => self.device_used(*account, key, *time),
+            Record::DeviceRevoked { account, key } => self.device_revoked(*account, key),
+            Record::Invite { number, hash, by, role, is_first, expires, time: _ } => {
+                let (number, hash, by, role) = (*number, *hash, *by, *role);
+                let (is_first, expires) = (*is_first, *expires);
+                self.invite(&InviteSnapshot { number, hash, by, role, is_first, expires })
+            }
+            Record::InviteGone { number } => self.invites_gone(InvitesWhere::Number(*number)),
+            Record::Stranger { key, strikes, locked_until, time } => {
+                let (key, strikes, locked_until, time) = (*key, *strikes, *locked_until, *time);
+                self.stranger(&StrangerSnapshot { key, strikes, locked_until, time })
+            }
         }
+    }
+
+    fn change(
+        &mut self,
+        account: AccountId,
+        change: impl FnOnce(&mut AccountRow),
+    ) -> Result<(), DatabaseError> {
+        change(&mut self.account(account)?.row);
         Ok(())
     }
 
@@ -192,7 +228,7 @@ impl<'a> Projection<'a> {
         Ok(())
     }
 
-    fn account(&mut self, account: AccountId) -> Result<&mut Touched, DatabaseError> {
+    pub(super) fn account(&mut self, account: AccountId) -> Result<&mut Touched, DatabaseError> {
         use std::collections::btree_map::Entry;
         match self.touched.entry(account) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
@@ -228,6 +264,7 @@ impl<'a> Projection<'a> {
                 insert_message(self.connection, message).map_err(at())?;
             }
         }
+        self.forget_newcomers().map_err(at())?;
         self.meta.update(self.connection).map_err(at())
     }
 }
@@ -307,6 +344,6 @@ impl Touched {
     }
 }
 
-fn contradiction(account: AccountId, what: &str) -> DatabaseError {
+pub(super) fn contradiction(account: AccountId, what: &str) -> DatabaseError {
     DatabaseError::Contradiction { what: format!("account {} {what}", account.0) }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use whoelse_engine::{AccountId, Message, Number, PasswordHash, RetryKey, SentSnapshot, Time};
-use whoelse_proto::Name;
+use whoelse_proto::{Name, Role};
 
 use super::DatabaseError;
 use super::schema::{Sum, signed, unsigned};
@@ -18,6 +18,9 @@ pub(super) struct Meta {
     pub(super) newest: Time,
     pub(super) accounts: u64,
     pub(super) has_journal: bool,
+    pub(super) invites: u64,
+    pub(super) last_invite: u64,
+    pub(super) strangers: u64,
 }
 
 impl Meta {
@@ -28,6 +31,9 @@ impl Meta {
             newest: Time(0),
             accounts: 0,
             has_journal: false,
+            invites: 0,
+            last_invite: 0,
+            strangers: 0,
         }
     }
 
@@ -38,11 +44,13 @@ impl Meta {
             .number(self.newest.0)
             .number(self.accounts)
             .number(u64::from(self.has_journal))
+            .later(&[self.invites, self.last_invite, self.strangers])
             .finish()
     }
 
     pub(super) fn read(connection: &Connection) -> Result<Self, DatabaseError> {
-        let query = "SELECT server_id, position, newest, accounts, has_journal, crc FROM meta";
+        let query = "SELECT server_id, position, newest, accounts, has_journal, invites, \
+                     last_invite, strangers, crc FROM meta";
         let row = connection.query_row(query, (), |row| {
             let meta = Self {
                 server_id: row.get(0)?,
@@ -50,28 +58,36 @@ impl Meta {
                 newest: Time(number(row, 2)?),
                 accounts: number(row, 3)?,
                 has_journal: row.get(4)?,
+                invites: number(row, 5)?,
+                last_invite: number(row, 6)?,
+                strangers: number(row, 7)?,
             };
-            Ok((row.get::<_, u32>(5)? == meta.sum()).then_some(meta))
+            Ok((row.get::<_, u32>(8)? == meta.sum()).then_some(meta))
         });
         let row = row.optional().map_err(DatabaseError::at("read"))?.flatten();
         row.ok_or_else(|| DatabaseError::damaged("meta", "altered or missing".to_owned()))
     }
 
     pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let statement = "INSERT INTO meta VALUES (1, '', 0, 0, 0, 0, 0)";
+        let statement = "INSERT INTO meta (one, server_id, position, newest, accounts, \
+                         has_journal, crc) VALUES (1, '', 0, 0, 0, 0, 0)";
         connection.execute(statement, ())?;
         self.update(connection)
     }
 
     pub(super) fn update(&self, connection: &Connection) -> rusqlite::Result<()> {
         let statement = "UPDATE meta SET server_id = ?1, position = ?2, newest = ?3, \
-                         accounts = ?4, has_journal = ?5, crc = ?6";
+                         accounts = ?4, has_journal = ?5, invites = ?6, \
+                         last_invite = ?7, strangers = ?8, crc = ?9";
         connection.prepare_cached(statement)?.execute((
             &*self.server_id,
             signed(self.position),
             signed(self.newest.0),
             signed(self.accounts),
             self.has_journal,
+            signed(self.invites),
+            signed(self.last_invite),
+            signed(self.strangers),
             self.sum(),
         ))?;
         Ok(())
@@ -93,11 +109,17 @@ pub(super) struct AccountRow {
     pub(super) acknowledged: Number,
     pub(super) sent_last: u64,
     pub(super) sent_pruned: u64,
+    pub(super) role: Role,
+    pub(super) is_locked: bool,
+    pub(super) is_removed: bool,
+    pub(super) failed_logins: u32,
+    pub(super) devices: u64,
 }
 
 /// The columns of [`AccountRow`], in its order.
 pub(super) const ACCOUNT_COLUMNS: &str = "account, name, password, strikes, locked_until, \
-     last_seen, open, blocks, last_number, acknowledged, sent_last, sent_pruned, crc";
+     last_seen, open, blocks, last_number, acknowledged, sent_last, sent_pruned, role, is_locked, \
+     is_removed, failed_logins, devices, crc";
 
 impl AccountRow {
     pub(super) fn new(account: AccountId, name: Name, password: Option<PasswordHash>) -> Self {
@@ -114,7 +136,19 @@ impl AccountRow {
             acknowledged: Number(0),
             sent_last: 0,
             sent_pruned: 0,
+            role: Role::Member,
+            is_locked: false,
+            is_removed: false,
+            failed_logins: 0,
+            devices: 0,
         }
+    }
+
+    /// A session begins, and its person is told of failed logins.
+    pub(super) fn begin(&mut self, time: Time) {
+        self.open = true;
+        self.last_seen = Some(time);
+        self.failed_logins = 0;
     }
 
     fn sum(&self) -> u32 {
@@ -133,6 +167,13 @@ impl AccountRow {
             .number(self.acknowledged.0)
             .number(self.sent_last)
             .number(self.sent_pruned)
+            .later(&[
+                role_number(self.role),
+                u64::from(self.is_locked),
+                u64::from(self.is_removed),
+                u64::from(self.failed_logins),
+                self.devices,
+            ])
             .finish()
     }
 
@@ -140,6 +181,7 @@ impl AccountRow {
     pub(super) fn from_row(row: &Row<'_>) -> Result<Self, DatabaseError> {
         let read = || {
             let Ok(name) = Name::new(row.get_ref(1)?.as_str()?) else { return Ok(None) };
+            let Some(role) = role_of(number(row, 12)?) else { return Ok(None) };
             let account = Self {
                 account: AccountId(row.get(0)?),
                 name,
@@ -153,8 +195,13 @@ impl AccountRow {
                 acknowledged: Number(number(row, 9)?),
                 sent_last: number(row, 10)?,
                 sent_pruned: number(row, 11)?,
+                role,
+                is_locked: row.get(13)?,
+                is_removed: row.get(14)?,
+                failed_logins: row.get(15)?,
+                devices: number(row, 16)?,
             };
-            Ok((row.get::<_, u32>(12)? == account.sum()).then_some(account))
+            Ok((row.get::<_, u32>(17)? == account.sum()).then_some(account))
         };
         checked("accounts", row, read())
     }
@@ -174,13 +221,14 @@ impl AccountRow {
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         // Replacing would delete first, and what refers to it stands in the way of that.
         let statement = format!(
-            "INSERT INTO accounts ({ACCOUNT_COLUMNS}) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+            "INSERT INTO accounts ({ACCOUNT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
+             ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
              ON CONFLICT (account) DO UPDATE SET name = ?2, password = ?3, strikes = ?4, \
              locked_until = ?5, last_seen = ?6, open = ?7, blocks = ?8, last_number = ?9, \
-             acknowledged = ?10, sent_last = ?11, sent_pruned = ?12, crc = ?13"
+             acknowledged = ?10, sent_last = ?11, sent_pruned = ?12, role = ?13, \
+             is_locked = ?14, is_removed = ?15, failed_logins = ?16, devices = ?17, crc = ?18"
         );
-        connection.prepare_cached(&statement)?.execute((
+        connection.prepare_cached(&statement)?.execute(params![
             self.account.0,
             self.name.as_str(),
             self.password.as_ref().map(|hash| &*hash.0),
@@ -193,10 +241,28 @@ impl AccountRow {
             signed(self.acknowledged.0),
             signed(self.sent_last),
             signed(self.sent_pruned),
+            signed(role_number(self.role)),
+            self.is_locked,
+            self.is_removed,
+            self.failed_logins,
+            signed(self.devices),
             self.sum(),
-        ))?;
+        ])?;
         Ok(())
     }
+}
+
+/// How a role is stored. A number once given is never given to another.
+pub(super) fn role_number(role: Role) -> u64 {
+    match role {
+        Role::Member => 0,
+        Role::Admin => 1,
+    }
+}
+
+/// The inverse of [`role_number`].
+pub(super) fn role_of(number: u64) -> Option<Role> {
+    [Role::Member, Role::Admin].into_iter().find(|role| role_number(*role) == number)
 }
 
 /// The sum of a row of the table blocks.
@@ -330,16 +396,16 @@ fn retry_key(bytes: &[u8]) -> Option<RetryKey> {
     Some(RetryKey { id: u128::from_le_bytes(id), content: u64::from_le_bytes(content) })
 }
 
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(unsigned)
 }
 
-fn optional(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+pub(super) fn optional(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(unsigned))
 }
 
 /// A row whose sum or types are wrong was altered. Says which one by its first two columns.
-fn checked<T>(
+pub(super) fn checked<T>(
     table: &'static str,
     row: &Row<'_>,
     read: rusqlite::Result<Option<T>>,
@@ -351,6 +417,9 @@ fn checked<T>(
             let column = |index| row.get::<_, i64>(index).unwrap_or(-1);
             let what = match table {
                 "accounts" => format!("account {} is altered", column(0)),
+                "devices" => format!("a device of account {} is altered", column(0)),
+                "invites" => format!("invite {} is altered", column(0)),
+                "strangers" => "a row is altered".to_owned(),
                 _ => format!("row {} of account {} is altered", column(1), column(0)),
             };
             Err(DatabaseError::damaged(table, what))

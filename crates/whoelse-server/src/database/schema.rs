@@ -10,7 +10,7 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"whls");
 /// What to run to come from one version to the next; the first makes everything.
 ///
 /// A step that was ever released is never changed.
-const STEPS: &[&str] = &[include_str!("schema-1.sql")];
+const STEPS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i32 = STEPS.len() as i32;
@@ -84,6 +84,14 @@ impl Sum {
     pub(super) fn bytes(self, value: &[u8]) -> Self {
         let length = self.number(value.len() as u64);
         Self(crc32c::crc32c_append(length.0, value))
+    }
+
+    /// Sums up what a later version added, if it says anything: rows from before keep their sums.
+    pub(super) fn later(self, values: &[u64]) -> Self {
+        if values.iter().all(|value| *value == 0) {
+            return self;
+        }
+        values.iter().fold(self, |sum, value| sum.number(*value))
     }
 
     pub(super) fn finish(self) -> u32 {

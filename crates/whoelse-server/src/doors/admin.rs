@@ -112,5 +112,8 @@ pub(crate) fn sentence(name: &Name, refusal: &AddRefusal) -> String {
         AddRefusal::LooksLike(other) => {
             format!("'{name}' could be taken for '{other}', who is here already")
         }
+        AddRefusal::Retired => {
+            format!("'{name}' was somebody who was removed; nobody else is ever called that")
+        }
     }
 }
