@@ -8,6 +8,7 @@ mod credentials;
 pub mod database;
 mod doors;
 mod failure;
+mod first_invite;
 mod folder;
 mod hub;
 pub mod journal;
