@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
-use whoelse_tests::program::{Ended, Peer, Running, Signal};
+use whoelse_tests::program::{Ended, Peer, Running, Signal, Terminal};
 
 use super::{PROGRAM, message_with_id, server, setup};
 
@@ -35,7 +35,21 @@ fn assert_complains(ended: &Ended, code: i32, texts: &[&str]) {
 #[test]
 fn every_command_explains_itself() {
     let home = folder();
-    for words in [[].as_slice(), &["server"], &["client"], &["user", "add"]] {
+    for words in [
+        [].as_slice(),
+        &["server"],
+        &["client"],
+        &["user", "list"],
+        &["user", "add"],
+        &["user", "passwd"],
+        &["user", "lock"],
+        &["user", "unlock"],
+        &["user", "remove"],
+        &["user", "role"],
+        &["invite"],
+        &["invite", "list"],
+        &["invite", "revoke"],
+    ] {
         let ended = run(home.path(), &[words, &["--help"]].concat());
         assert_eq!((ended.code, ended.err), (Some(0), Vec::new()), "{words:?}");
         let text = ended.out.join("\n");
@@ -252,9 +266,17 @@ fn people_can_be_added_while_the_server_runs() {
         ("with space", "no spaces"),
         ("", "at least one character"),
     ] {
-        assert_complains(&server.run(&add(name), "x\n"), 1, &[why, "hoose"]);
+        assert_complains(&server.run(&add(name), "a good password\n"), 1, &[why, "hoose"]);
     }
-    assert_complains(&server.run(&add("bert"), "\n"), 1, &["password", "1 to 512 bytes"]);
+    for (password, why) in [
+        ("", "at least 8 characters"),
+        ("7 chars", "at least 8 characters"),
+        ("Bertrand", "must not be the name"),
+        (&"x".repeat(513), "at most 512 bytes"),
+    ] {
+        let refused = server.run(&add("bertrand"), &format!("{password}\n"));
+        assert_complains(&refused, 1, &["password does not fit", why]);
+    }
 }
 
 #[test]
@@ -264,8 +286,10 @@ fn people_can_be_added_while_no_server_runs() {
     fs::write(server.folder().join("password.txt"), "anna's secret\nnot this\n").unwrap();
     let from_file = ["user", "add", "anna", "--data", "data", "--password-file", "password.txt"];
     assert_eq!(server.run(&from_file, "").code, Some(0));
-    assert_complains(&server.run(&add("anna"), "x\n"), 1, &["called 'anna' already"]);
-    assert_complains(&server.run(&add("HANS"), "x\n"), 1, &["could be taken for 'hans'"]);
+    let again = server.run(&add("anna"), "another password\n");
+    assert_complains(&again, 1, &["called 'anna' already"]);
+    let alike = server.run(&add("HANS"), "another password\n");
+    assert_complains(&alike, 1, &["could be taken for 'hans'"]);
     server.restart();
     Peer::plain(&server, "anna").hang_up();
     Peer::plain(&server, "hans").hang_up();
@@ -293,6 +317,120 @@ fn a_password_is_never_taken_from_the_command_line_or_asked_for_without_a_termin
 }
 
 #[test]
+fn everybody_is_listed_in_columns_or_as_json_while_the_server_runs_and_when_not() {
+    let mut server = setup(&["luke", "hans"]).credentials("ne\u{202e}o x\n").start();
+    let mut hans = Peer::protocol(&server, "hans");
+    hans.message("luke", "hello");
+    let list = ["user", "list", "--data", "data"];
+    let words = |ended: &Ended| -> Vec<Vec<String>> {
+        assert_eq!((ended.code, ended.err.len()), (Some(0), 0), "{ended:?}");
+        let words = |line: &String| line.split_whitespace().map(str::to_owned).collect();
+        ended.out.iter().map(words).collect()
+    };
+    let online = words(&server.run(&list, ""));
+    assert_eq!(online[0], ["NAME", "ROLE", "STATE", "DEVICES", "WAITING"]);
+    assert_eq!(online[1], ["hans", "member", "online", "0", "0"]);
+    assert_eq!(online[2], ["luke", "member", "never", "logged", "in", "0", "1"]);
+    // A name that would steer the terminal is written out.
+    assert_eq!(online[3][0], "ne\\u{202e}o");
+    drop(hans);
+    assert_eq!(server.terminate().code, Some(0));
+    let offline = words(&server.run(&list, ""));
+    assert_eq!(offline[1][..4], ["hans", "member", "offline", "for"]);
+    assert_eq!(offline[2..], online[2..]);
+
+    let json = server.run(&["user", "list", "--json", "--data", "data"], "");
+    let text = json.out.join("\n");
+    assert!(text.is_ascii(), "{text}");
+    let people: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(people[1]["name"], "luke");
+    assert_eq!(people[1]["waiting"], 1);
+    assert_eq!(people[2]["name"], "ne\u{202e}o");
+}
+
+#[test]
+fn a_name_that_nobody_has_is_refused_before_anything_is_asked() {
+    let mut server = server(&["hans"]);
+    let commands = [
+        ["passwd", "hasn", "--data", "data"].as_slice(),
+        &["lock", "hasn", "--data", "data"],
+        &["unlock", "hasn", "--data", "data"],
+        &["remove", "hasn", "--yes", "--data", "data"],
+        &["role", "hasn", "admin", "--data", "data"],
+    ];
+    for is_running in [true, false] {
+        for words in commands {
+            let refused = server.run(&[&["user"], words].concat(), "");
+            assert_complains(&refused, 1, &["nobody is called 'hasn'", "Did you mean 'hans'?"]);
+        }
+        let refused = server.run(&["user", "lock", "zoe\u{1b}[2J", "--data", "data"], "");
+        assert_complains(&refused, 1, &["called 'zoe\\u{1b}[2J'", "whoelse user list"]);
+        if is_running {
+            assert_eq!(server.terminate().code, Some(0));
+        }
+    }
+    let nowhere = server.run(&["user", "lock", "hans", "--data", "elsewhere"], "");
+    assert_complains(&nowhere, 1, &["no data in elsewhere", "--data"]);
+    assert!(!server.folder().join("elsewhere").exists(), "looking makes no folder");
+}
+
+#[test]
+fn nobody_is_removed_by_a_script_that_did_not_mean_it() {
+    let server = server(&["hans"]);
+    let refused = server.run(&["user", "remove", "hans", "--data", "data"], "hans\n");
+    assert_complains(&refused, 2, &["no terminal", "--yes"]);
+    let words = ["user", "remove", "hans", "--data", "data"];
+    let mut terminal = Terminal::start(Path::new(PROGRAM), &words, server.folder());
+    terminal.wait_for("This erases hans for good");
+    terminal.wait_for("Nobody can have the name again.");
+    terminal.wait_for_cursor_line("the question", |line| line.contains("again to go on: "));
+    terminal.type_text("hasn\r");
+    terminal.wait_for("that is not the name. Nothing");
+    assert_eq!(terminal.wait_exit(), 2);
+    Peer::plain(&server, "hans").hang_up();
+}
+
+#[test]
+fn a_new_password_is_typed_twice() {
+    let server = server(&["hans"]);
+    let words = ["user", "passwd", "hans", "--data", "data"];
+    let mut terminal = Terminal::start(Path::new(PROGRAM), &words, server.folder());
+    terminal.wait_for("Password for hans:");
+    terminal.type_text("one secret\r");
+    terminal.wait_for("Again:");
+    terminal.type_text("another secret\r");
+    terminal.wait_for("the two passwords differ");
+    assert_eq!(terminal.wait_exit(), 2);
+    assert!(!terminal.screen().contains("secret"), "{}", terminal.screen());
+}
+
+#[test]
+fn bad_words_about_invites_and_roles_are_refused_with_an_example() {
+    let home = folder();
+    for (words, what) in [
+        (["user", "role", "hans", "boss"].as_slice(), "member or admin"),
+        (&["user", "lock", ""], "NAME"),
+        (&["invite", "--valid", "0"], "'0'"),
+        (&["invite", "--valid", "91"], "'91'"),
+        (&["invite", "--public-address", "two words"], "'two words'"),
+        (&["invite", "--public-address", "host:0"], "'0' is no port"),
+        (&["invite", "revoke", "three"], "'three'"),
+        (&["server", "--public-address", "http://x"], "http"),
+    ] {
+        let ended = run(home.path(), words);
+        assert_eq!(ended.code, Some(2), "{words:?}: {ended:?}");
+        assert!(ended.err[0].contains(what), "{words:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn an_invite_needs_a_server_that_has_started_once() {
+    let home = folder();
+    let ended = run(home.path(), &["invite", "--data", "data"]);
+    assert_complains(&ended, 1, &["no data in data", "--data"]);
+}
+
+#[test]
 fn credentials_in_the_current_folder_are_imported_into_data_of_their_own_only() {
     let home = folder();
     fs::write(home.path().join("credentials.txt"), "hans a\nluke b\n").unwrap();
@@ -308,9 +446,10 @@ fn credentials_in_the_current_folder_are_imported_into_data_of_their_own_only() 
     assert!(start("one").contains("2, 2 of them new from credentials.txt"));
     fs::write(home.path().join("credentials.txt"), "hans a\nluke b\nyoda c\n").unwrap();
     assert!(start("one").contains("3, 1 of them new"), "made from this file");
+    fs::write(home.path().join("password.txt"), "a good password\n").unwrap();
     let added = Running::start(
         Path::new(PROGRAM),
-        &["user", "add", "anna", "--data", "two", "--password-file", "credentials.txt"],
+        &["user", "add", "anna", "--data", "two", "--password-file", "password.txt"],
         home.path(),
     )
     .wait();

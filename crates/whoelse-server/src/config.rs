@@ -1,6 +1,13 @@
 //! What the operator can choose, after flags, environment and defaults were combined.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use whoelse_proto::Place;
+use whoelse_proto::event::Meeting;
+use whoelse_proto::invite::LinkError;
 
 /// The settings of a server.
 #[derive(Clone, Debug)]
@@ -18,6 +25,43 @@ pub struct Config {
     pub credentials: Option<PathBuf>,
     /// Requests of one person per second; 0 means no ceiling.
     pub rate: u32,
+    /// Where people find the server, for invites; none means that it is guessed.
+    pub public_address: Option<PublicAddress>,
+    /// A service manager keeps what is printed in its log: secrets go to a file instead.
+    pub is_logged: bool,
+}
+
+/// Where people find a server: a name or an address, and a port if it is not the server's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicAddress {
+    host: String,
+    port: Option<u16>,
+}
+
+impl PublicAddress {
+    /// The place it means for a server on this port.
+    pub(crate) fn place(&self, port: u16) -> Place {
+        Place { host: self.host.clone(), port: self.port.unwrap_or(port) }
+    }
+
+    /// A meeting with the same server, in this place.
+    pub(crate) fn instead_of(&self, meeting: &Meeting) -> Meeting {
+        let place = self.place(meeting.place.port).into();
+        Meeting { place, is_guessed: false, key: meeting.key }
+    }
+}
+
+impl FromStr for PublicAddress {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let place: Place = text.parse()?;
+        let has_port = match text.rsplit_once(']') {
+            Some((_, behind)) => !behind.is_empty(),
+            None => text.contains(':') && text.parse::<Ipv6Addr>().is_err(),
+        };
+        Ok(Self { host: place.host, port: has_port.then_some(place.port) })
+    }
 }
 
 impl Config {
@@ -38,4 +82,25 @@ pub fn default_data_folder() -> PathBuf {
     use etcetera::BaseStrategy;
     etcetera::choose_base_strategy()
         .map_or_else(|_| PathBuf::from("whoelse-data"), |base| base.data_dir().join("whoelse"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_address_has_a_port_only_if_it_says_so() {
+        for (text, place) in [
+            ("chat.example.org", "chat.example.org:7"),
+            ("chat.example.org:443", "chat.example.org:443"),
+            ("192.0.2.7", "192.0.2.7:7"),
+            ("2001:db8::1", "[2001:db8::1]:7"),
+            ("[2001:db8::1]", "[2001:db8::1]:7"),
+            ("[2001:db8::1]:443", "[2001:db8::1]:443"),
+        ] {
+            let address: PublicAddress = text.parse().unwrap();
+            assert_eq!(address.place(7).to_string(), place, "{text}");
+        }
+        assert!("two words".parse::<PublicAddress>().is_err());
+    }
 }

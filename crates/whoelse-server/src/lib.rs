@@ -8,10 +8,13 @@ mod credentials;
 pub mod database;
 mod doors;
 mod failure;
+mod first_invite;
 mod folder;
 mod hub;
 pub mod journal;
 mod line;
+mod meeting;
+mod operation;
 mod outbox;
 mod passwords;
 mod people;
@@ -20,7 +23,10 @@ pub mod store;
 pub mod tail;
 pub mod turns;
 
-pub use config::Config;
+pub use config::{Config, PublicAddress};
 pub use failure::{Failure, Kind};
-pub use people::{Added, add as add_person, check_name};
+pub use operation::{
+    Invite, Invited, Operation, Person, Report, check_name, check_password, wall_ms,
+};
+pub use people::{Place, operate};
 pub use server::run;

@@ -1,4 +1,4 @@
-//! Adding people for the operator, whether a server runs or not.
+//! Carries out what an operator wants, whether a server runs or not.
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -6,66 +6,47 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_engine::{Effect, Input, Rules, Turn};
-use whoelse_proto::limits::PASSWORD_BYTES_MAX;
-use whoelse_proto::{Name, Password, Role};
+use whoelse_engine::{AccountId, AddRefusal, Effect, Engine, Input, Now, Order, OrderRefusal};
+use whoelse_engine::{Ordered, Rules, Turn};
+use whoelse_proto::event::Meeting;
+use whoelse_proto::{Fingerprint, Name, Password, Role};
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::default_data_folder;
-use crate::doors::admin::{self, AdminAnswer, AdminRequest};
+use crate::config::{Config, default_data_folder};
+use crate::doors::admin::{self, AdminAnswer};
 use crate::failure::{Failure, Kind};
 use crate::folder::Folder;
 use crate::hub::Inbox;
+use crate::meeting::{meeting, server_key};
+use crate::operation::{self, Denied, Operation, Report, Work};
 use crate::passwords::Hasher;
 use crate::server::open_data;
 
 /// How long to wait for a running server.
 const TIME_OUT: Duration = Duration::from_secs(30);
 
-/// Where a person was added.
+/// Who carried an operation out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Added {
-    /// To the server that runs: the person can log in now.
-    ToServer,
-    /// To the data in this folder, which no server uses now.
-    ToFolder(PathBuf),
+pub enum Place {
+    /// The server that runs: it counts from now on.
+    Server,
+    /// Nobody but us: the data are in this folder, which no server uses now.
+    Folder(PathBuf),
 }
 
-/// Says whether a text can be the name of somebody new, before a password is asked for.
-///
-/// # Errors
-/// Says which rule it breaks.
-pub fn check_name(name: &str) -> Result<Name, Failure> {
-    Name::new_account(name).map_err(|error| {
-        Failure::new(
-            Kind::Refused,
-            format!("'{}' cannot be a name: {error}", name.escape_debug()),
-            "Choose letters of one script, digits and simple punctuation.",
-        )
-    })
-}
-
-/// Adds a person to the data in a folder; none means [`default_data_folder`].
+/// Carries out an operation on the data in a folder; none means [`default_data_folder`].
 ///
 /// If a server uses the data it is asked; otherwise the data are opened here.
 ///
 /// # Errors
-/// When the name is taken, unfit or like another one, and when the data cannot be opened.
-pub fn add(folder: Option<PathBuf>, name: &str, password: Password) -> Result<Added, Failure> {
+/// When the operation is refused, and when the data cannot be opened.
+pub fn operate(folder: Option<PathBuf>, operation: Operation) -> Result<(Report, Place), Failure> {
     let folder = folder.unwrap_or_else(default_data_folder);
-    let name = check_name(name)?;
-    if password.expose().is_empty() || password.expose().len() > PASSWORD_BYTES_MAX {
-        return Err(Failure::new(
-            Kind::Refused,
-            "the password does not fit",
-            format!("It needs 1 to {PASSWORD_BYTES_MAX} bytes."),
-        ));
-    }
     match UnixStream::connect(admin::path(&folder)) {
-        Ok(stream) => ask_server(stream, &name, &password).map(|()| Added::ToServer),
+        Ok(stream) => Ok((ask_server(&stream, &operation)?, Place::Server)),
         Err(error) if is_nobody_there(error.kind()) => {
-            add_here(&folder, name, &password)?;
-            Ok(Added::ToFolder(folder))
+            Ok((operate_here(&folder, operation)?, Place::Folder(folder)))
         }
         Err(error) => Err(Failure::new(
             Kind::Refused,
@@ -79,21 +60,20 @@ fn is_nobody_there(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
-fn ask_server(stream: UnixStream, name: &Name, password: &Password) -> Result<(), Failure> {
-    let request =
-        AdminRequest::AddPerson { name: name.to_string(), password: password.expose().to_owned() };
+fn ask_server(stream: &UnixStream, operation: &Operation) -> Result<Report, Failure> {
     let exchange = || -> std::io::Result<AdminAnswer> {
         stream.set_read_timeout(Some(TIME_OUT))?;
-        let mut line = serde_json::to_vec(&request)?;
+        let mut line = Zeroizing::new(serde_json::to_vec(operation)?);
         line.push(b'\n');
-        (&stream).write_all(&line)?;
-        let mut answer = String::new();
-        BufReader::new(&stream).read_line(&mut answer)?;
+        (&mut &*stream).write_all(&line)?;
+        // May hold an invite.
+        let mut answer = Zeroizing::new(String::new());
+        BufReader::new(stream).read_line(&mut answer)?;
         Ok(serde_json::from_str(&answer)?)
     };
     match exchange() {
-        Ok(AdminAnswer { refusal: None }) => Ok(()),
-        Ok(AdminAnswer { refusal: Some(why) }) => Err(taken(why)),
+        Ok(AdminAnswer::Done(report)) => Ok(report),
+        Ok(AdminAnswer::Denied(denied)) => Err(denied.into()),
         Err(error) => Err(Failure::new(
             Kind::Refused,
             format!("the server did not answer: {error}"),
@@ -102,36 +82,94 @@ fn ask_server(stream: UnixStream, name: &Name, password: &Password) -> Result<()
     }
 }
 
-fn add_here(folder: &Path, name: Name, password: &Password) -> Result<(), Failure> {
+/// Opens the data, and ends what a crash left open, as a start would.
+fn operate_here(folder: &Path, operation: Operation) -> Result<Report, Failure> {
+    // Only the first person makes a folder; any other wish has mistaken the place.
+    if !matches!(operation, Operation::Add { .. }) && !folder.join("whoelse.db").exists() {
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("there are no data in {}", folder.display()),
+            "Name the server's folder with --data.",
+        ));
+    }
+    let meeting = meeting_here(folder, &operation)?;
     let folder = Folder::open(folder)?;
-    let (mut opened, mut engine) =
+    let (mut opened, engine) =
         open_data(folder.path(), Rules::default(), Arc::new(Inbox::default()))?;
-    let now = Clock::start(engine.newest()).now();
-    let mut turn = Turn::default();
-    let hash = Some(Hasher::default().hash(password));
-    let add = Input::AddAccount {
-        ticket: 0,
-        name: name.clone(),
-        password: hash,
-        distinct: true,
-        role: Role::Member,
-    };
-    // Sessions that a crash left open ended before this, not now.
-    engine.handle(now, Input::Started, &mut turn);
-    engine.handle(now, add, &mut turn);
-    let refusal = turn.effects.iter().find_map(|effect| match effect {
-        Effect::Added { outcome: Err(refusal), .. } => Some(admin::sentence(&name, refusal)),
-        _ => None,
-    });
-    if refusal.is_none() {
-        opened.store.append(turn.records);
+    let clock = Clock::start(engine.newest());
+    let mut desk = Desk { engine, now: clock.now(), turn: Turn::default() };
+    desk.handle(Input::Started);
+    let result = desk.carry_out(&meeting, operation);
+    if !desk.turn.records.is_empty() {
+        opened.store.append(desk.turn.records);
     }
     opened.store.close().map_err(|error| {
-        Failure::new(Kind::Storage, format!("the account was not stored: {error}"), error.hint())
+        Failure::new(Kind::Storage, format!("it was not stored: {error}"), error.hint())
     })?;
-    refusal.map_or(Ok(()), |why| Err(taken(why)))
+    result.map_err(Failure::from)
 }
 
-fn taken(why: String) -> Failure {
-    Failure::new(Kind::Refused, why, "Choose another name.")
+/// Where an invite leads that is made while no server runs. Nothing else needs to know.
+fn meeting_here(folder: &Path, operation: &Operation) -> Result<Meeting, Failure> {
+    let Operation::Invite { .. } = operation else {
+        return Ok(meeting(None, Config::PORT, Fingerprint([0; 32])));
+    };
+    Ok(meeting(None, Config::PORT, server_key(folder)?))
+}
+
+/// An engine without a server around it.
+struct Desk {
+    engine: Engine,
+    now: Now,
+    turn: Turn,
+}
+
+impl Desk {
+    fn handle(&mut self, input: Input<'_>) {
+        self.engine.handle(self.now, input, &mut self.turn);
+    }
+
+    fn carry_out(&mut self, meeting: &Meeting, operation: Operation) -> Result<Report, Denied> {
+        match operation::plan(&self.engine, self.now.time, meeting, operation)? {
+            Work::Told(report) => Ok(report),
+            Work::Add { name, role, password } => {
+                let added = self.add(name.clone(), role, &password);
+                let refused = |refusal: AddRefusal| operation::not_added(&name, &refusal);
+                added.map(|_| Report::Done).map_err(refused)
+            }
+            Work::SetPassword { name, password } => {
+                let hash = Hasher::default().hash(&password);
+                operation::outcome(self.order(Order::SetPassword { name, hash })?)
+            }
+            Work::Order(order) => operation::outcome(self.order(order)?),
+            Work::Invite { order, secret, meeting } => {
+                operation::invited(self.order(order)?, secret, &meeting)
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        name: Name,
+        role: Role,
+        password: &Password,
+    ) -> Result<AccountId, AddRefusal> {
+        let password = Some(Hasher::default().hash(password));
+        self.handle(Input::AddAccount { ticket: 0, name, password, distinct: true, role });
+        let outcome = self.turn.effects.drain(..).find_map(|effect| match effect {
+            Effect::Added { outcome, .. } => Some(outcome),
+            _ => None,
+        });
+        outcome.expect("the engine answers every addition at once")
+    }
+
+    fn order(&mut self, order: Order) -> Result<Result<Ordered, OrderRefusal>, Denied> {
+        self.handle(Input::Order { ticket: 0, order });
+        let outcome = self.turn.effects.drain(..).find_map(|effect| match effect {
+            Effect::Ordered { outcome, .. } => Some(outcome),
+            _ => None,
+        });
+        // JOIN: with the engine's rules this is an `expect` as above.
+        outcome.ok_or_else(|| Denied::new("nothing came of it", "This version cannot do it yet."))
+    }
 }

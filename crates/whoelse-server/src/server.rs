@@ -13,17 +13,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 use tracing::{info, warn};
 use whoelse_engine::{Engine, Rules};
-use whoelse_proto::event::Meeting;
 use whoelse_proto::event::spoken;
-use whoelse_proto::{Fingerprint, Name, Password, Place};
+use whoelse_proto::{Fingerprint, Name, Password};
 
 use crate::config::{Config, default_data_folder};
 use crate::credentials;
 use crate::doors::{admin, native};
 use crate::failure::{Failure, Kind};
+use crate::first_invite::{self, FirstInvite};
 use crate::folder::Folder;
 use crate::hub::{Hub, HubEvent, Inbox, SharedHub};
 use crate::line::Socket;
+use crate::meeting::{meeting, server_key};
 use crate::passwords::Passwords;
 use crate::store::{Opened, Store, StoreOptions};
 
@@ -74,14 +75,13 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
             .map_err(|error| internal("cannot start a thread", &error))?
     };
     let report = opened.report;
-    let hub = {
-        let meeting = Meeting {
-            place: Arc::new(Place { host: "localhost".into(), port: config.port }),
-            is_guessed: true,
-            key: Fingerprint([0; 32]),
-        };
-        Hub::start(engine, opened.store, passwords, Arc::clone(&inbox), &opened.replay, meeting)
-    };
+    let port = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let port = port.map_or(config.port, |address| address.port());
+    // JOIN: the key is that of the TLS door; without one there is none to be pinned.
+    let key = server_key(folder.path()).unwrap_or(Fingerprint([0; 32]));
+    let meeting = meeting(config.public_address.as_ref(), port, key);
+    let hub =
+        Hub::start(engine, opened.store, passwords, Arc::clone(&inbox), &opened.replay, meeting);
     let imported = people.map(|(source, people)| (source, hub.borrow_mut().import(people)));
     let admin_socket = admin::listen(folder.path()).map_err(|error| {
         internal("cannot make the operator's socket in the data folder", &error)
@@ -93,8 +93,6 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
         .filter_map(|listener| listener.local_addr().ok())
         .map(|address| address.to_string())
         .collect();
-    let port = listeners.first().and_then(|listener| listener.local_addr().ok());
-    let port = port.map_or(config.port, |address| address.port());
     let scratch = native::scratch();
     for listener in listeners {
         let accepting = accept(SharedHub::clone(&hub), listener, native::Scratch::clone(&scratch));
@@ -112,10 +110,22 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     };
     // Whoever reads that we are ready may tell us to end at once.
     let mut signals = Signals::listen()?;
-    // Whoever started us may have stopped listening; that is no reason to end.
-    greeting.write(out).unwrap_or_default();
-
-    let outcome = keep_going(&hub, &inbox, &mut signals).await;
+    let greet = async {
+        let invite = match greeting.people {
+            0 => Some(first_invite::make(&hub, folder.path(), config).await),
+            _ => {
+                first_invite::forget(folder.path());
+                None
+            }
+        };
+        // Whoever started us may have stopped listening; that is no reason to end.
+        greeting.write(invite.as_ref(), out).unwrap_or_default();
+        std::future::pending::<()>().await;
+    };
+    let outcome = tokio::select! {
+        outcome = keep_going(&hub, &inbox, &mut signals) => outcome,
+        () = greet => Ok(()),
+    };
     std::fs::remove_file(admin::path(folder.path())).unwrap_or_default();
     outcome?;
     hub.borrow_mut().stop();
@@ -366,7 +376,7 @@ struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, invite: Option<&FirstInvite>, out: &mut dyn Write) -> io::Result<()> {
         let version = env!("CARGO_PKG_VERSION");
         let block = spoken(u64::from(self.config.block_seconds) * 1000);
         let idle = match self.config.idle_seconds {
@@ -395,6 +405,7 @@ impl Greeting<'_> {
             )?;
         }
         match self.imported {
+            _ if self.people == 0 => writeln!(out, "  people     nobody yet")?,
             Some((source, new)) => {
                 writeln!(
                     out,
@@ -405,14 +416,11 @@ impl Greeting<'_> {
             }
             None => writeln!(out, "  people     {}", self.people)?,
         }
-        if self.people == 0 {
-            let data = match &self.config.data {
-                Some(folder) => format!(" --data {}", folder.display()),
-                None => String::new(),
-            };
-            writeln!(out, "Nobody can log in yet. Add people:  whoelse user add NAME{data}")?;
-        } else {
-            writeln!(out, "In another terminal:  whoelse client localhost {}", self.port)?;
+        match invite {
+            Some(invite) => invite.write(out)?,
+            None => {
+                writeln!(out, "In another terminal:  whoelse client localhost {}", self.port)?;
+            }
         }
         writeln!(out, "Ctrl-C ends it.")?;
         out.flush()

@@ -3,11 +3,13 @@
 //! The positional forms are the original's: `whoelse server PORT BLOCK_SECONDS IDLE_SECONDS` and
 //! `whoelse client HOST PORT`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand};
-use whoelse_server::Config;
+use whoelse_proto::Role;
+use whoelse_server::{Config, PublicAddress};
 
 /// The messenger people run themselves: server and client in one program.
 #[derive(Parser)]
@@ -28,11 +30,13 @@ pub(crate) enum Command {
     Server(ServerArguments),
     Client(ClientArguments),
     User(UserArguments),
+    Invite(InviteArguments),
 }
 
 /// Runs a server until Ctrl-C. Everything it confirms is on disk.
 ///
-/// It listens on this machine only, because lines are not encrypted yet. People come from
+/// It listens on this machine only, because lines are not encrypted yet. A server without people
+/// prints an invite for its first one, who becomes administrator; others come by invite, from
 /// `whoelse user add`, or from a credentials file with a name and a password on each line. Where
 /// it listens and what it found goes to standard output, its log to standard error.
 #[derive(Args)]
@@ -41,6 +45,7 @@ Examples:
   whoelse server
   whoelse server 12346 10 60
   whoelse server --credentials people.txt --data ./data
+  whoelse server --public-address chat.example.org
 
 Exit codes: 0 ended as told, 1 something is in use, 2 usage, 7 credentials file, 74 disk or data.")]
 pub(crate) struct ServerArguments {
@@ -86,6 +91,12 @@ pub(crate) struct ServerArguments {
     #[arg(long, value_name = "PER_SECOND", env = "WHOELSE_RATE", default_value_t = 0)]
     rate: u32,
 
+    /// Where people find this server, for invites: a name or an address [default: guessed]
+    ///
+    /// Without a port it means the server's own.
+    #[arg(long, value_name = "HOST[:PORT]", env = "WHOELSE_PUBLIC_ADDRESS")]
+    public_address: Option<PublicAddress>,
+
     /// Logs what happens, with addresses; never passwords or what people write
     #[arg(short, long, env = "WHOELSE_DEBUG", value_parser = FalseyValueParser::new())]
     pub(crate) debug: bool,
@@ -107,8 +118,16 @@ impl ServerArguments {
             data: self.data.clone(),
             credentials: self.credentials.clone(),
             rate: self.rate,
+            public_address: self.public_address.clone(),
+            is_logged: is_logged(),
         }
     }
+}
+
+/// Whether a service manager keeps what is printed, as systemd does.
+fn is_logged() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some();
+    (is_set("INVOCATION_ID") || is_set("JOURNAL_STREAM")) && !std::io::stdout().is_terminal()
 }
 
 /// Talks to people on a server.
@@ -162,38 +181,242 @@ impl ClientArguments {
     }
 }
 
-/// Manages the people of a server.
+/// The server's folder, for everything that an operator does.
 #[derive(Args)]
+pub(crate) struct DataArguments {
+    /// The server's folder [default: the XDG data folder, ~/.local/share/whoelse]
+    #[arg(long, value_name = "FOLDER", env = "WHOELSE_DATA")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// Manages the people of a server, whether it runs or not.
+#[derive(Args)]
+#[command(after_help = OPERATOR_EXIT_CODES)]
 pub(crate) struct UserArguments {
     #[command(subcommand)]
     pub(crate) command: UserCommand,
 }
 
+/// What the operator's commands end with.
+const OPERATOR_EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 refused (no such name, say), 2 usage, 7 a file cannot be read, 74 disk or data.";
+
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
+    List(UserListArguments),
     Add(UserAddArguments),
+    Passwd(UserPasswdArguments),
+    Lock(UserLockArguments),
+    Unlock(UserUnlockArguments),
+    Remove(UserRemoveArguments),
+    Role(UserRoleArguments),
+}
+
+/// Lists everybody: role, whether online or locked, devices, waiting messages.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse user list
+  whoelse user list --json")]
+pub(crate) struct UserListArguments {
+    /// An array of objects for scripts, instead of columns
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
 }
 
 /// Adds a person, whether the server runs or not.
 ///
 /// The password is asked for twice, or read from a file; it never stands on the command line,
-/// where others could see it.
+/// where others could see it. An invite is better: then only its person knows the password.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   whoelse user add hans
-  whoelse user add hans --password-file hans.txt --data ./data")]
+  whoelse user add hans --admin --password-file hans.txt --data ./data")]
 pub(crate) struct UserAddArguments {
     /// The new person's name: letters of one script, digits and simple punctuation
+    pub(crate) name: String,
+
+    /// The person becomes administrator
+    #[arg(long)]
+    pub(crate) admin: bool,
+
+    /// A file whose first line is the password; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Gives a person another password.
+///
+/// It ends the person's session, revokes all its devices and forgets wrong passwords.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse user passwd hans
+  whoelse user passwd hans --password-file hans.txt")]
+pub(crate) struct UserPasswdArguments {
+    /// Whose password it is
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: String,
 
     /// A file whose first line is the password; - is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 
-    /// The server's folder [default: the XDG data folder, ~/.local/share/whoelse]
-    #[arg(long, value_name = "FOLDER", env = "WHOELSE_DATA")]
-    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Keeps a person from logging in, and ends its session.
+///
+/// What others write to it waits until it is unlocked.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse user lock hans")]
+pub(crate) struct UserLockArguments {
+    /// Whom
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Lets a person log in again, whether an administrator or wrong passwords locked it.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse user unlock hans")]
+pub(crate) struct UserUnlockArguments {
+    /// Whom
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Erases a person for good: mail, blocks, devices, password, open invites. The name is retired.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse user remove hans
+  whoelse user remove hans --yes")]
+pub(crate) struct UserRemoveArguments {
+    /// Whom
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+
+    /// Does not ask for the name to be typed again
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Says what a person may do.
+///
+/// Members talk and invite members. Administrators also invite administrators, see all invites and
+/// lock people out.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse user role hans admin
+  whoelse user role hans member")]
+pub(crate) struct UserRoleArguments {
+    /// Whose role it is
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+
+    /// member or admin
+    #[arg(value_parser = role)]
+    pub(crate) role: Role,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Makes an invite: a line that makes one new person, wherever it is run.
+///
+/// Whoever runs the line chooses a name and a password and is in. It is good for one person and
+/// for some days.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  whoelse invite
+  whoelse invite --admin --valid 1 --public-address chat.example.org
+  whoelse invite list
+  whoelse invite revoke 3
+
+Exit codes: 0 done, 1 refused (no such invite, say), 2 usage, 7 a file cannot be read, 74 disk or data.")]
+pub(crate) struct InviteArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<InviteCommand>,
+
+    /// Whoever uses it becomes administrator
+    #[arg(long)]
+    pub(crate) admin: bool,
+
+    /// For how many days it is good
+    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=90))]
+    pub(crate) valid: u64,
+
+    /// Where people find the server [default: as the server was told, else guessed]
+    #[arg(long, value_name = "HOST[:PORT]", env = "WHOELSE_PUBLIC_ADDRESS")]
+    pub(crate) public_address: Option<PublicAddress>,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum InviteCommand {
+    List(InviteListArguments),
+    Revoke(InviteRevokeArguments),
+}
+
+/// Lists the invites that are open.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse invite list
+  whoelse invite list --json")]
+pub(crate) struct InviteListArguments {
+    /// An array of objects for scripts, instead of columns
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Takes an invite back.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse invite revoke 3")]
+pub(crate) struct InviteRevokeArguments {
+    /// Its number, as in the list
+    pub(crate) number: u64,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| {
+        format!("'{text}' is no role: member or admin. Example: whoelse user role hans admin")
+    })
 }
 
 fn port(text: &str) -> Result<u16, String> {

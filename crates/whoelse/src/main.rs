@@ -2,6 +2,8 @@
 
 mod cli;
 mod client;
+mod invite;
+mod operate;
 mod server;
 mod user;
 
@@ -9,6 +11,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use whoelse_term::shown::Shown;
 
 use cli::{Cli, Command};
 
@@ -17,12 +20,14 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Server(arguments) => server::run(&arguments),
         Command::Client(arguments) => client::run(arguments),
-        Command::User(arguments) => user::run(arguments),
+        Command::User(arguments) => operate::finish(user::run(arguments.command)),
+        Command::Invite(arguments) => operate::finish(invite::run(arguments)),
     }
 }
 
-/// Tells the person what went wrong, on one line.
+/// Tells the person what went wrong, on one line, whatever names are in it.
 fn complain(what: &dyn std::fmt::Display) {
+    let what = Shown::line(&what.to_string());
     // There is nobody else to tell if this fails.
     writeln!(std::io::stderr(), "whoelse: {what}").unwrap_or_default();
 }

@@ -11,33 +11,23 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::warn;
-use whoelse_engine::AddRefusal;
 use whoelse_proto::limits::FRAME_BYTES_MAX_BEFORE_LOGIN;
-use whoelse_proto::{Name, Password, Role};
+use zeroize::Zeroizing;
 
 use crate::hub::SharedHub;
+use crate::operation::{self, Denied, Operation, Report, Work};
 
 /// How long an operator's command may take to say what it wants, and to be answered.
 const TIME_OUT: Duration = Duration::from_secs(30);
 
-/// What the operator can ask of a running server.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
-pub(crate) enum AdminRequest {
-    /// Adds a person.
-    AddPerson {
-        /// Who.
-        name: String,
-        /// The password in plain text: this socket leads from one process of the owner's to another.
-        password: String,
-    },
-}
-
-/// What the server answers.
+/// What the server answers to an [`Operation`].
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AdminAnswer {
-    /// What kept it from being done, if something did.
-    pub(crate) refusal: Option<String>,
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AdminAnswer {
+    /// It was carried out.
+    Done(Report),
+    /// It was not.
+    Denied(Denied),
 }
 
 /// Where the socket is.
@@ -81,39 +71,52 @@ pub(crate) async fn serve(hub: SharedHub, listener: UnixListener) {
 
 async fn answer(hub: SharedHub, mut stream: UnixStream) -> std::io::Result<()> {
     let (reader, mut writer) = stream.split();
-    let mut line = Vec::new();
+    let mut line = Zeroizing::new(Vec::new());
     let limit = FRAME_BYTES_MAX_BEFORE_LOGIN as u64;
     BufReader::new(reader.take(limit)).read_until(b'\n', &mut line).await?;
-    let refusal = match serde_json::from_slice(&line) {
-        Ok(AdminRequest::AddPerson { name, password }) => {
-            add_person(hub, &name, Password::new(password)).await.err()
-        }
-        Err(error) => Some(format!("not a request: {error}")),
+    let result = match serde_json::from_slice(&line) {
+        Ok(operation) => carry_out(hub, operation).await,
+        Err(error) => Err(Denied::new(
+            format!("the server does not understand the command: {error}"),
+            "Use the same version of whoelse for both.",
+        )),
     };
-    let mut bytes = serde_json::to_vec(&AdminAnswer { refusal })?;
+    let answer = match result {
+        Ok(report) => AdminAnswer::Done(report),
+        Err(denied) => AdminAnswer::Denied(denied),
+    };
+    let mut bytes = Zeroizing::new(serde_json::to_vec(&answer)?);
     bytes.push(b'\n');
     writer.write_all(&bytes).await
 }
 
-async fn add_person(hub: SharedHub, name: &str, password: Password) -> Result<(), String> {
-    let name = Name::new_account(name).map_err(|error| error.to_string())?;
-    let receiver = hub.borrow_mut().add_person(name.clone(), Role::Member, password);
-    match receiver.await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(refusal)) => Err(sentence(&name, &refusal)),
-        Err(_) => Err("the server is ending".into()),
-    }
-}
-
-/// Says why a person was not added.
-pub(crate) fn sentence(name: &Name, refusal: &AddRefusal) -> String {
-    match refusal {
-        AddRefusal::Exists { .. } => format!("there is a person called '{name}' already"),
-        AddRefusal::LooksLike(other) => {
-            format!("'{name}' could be taken for '{other}', who is here already")
+async fn carry_out(hub: SharedHub, operation: Operation) -> Result<Report, Denied> {
+    let work = hub.borrow().plan(operation)?;
+    match work {
+        Work::Told(report) => Ok(report),
+        Work::Add { name, role, password } => {
+            let receiver = hub.borrow_mut().add_person(name.clone(), role, password);
+            let added = receiver.await.map_err(|_| ending())?;
+            added.map(|_| Report::Done).map_err(|refusal| operation::not_added(&name, &refusal))
+        }
+        Work::SetPassword { name, password } => {
+            let receiver = hub.borrow_mut().set_password(name, password);
+            operation::outcome(receiver.await.map_err(|_| ending())?)
+        }
+        Work::Order(order) => {
+            let receiver = hub.borrow_mut().order(order);
+            operation::outcome(receiver.await.map_err(|_| ending())?)
+        }
+        Work::Invite { order, secret, meeting } => {
+            let receiver = hub.borrow_mut().order(order);
+            operation::invited(receiver.await.map_err(|_| ending())?, secret, &meeting)
         }
         AddRefusal::Retired => {
             format!("'{name}' was somebody who was removed; nobody else is ever called that")
         }
     }
+}
+
+fn ending() -> Denied {
+    Denied::new("the server is ending", "Try again when it has.")
 }

@@ -66,9 +66,9 @@ impl Hub {
                 }
             }
             Effect::Added { ticket, outcome } => {
-                if let Some(addition) = self.additions.remove(&ticket) {
+                if let Some(answer) = self.additions.remove(&ticket) {
                     // Whoever asked may have gone; the account is there all the same.
-                    addition.answer.send(outcome).unwrap_or_default();
+                    answer.send(outcome).unwrap_or_default();
                 }
             }
         }
