@@ -118,9 +118,9 @@ mod tests {
 
     #[test]
     fn a_source_is_an_address_or_a_customer_of_ipv6() {
-        let source = |text: &str| super::source(text.parse().unwrap()).to_string();
-        assert_eq!(source("192.0.2.7"), "192.0.2.7");
-        assert_eq!(source("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(source("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        let of = |text: &str| source(text.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 }

@@ -5,6 +5,8 @@ mod expiry;
 mod own;
 mod records;
 mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fs::File;
 use std::io::{BufReader, Read};

@@ -90,6 +90,19 @@ impl Running {
         kib.expect("Linux tells the memory of every process") / 1024
     }
 
+    /// How much time it has used, in hundredths of a second of a processor.
+    ///
+    /// # Panics
+    /// If it has ended and was waited for, or the system is not Linux.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("Linux tells the state of every process");
+        let (_, fields) = stat.rsplit_once(')').expect("the name of the program");
+        let times = fields.split_whitespace().skip(11).take(2);
+        times.filter_map(|time| time.parse::<u64>().ok()).sum()
+    }
+
     /// Kills it as a power cut would, as far as a process can tell.
     ///
     /// # Panics
