@@ -246,6 +246,11 @@ impl Peer {
         self.wire.write_all(bytes).unwrap_or_default();
     }
 
+    /// Says any bytes as they are, whatever the line is encrypted with.
+    pub fn send_beneath(&mut self, bytes: &[u8]) {
+        self.wire.stream().write_all(bytes).unwrap_or_default();
+    }
+
     /// Says any bytes on a thread of its own, while this one listens. Not over TLS.
     ///
     /// # Panics
@@ -419,7 +424,9 @@ impl Peer {
     /// # Panics
     /// If the system refuses.
     pub fn reset(self) {
-        SockRef::from(self.wire.stream()).set_linger(Some(Duration::ZERO)).expect("a socket of ours");
+        SockRef::from(self.wire.stream())
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket of ours");
     }
 
     fn take_value(&mut self) -> Option<Value> {

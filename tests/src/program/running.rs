@@ -73,8 +73,14 @@ impl Running {
     /// # Panics
     /// If it has ended and was waited for.
     pub fn signal(&self, signal: Signal) {
-        let process = Pid::from_child(&self.child);
-        kill_process(process, signal).expect("a process can be signalled until it is waited for");
+        kill_process(self.process(), signal)
+            .expect("a process can be signalled until it is waited for");
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// How much memory it uses, in MiB.

@@ -17,6 +17,7 @@ pub struct Setup {
     idle_seconds: u32,
     flags: Vec<String>,
     open_files: Option<u32>,
+    files: Vec<(String, String)>,
 }
 
 /// A server that runs.
@@ -43,7 +44,15 @@ impl Setup {
             idle_seconds: 0,
             flags: Vec::new(),
             open_files: None,
+            files: Vec::new(),
         }
+    }
+
+    /// Puts a file into the folder it runs in.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
     }
 
     /// How many files, connections included, the system lets it have open.
@@ -99,6 +108,9 @@ impl Setup {
         let folder = tempfile::tempdir().expect("the system has room for temporary files");
         std::fs::write(folder.path().join("people.txt"), &self.credentials)
             .expect("the folder was just made");
+        for (name, text) in &self.files {
+            std::fs::write(folder.path().join(name), text).expect("the folder was just made");
+        }
         let (running, port) = self.launch(folder.path(), 0);
         Server { setup: self, folder, running, port }
     }
@@ -179,6 +191,12 @@ impl Server {
     #[must_use]
     pub fn memory_mib(&self) -> u64 {
         self.running.memory_mib()
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn process(&self) -> rustix::process::Pid {
+        self.running.process()
     }
 
     /// How much time it has used, in hundredths of a second of a processor.

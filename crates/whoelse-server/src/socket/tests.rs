@@ -52,7 +52,8 @@ async fn read(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         socket.readable().await.unwrap();
         match socket.try_read(buffer) {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             outcome => return outcome,
         }
     }
