@@ -6,6 +6,7 @@
 
 mod client;
 mod corpus;
+mod crowd;
 mod devices;
 mod durable;
 mod examples;
@@ -17,10 +18,12 @@ mod operator;
 mod original;
 mod presence;
 mod protocol;
+mod proxy;
 mod regressions;
 mod relay;
 mod slow;
 mod terminal;
+mod tls;
 
 use std::path::Path;
 

@@ -183,7 +183,7 @@ fn a_database_that_is_none_is_refused() {
 fn a_start_says_where_it_listens_and_what_was_replayed() {
     let mut server = server(&["hans", "luke"]);
     for expected in [
-        format!("listening  127.0.0.1:{} and [::1]:{}", server.port(), server.port()),
+        format!("listening  0.0.0.0:{} and [::]:{} (TLS; plain", server.port(), server.port()),
         "lock a name for 60 seconds; nobody is logged out".to_owned(),
         "(0 records replayed in ".to_owned(),
         "2, 2 of them new from people.txt".to_owned(),

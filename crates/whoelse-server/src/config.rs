@@ -1,6 +1,6 @@
 //! What the operator can choose, after flags, environment and defaults were combined.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use whoelse_proto::Place;
 use whoelse_proto::event::Meeting;
 use whoelse_proto::invite::LinkError;
+
+use whoelse_proto::limits::CONNECTIONS_MAX;
+
+use crate::network::Network;
+use crate::tls::TlsFiles;
 
 /// The settings of a server.
 #[derive(Clone, Debug)]
@@ -29,6 +34,19 @@ pub struct Config {
     pub public_address: Option<PublicAddress>,
     /// A service manager keeps what is printed in its log: secrets go to a file instead.
     pub is_logged: bool,
+    /// The address to listen on; none means all there are.
+    pub bind: Option<IpAddr>,
+    /// Certificate and key; none means that the server makes its own.
+    pub tls: Option<TlsFiles>,
+    /// Whether plain text is answered from everywhere, not from this machine alone.
+    pub plain_text: bool,
+    /// Connections from here begin with a header of the PROXY protocol, version 2, and nobody has
+    /// privileges for being on this machine.
+    pub behind_proxy: Option<Network>,
+    /// Most connections at once, if the system allows as many.
+    pub connections: usize,
+    /// With fewer free bytes on the disk nothing new is taken; 0 means it is not looked at.
+    pub min_free_bytes: u64,
 }
 
 /// Where people find a server: a name or an address, and a port if it is not the server's own.
@@ -71,6 +89,11 @@ impl Config {
     pub const BLOCK_SECONDS: u32 = 60;
     /// The default of [`Config::idle_seconds`].
     pub const IDLE_SECONDS: u32 = 0;
+
+    /// The default of [`Config::connections`].
+    pub const CONNECTIONS: usize = CONNECTIONS_MAX;
+    /// The default of [`Config::min_free_bytes`]: 256 MiB.
+    pub const MIN_FREE_BYTES: u64 = 256 << 20;
 
     /// The longest [`Config::block_seconds`] and [`Config::idle_seconds`]: 90 days.
     pub const SECONDS_MAX: u32 = 90 * 24 * 3600;

@@ -6,27 +6,37 @@ mod clock;
 pub mod config;
 mod credentials;
 pub mod database;
+mod descriptors;
 mod doors;
 mod failure;
 mod first_invite;
 mod folder;
+mod handshakes;
 mod hub;
 pub mod journal;
 mod line;
+mod listen;
 mod meeting;
+mod network;
 mod operation;
 mod outbox;
 mod passwords;
 mod people;
 mod server;
+mod socket;
+mod sources;
+mod space;
 pub mod store;
 pub mod tail;
+mod tls;
 pub mod turns;
 
 pub use config::{Config, PublicAddress};
 pub use failure::{Failure, Kind};
+pub use network::Network;
 pub use operation::{
     Invite, Invited, Operation, Person, Report, check_name, check_password, wall_ms,
 };
 pub use people::{Place, operate};
 pub use server::run;
+pub use tls::TlsFiles;

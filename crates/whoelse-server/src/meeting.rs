@@ -1,20 +1,21 @@
 //! Where people find this server: the address that invites carry, and the key that proves it.
 
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
-use sha2::{Digest, Sha256};
 use whoelse_proto::event::Meeting;
 use whoelse_proto::{Fingerprint, Place};
 
 use crate::config::PublicAddress;
 use crate::failure::{Failure, Kind};
 
-/// The server's certificate, made at its first start.
-pub(crate) const CERTIFICATE: &str = "tls-cert.pem";
+/// Says where the server could be met when it ran last: its key, its place, and how that is known.
+const FILE: &str = "meeting";
+const GUESSED: &str = "guessed";
+const SAID: &str = "said";
 
 /// Addresses of the documentation (RFC 5737, RFC 3849): whatever leads there leads outside.
 const OUTSIDE: [SocketAddr; 2] = [
@@ -22,13 +23,12 @@ const OUTSIDE: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 9),
 ];
 
-/// Where invites lead: as the operator says, else as well as can be guessed.
-pub(crate) fn meeting(address: Option<&PublicAddress>, port: u16, key: Fingerprint) -> Meeting {
-    let (place, is_guessed) = match address {
+/// Where invites lead, and whether that is a guess.
+pub(crate) fn place(address: Option<&PublicAddress>, port: u16) -> (Place, bool) {
+    match address {
         Some(address) => (address.place(port), false),
         None => (Place { host: guess(), port }, true),
-    };
-    Meeting { place: Arc::new(place), is_guessed, key }
+    }
 }
 
 /// The name or address under which others may reach this machine.
@@ -53,34 +53,49 @@ fn leading_to(outside: &SocketAddr) -> Option<IpAddr> {
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
-/// The fingerprint of the key in a data folder: SHA-256 of its `SubjectPublicKeyInfo`.
+/// Notes where the server can be met, for invites made while it does not run.
+pub(crate) fn remember(folder: &Path, meeting: &Meeting) -> Result<(), Failure> {
+    let path = folder.join(FILE);
+    let Meeting { key, place, is_guessed } = meeting;
+    let text = format!("{key}\n{place}\n{}\n", if *is_guessed { GUESSED } else { SAID });
+    if fs::read_to_string(&path).is_ok_and(|before| before == text) {
+        return Ok(());
+    }
+    let write = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())
+    };
+    write().map_err(|error| {
+        Failure::new(
+            Kind::Storage,
+            format!("cannot write {}: {error}", path.display()),
+            "Check the disk and the permissions of the data folder.",
+        )
+    })
+}
+
+/// Where the server of a data folder could be met when it ran last.
 ///
 /// # Errors
-/// When no server has made one yet, and when it cannot be read.
-pub(crate) fn server_key(folder: &Path) -> Result<Fingerprint, Failure> {
-    let path = folder.join(CERTIFICATE);
-    let shown = path.display();
-    if !path.exists() {
-        return Err(Failure::new(
-            Kind::Refused,
-            format!(
-                "the server of {} has no key yet, which an invite must carry",
-                folder.display()
-            ),
-            format!("Start it once: whoelse server --data {}", folder.display()),
-        ));
-    }
-    let damaged = |why: &dyn std::fmt::Display| {
+/// When it never ran, and when that cannot be read.
+pub(crate) fn remembered(folder: &Path) -> Result<Meeting, Failure> {
+    let text = fs::read_to_string(folder.join(FILE)).unwrap_or_default();
+    read(&text).ok_or_else(|| {
+        let shown = folder.display();
         Failure::new(
-            Kind::Configuration,
-            format!("cannot read the certificate {shown}: {why}"),
-            "Restore it together with tls-key.pem: people know the server by its key.",
+            Kind::Refused,
+            format!("the server of {shown} has no key yet, which an invite must carry"),
+            format!("Start it once: whoelse server --data {shown}"),
         )
-    };
-    let certificate = CertificateDer::from_pem_file(&path).map_err(|error| damaged(&error))?;
-    let parsed = rustls::server::ParsedCertificate::try_from(&certificate)
-        .map_err(|error| damaged(&error))?;
-    Ok(Fingerprint(Sha256::digest(parsed.subject_public_key_info().as_ref()).into()))
+    })
+}
+
+fn read(text: &str) -> Option<Meeting> {
+    let mut lines = text.lines();
+    let key = Fingerprint::parse(lines.next()?).ok()?;
+    let place: Place = lines.next()?.parse().ok()?;
+    Some(Meeting { key, place: place.into(), is_guessed: lines.next()? == GUESSED })
 }
 
 #[cfg(test)]
@@ -88,34 +103,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_that_of_the_certificate() {
+    fn the_last_meeting_is_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let missing = server_key(folder.path()).unwrap_err();
+        let missing = remembered(folder.path()).unwrap_err();
         assert!(missing.hint.contains("Start it once"), "{missing}");
-
-        let key = rcgen::KeyPair::generate().unwrap();
-        let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = parameters.self_signed(&key).unwrap();
-        std::fs::write(folder.path().join(CERTIFICATE), certificate.pem()).unwrap();
-        let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
-        let expected = Fingerprint(Sha256::digest(spki).into());
-        assert_eq!(server_key(folder.path()), Ok(expected));
-
-        std::fs::write(folder.path().join(CERTIFICATE), "nothing").unwrap();
-        assert_eq!(server_key(folder.path()).unwrap_err().kind, Kind::Configuration);
+        for (byte, is_guessed) in [(1, true), (2, false), (2, false)] {
+            let place = Place { host: "::1".into(), port: 7 }.into();
+            let meeting = Meeting { key: Fingerprint([byte; 32]), place, is_guessed };
+            remember(folder.path(), &meeting).unwrap();
+            assert_eq!(remembered(folder.path()), Ok(meeting));
+        }
     }
 
     #[test]
     fn what_the_operator_says_is_no_guess() {
-        let key = Fingerprint([1; 32]);
         let said = "chat.example.org".parse().unwrap();
-        let known = meeting(Some(&said), 7, key);
-        assert_eq!(
-            (known.place.to_string(), known.is_guessed),
-            ("chat.example.org:7".into(), false)
-        );
-        let guessed = meeting(None, 7, key);
-        assert!(guessed.is_guessed && guessed.place.port == 7);
-        assert!(guessed.place.to_string().parse::<Place>().is_ok(), "{}", guessed.place);
+        let (known, is_guessed) = place(Some(&said), 7);
+        assert_eq!((known.to_string(), is_guessed), ("chat.example.org:7".into(), false));
+        let (guessed, is_guessed) = place(None, 7);
+        assert!(is_guessed && guessed.port == 7);
+        assert!(guessed.to_string().parse::<Place>().is_ok(), "{guessed}");
     }
 }

@@ -318,18 +318,21 @@ pub(crate) fn not_added(name: &Name, refusal: &AddRefusal) -> Denied {
         AddRefusal::LooksLike(other) => {
             format!("'{name}' could be taken for '{other}', who is here already")
         }
+        AddRefusal::Retired => {
+            format!("'{name}' was somebody who was removed; nobody else is ever called that")
+        }
     };
     Denied::new(what, "Choose another name.")
 }
 
 /// Refuses a name that nobody has, with one that may have been meant.
 fn known(engine: &Engine, name: &str) -> Result<(), Denied> {
-    if engine.accounts().any(|(_, known, _)| known.as_str() == name) {
+    if engine.people().any(|person| person.name.as_str() == name) {
         return Ok(());
     }
     let what = format!("nobody is called '{}'", name.escape_debug());
-    let names = engine.accounts().map(|(_, known, _)| known.as_str());
-    Err(match similar(name, names) {
+    let people: Vec<_> = engine.people().map(|person| person.name).collect();
+    Err(match similar(name, people.iter().map(whoelse_proto::Name::as_str)) {
         Some(other) => Denied::new(what, format!("Did you mean '{}'?", other.escape_debug())),
         None => Denied::new(what, "See who there is: whoelse user list"),
     })
@@ -349,36 +352,38 @@ fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
 /// How alike two names are, from 0 to 1, of which one may be a slip for the other.
 const ALIKE: f64 = 0.8;
 
-// JOIN: the two functions below are adapters until the engine has `Engine::people` and
-// `Engine::open_invites`; then they only translate those.
-
-/// Everybody, as far as the engine tells.
+/// Everybody, by name.
 fn people(engine: &Engine, now: Time) -> Vec<Person> {
     let mut people: Vec<Person> = engine
-        .snapshot()
-        .accounts
-        .into_iter()
-        .map(|account| Person {
-            name: account.name.to_string(),
-            role: Role::Member.as_str().to_owned(),
-            online: account.open,
-            locked: false,
-            locked_for_ms: account
+        .people()
+        .map(|person| Person {
+            name: person.name.to_string(),
+            role: person.role.as_str().to_owned(),
+            online: person.is_online,
+            locked: person.is_locked,
+            locked_for_ms: person
                 .locked_until
                 .map(|until| until.since(now))
                 .filter(|milliseconds| *milliseconds > 0),
-            last_seen_ms: account.last_seen.map(|time| time.0),
-            devices: 0,
-            waiting: account.waiting.len(),
+            last_seen_ms: person.last_seen.map(|time| time.0),
+            devices: person.devices,
+            waiting: person.waiting,
         })
         .collect();
     people.sort_by(|one, other| one.name.cmp(&other.name));
     people
 }
 
-/// The invites that are open, as far as the engine tells.
-fn invites(_engine: &Engine, _now: Time) -> Vec<Invite> {
-    Vec::new()
+/// The invites that are open, oldest first.
+fn invites(engine: &Engine, now: Time) -> Vec<Invite> {
+    let open = engine.open_invites(now).into_iter();
+    open.map(|invite| Invite {
+        number: invite.number,
+        role: invite.role.as_str().to_owned(),
+        by: invite.by.map(|name| name.to_string()),
+        expires_in_ms: invite.expires_in_ms,
+    })
+    .collect()
 }
 
 /// The wall clock, in milliseconds since the Unix epoch.

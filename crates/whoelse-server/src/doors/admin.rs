@@ -111,9 +111,6 @@ async fn carry_out(hub: SharedHub, operation: Operation) -> Result<Report, Denie
             let receiver = hub.borrow_mut().order(order);
             operation::invited(receiver.await.map_err(|_| ending())?, secret, &meeting)
         }
-        AddRefusal::Retired => {
-            format!("'{name}' was somebody who was removed; nobody else is ever called that")
-        }
     }
 }
 
