@@ -81,6 +81,12 @@ pub(crate) struct KnockTerms {
     /// Connections made and dropped.
     #[arg(long, default_value_t = 20_000, value_parser = value_parser!(u32).range(8_000..=1_000_000))]
     pub(crate) times: u32,
+
+    /// Connections per second; 0: as many as possible.
+    ///
+    /// Memory is looked at after 5,000 and 25 s at the earliest, so faster means more `--times`.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) rate: u32,
 }
 
 /// How many hold the line.

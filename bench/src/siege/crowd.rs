@@ -83,8 +83,7 @@ pub(crate) fn attack(field: &Field, terms: &CrowdTerms) -> Result<Verdict, Failu
         // The server makes its memory for hashing at once, and no connection is to pay for it.
         thread::sleep(Duration::from_secs(1));
         siege.found.empty = server.resident_bytes()?;
-        let chat =
-            Chat::begin(server.address, Manner { pairs: PAIRS, interval: CHAT_INTERVAL })?;
+        let chat = Chat::begin(server.address, Manner { pairs: PAIRS, interval: CHAT_INTERVAL })?;
         siege.log_everybody_in()?;
         siege.listen_quietly(&chat)?;
         siege.besiege(&chat)?;

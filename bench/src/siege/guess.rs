@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::chat::{Chat, Manner, Tally, UNMEASURED};
 use super::cli::GuessTerms;
-use super::figures::{median, mebibytes};
+use super::figures::{mebibytes, median};
 use super::verdict::Verdict;
 use super::wire::{News, Wire};
 use super::words::{self, Word};

@@ -52,13 +52,12 @@ mod tests {
 
     #[test]
     fn a_header_byte_by_byte() {
-        let bytes =
-            header("10.77.1.2:40000".parse().unwrap(), "127.0.0.1:12346".parse().unwrap());
+        let bytes = header("10.77.1.2:40000".parse().unwrap(), "127.0.0.1:12346".parse().unwrap());
         let expected = [
             &[0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a][..],
-            &[0x21, 0x11, 0, 30],             // version 2, PROXY, TCP over IPv4, length
-            &[10, 77, 1, 2, 127, 0, 0, 1],    // from, to
-            &[0x9c, 0x40, 0x30, 0x3a],        // their ports
+            &[0x21, 0x11, 0, 30], // version 2, PROXY, TCP over IPv4, length
+            &[10, 77, 1, 2, 127, 0, 0, 1], // from, to
+            &[0x9c, 0x40, 0x30, 0x3a], // their ports
             &[0x20, 0, 15, 0x01, 0, 0, 0, 1], // PP2_TYPE_SSL: TLS, no certificate of the client
             &[0x21, 0, 7],
             b"TLSv1.3",

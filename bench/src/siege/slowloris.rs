@@ -11,13 +11,17 @@ use crate::failure::Failure;
 use crate::server::Server;
 
 /// What is sent, byte by byte; longer than anybody can send in the time there is.
-const REQUEST: &[u8] = b"{\"action\":\"login\",\"username\":\"uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu";
+const REQUEST: &[u8] =
+    b"{\"action\":\"login\",\"username\":\"uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu";
 
 /// How long a request may take, and how much later its end may be seen.
 const CUT_SECONDS_MAX: f64 = 10.0 + 2.0;
 
 /// An end before this many seconds is not the request's own: somebody newer needed the place.
 const PUSHED_OUT_SECONDS: f64 = 9.5;
+
+/// From one visit to the next.
+const VISIT_EVERY: Duration = Duration::from_millis(200);
 
 /// How long to watch those who should have been cut.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,7 +40,7 @@ struct Loris {
 }
 
 fn hold(server: &Server, terms: &SlowlorisTerms) -> Result<Verdict, Failure> {
-    let visitor = Visitor::begin(server.address)?;
+    let visitor = Visitor::begin(server.address, VISIT_EVERY)?;
     let mut wire = Wire::new(server.address)?;
     let mut lorises: Vec<Loris> = Vec::new();
     let begun = Instant::now();

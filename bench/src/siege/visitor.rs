@@ -11,7 +11,7 @@ use super::progress;
 use super::verdict::Verdict;
 use super::wire::{News, Wire};
 use super::words::{self, Word};
-use crate::dialect::{append_acknowledgement, name_of, password_of};
+use crate::dialect::{append_acknowledgement, name_of, password_of, random_text};
 use crate::failure::Failure;
 
 /// The visitor, who comes and goes.
@@ -20,9 +20,6 @@ const VISITOR: usize = 0;
 const HOST: usize = 1;
 /// How many people a server must know for visits.
 pub(crate) const PEOPLE: usize = 2;
-
-/// From one visit to the next.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a login may take, in milliseconds, for 99 of 100.
 const LOGIN_MS_MAX: f64 = 1000.0;
@@ -68,13 +65,13 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    /// Logs the host in and begins to visit.
-    pub(crate) fn begin(address: SocketAddr) -> Result<Self, Failure> {
+    /// Logs the host in and begins to visit, with so much time from one visit to the next.
+    pub(crate) fn begin(address: SocketAddr, pause: Duration) -> Result<Self, Failure> {
         let is_over = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&is_over);
-        let mut house = House { wire: Wire::new(address)?, visits: 0 };
+        let mut house = House { wire: Wire::new(address)? };
         house.log_in(HOST).map_err(|why| Failure::new(format!("the host: {why}")))?;
-        let thread = thread::spawn(move || house.receive_visits(&shared));
+        let thread = thread::spawn(move || house.receive_visits(&shared, pause));
         Ok(Self { is_over, thread })
     }
 
@@ -88,21 +85,23 @@ impl Visitor {
 /// Where the host is and the visitor comes to.
 struct House {
     wire: Wire,
-    visits: u64,
 }
 
 impl House {
-    fn receive_visits(mut self, is_over: &AtomicBool) -> Result<Visits, Failure> {
+    fn receive_visits(
+        mut self,
+        is_over: &AtomicBool,
+        pause: Duration,
+    ) -> Result<Visits, Failure> {
         let mut visits = Visits::default();
         while !is_over.load(Ordering::Relaxed) {
-            self.visits += 1;
             let begun = Instant::now();
             if let Err(why) = self.visit(&mut visits, begun) {
                 visits.failed += 1;
                 visits.first_failure.get_or_insert(why);
                 self.wire.close(VISITOR);
             }
-            let next = begun + PAUSE;
+            let next = begun + pause;
             while let Some(left) = next.checked_duration_since(Instant::now()) {
                 self.wire.pump(left, |_, _, _| {})?;
             }
@@ -115,7 +114,8 @@ impl House {
         visits.logins.push(begun.elapsed());
         result?;
         let sent = Instant::now();
-        let (id, host) = (format!("visit-{}", self.visits), name_of(HOST));
+        // An id that was used before, also by an earlier visitor, would make no message.
+        let (id, host) = (random_text(VISITOR), name_of(HOST));
         self.wire.say(VISITOR, words::message(&id, &host, "hello").as_bytes());
         let (mut is_confirmed, mut is_delivered) = (false, false);
         self.wait(|person, word| {
