@@ -84,8 +84,8 @@ pub(crate) struct KnockTerms {
 
     /// Connections per second; 0: as many as possible.
     ///
-    /// Memory is looked at after 5,000 and 25 s at the earliest, so faster means more `--times`.
-    #[arg(long, default_value_t = 500)]
+    /// Memory is looked at after 5,000 and 40 s at the earliest, so faster means more `--times`.
+    #[arg(long, default_value_t = 250)]
     pub(crate) rate: u32,
 }
 

@@ -23,7 +23,7 @@ const ROUND: u32 = 1000;
 /// The server remembers for up to 20 s that a connection was to end, and 10 s that a request had
 /// begun, also of connections that are gone: at a steady rate that is a steady amount.
 const WARM_UP: u32 = 5000;
-const WARM_UP_TIME: Duration = Duration::from_secs(25);
+const WARM_UP_TIME: Duration = Duration::from_secs(40);
 
 /// Looks at memory that make a line.
 const POINTS_MIN: usize = 4;

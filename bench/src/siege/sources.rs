@@ -28,9 +28,12 @@ const CHECKS_OF_ACCOUNT_MAX: usize = 3;
 /// Checks for one address within ten minutes, which is longer than an attack here may last.
 const CHECKS_FOR_SOURCE_MAX: usize = 10;
 
-/// From one guess to the next, and how many wait for their answer at once.
+/// From one guess to the next.
 const PACE: Duration = Duration::from_millis(10);
-const AT_ONCE: usize = 32;
+
+/// Guesses that wait for their answer: more than are allowed for one address, fewer than the
+/// connections it may have before it logs in.
+const AT_ONCE: usize = 16;
 
 /// How long an answer may take: longer than all before it in the queue.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
