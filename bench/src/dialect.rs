@@ -184,7 +184,8 @@ pub(crate) fn password_of(person: usize) -> String {
     format!("p{person}")
 }
 
-fn status(line: &[u8]) -> Option<&[u8]> {
+/// Finds the status in an answer.
+pub(crate) fn status(line: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = br#""status":""#;
     let start = memmem::find(line, KEY)? + KEY.len();
     let length = memchr::memchr(b'"', &line[start..])?;
@@ -202,7 +203,7 @@ fn count_up(digits: &mut [u8]) {
 }
 
 /// Thirty-two hexadecimal digits, different at every call; no secret.
-fn random_text(seed: usize) -> String {
+pub(crate) fn random_text(seed: usize) -> String {
     let (first, second) = (RandomState::new(), RandomState::new());
     format!("{:016x}{:016x}", first.hash_one(seed), second.hash_one(seed))
 }

@@ -34,9 +34,32 @@ pub(crate) fn fine_cpu_of(pid: u32) -> Result<Duration, Failure> {
 
 /// Reads the resident memory of a process in bytes.
 pub(crate) fn resident_bytes_of(pid: u32) -> Result<u64, Failure> {
+    bytes_of(pid, "VmRSS:")
+}
+
+/// Reads the resident memory of a process that no file is behind, in bytes.
+pub(crate) fn anonymous_bytes_of(pid: u32) -> Result<u64, Failure> {
+    bytes_of(pid, "RssAnon:")
+}
+
+/// Counts the descriptors that a process has open.
+pub(crate) fn descriptors_of(pid: u32) -> Result<usize, Failure> {
+    let folder = format!("/proc/{pid}/fd");
+    fs::read_dir(&folder).map(Iterator::count).explain(|| format!("reading {folder}"))
+}
+
+/// Reads what the system spends on the buffers of all its TCP sockets, in bytes.
+pub(crate) fn tcp_bytes() -> Result<u64, Failure> {
+    let path = "/proc/net/sockstat";
+    let text = fs::read_to_string(path).explain(|| format!("reading {path}"))?;
+    let pages = tcp_pages(&text).ok_or_else(|| Failure::new(format!("{path} has no TCP mem")))?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+fn bytes_of(pid: u32, key: &str) -> Result<u64, Failure> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).explain(|| format!("reading {path}"))?;
-    resident_bytes(&text).ok_or_else(|| Failure::new(format!("{path} has no VmRSS")))
+    kilobytes_under(&text, key).ok_or_else(|| Failure::new(format!("{path} has no {key}")))
 }
 
 fn cpu_from_file(path: &str) -> Result<Duration, Failure> {
@@ -52,8 +75,13 @@ fn cpu_from_stat(text: &str) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 1000 / TICKS_PER_SECOND))
 }
 
-fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn tcp_pages(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    first_number(&line[line.find(" mem ")? + " mem ".len()..])
+}
+
+fn kilobytes_under(status: &str, key: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     first_number(line).map(|kilobytes| kilobytes * 1024)
 }
 
@@ -75,14 +103,24 @@ mod tests {
 
     #[test]
     fn resident_memory_is_in_bytes() {
-        assert_eq!(resident_bytes("VmSize:\t 9 kB\nVmRSS:\t  12 kB\n"), Some(12288));
-        assert_eq!(resident_bytes("VmSize:\t 9 kB\n"), None);
+        let status = "VmSize:\t 9 kB\nVmRSS:\t  12 kB\nRssAnon:\t 8 kB\n";
+        assert_eq!(kilobytes_under(status, "VmRSS:"), Some(12288));
+        assert_eq!(kilobytes_under(status, "RssAnon:"), Some(8192));
+        assert_eq!(kilobytes_under("VmSize:\t 9 kB\n", "VmRSS:"), None);
+    }
+
+    #[test]
+    fn the_memory_of_sockets_is_in_pages() {
+        let text = "sockets: used 9\nTCP: inuse 3 orphan 0 tw 1 alloc 4 mem 7\nUDP: inuse 1 mem 2";
+        assert_eq!(tcp_pages(text), Some(7));
+        assert_eq!(tcp_pages("TCP: inuse 3"), None);
     }
 
     #[test]
     fn this_process_can_be_read() {
         let pid = std::process::id();
         assert!(cpu_of(pid).is_ok() && fine_cpu_of(pid).is_ok());
-        assert!(resident_bytes_of(pid).unwrap() > 0);
+        assert!(resident_bytes_of(pid).unwrap() > anonymous_bytes_of(pid).unwrap());
+        assert!(descriptors_of(pid).unwrap() > 2 && tcp_bytes().is_ok());
     }
 }

@@ -1,9 +1,12 @@
 //! The programs under load, as child processes that cannot outlive the bench.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -73,9 +76,48 @@ pub(crate) struct Server {
     folder: TempDir,
 }
 
+impl Paths {
+    /// Finds this program, the real server and a folder; says how to build what is missing.
+    pub(crate) fn find(
+        whoelse: Option<&PathBuf>,
+        folder: Option<&PathBuf>,
+        is_server_wanted: bool,
+    ) -> Result<Self, Failure> {
+        let bench = env::current_exe().explain(|| "finding this program".into())?;
+        let beside = bench.parent().map_or_else(PathBuf::new, PathBuf::from);
+        let whoelse = whoelse.cloned().unwrap_or_else(|| beside.join("whoelse"));
+        if is_server_wanted && !whoelse.is_file() {
+            return Err(Failure::new(format!(
+                "there is no {}; build it with `cargo build --release -p whoelse`",
+                whoelse.display()
+            )));
+        }
+        let folder = folder.cloned().unwrap_or(beside);
+        Ok(Self { bench, whoelse, folder })
+    }
+}
+
 impl Server {
     /// Starts a server that knows `people` people, and waits until it accepts connections.
     pub(crate) fn start(program: Program, people: usize, paths: &Paths) -> Result<Self, Failure> {
+        Self::start_with(program, people, &[], paths)
+    }
+
+    /// Starts the real server with further arguments.
+    pub(crate) fn start_whoelse(
+        people: usize,
+        arguments: &[&str],
+        paths: &Paths,
+    ) -> Result<Self, Failure> {
+        Self::start_with(Program::Whoelse, people, arguments, paths)
+    }
+
+    fn start_with(
+        program: Program,
+        people: usize,
+        arguments: &[&str],
+        paths: &Paths,
+    ) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new()
             .prefix("whoelse-bench-")
             .tempdir_in(&paths.folder)
@@ -95,6 +137,7 @@ impl Server {
                 command.args(["--idle-seconds", "0"])
             }
         };
+        command.args(arguments);
         // A pipe that nobody reads would one day stop the server; a file does not.
         let log = File::create(folder.path().join("log")).explain(|| "making a log".into())?;
         let copy = log.try_clone().explain(|| "making a log".into())?;
@@ -114,6 +157,16 @@ impl Server {
     /// Reads what the server's threads have spent, finely.
     pub(crate) fn fine_cpu(&self) -> Result<Duration, Failure> {
         process::fine_cpu_of(self.child.id())
+    }
+
+    /// Counts the files and sockets the server has open.
+    pub(crate) fn descriptors(&self) -> Result<usize, Failure> {
+        process::descriptors_of(self.child.id())
+    }
+
+    /// Reads the server's resident memory that no file is behind.
+    pub(crate) fn anonymous_bytes(&self) -> Result<u64, Failure> {
+        process::anonymous_bytes_of(self.child.id())
     }
 
     /// Reads the server's resident memory.
@@ -198,6 +251,13 @@ impl Drop for Server {
 pub(crate) fn die_with_parent() -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL))
         .explain(|| "asking to end with the bench".into())
+}
+
+/// Becomes another program and so returns only when that fails.
+pub(crate) fn become_program(command: &[OsString]) -> Result<(), Failure> {
+    let (program, arguments) = command.split_first().expect("the command line requires a program");
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).explain(|| format!("starting {}", program.display()))
 }
 
 fn free_port() -> Result<u16, Failure> {
