@@ -332,7 +332,7 @@ fn known(engine: &Engine, name: &str) -> Result<(), Denied> {
     }
     let what = format!("nobody is called '{}'", name.escape_debug());
     let people: Vec<_> = engine.people().map(|person| person.name).collect();
-    Err(match similar(name, people.iter().map(whoelse_proto::Name::as_str)) {
+    Err(match similar(name, people.iter().map(Name::as_str)) {
         Some(other) => Denied::new(what, format!("Did you mean '{}'?", other.escape_debug())),
         None => Denied::new(what, "See who there is: whoelse user list"),
     })
