@@ -181,10 +181,10 @@ fn who_was_here_is_known_after_kill_9() {
 fn somebody_added_is_there_after_kill_9() {
     let mut server = server(&["hans"]);
     let added =
-        server.run(&["user", "add", "anna", "--data", "data", "--password-file", "-"], "secret\n");
+        server.run(&["user", "add", "anna", "--data", "data", "--password-file", "-"], "a secret\n");
     assert_eq!(added.code, Some(0), "{added:?}");
     server.crash();
     let mut anna = Peer::connect(&server);
-    let login = json!({"action": "login", "username": "anna", "password": "secret"});
+    let login = json!({"action": "login", "username": "anna", "password": "a secret"});
     assert_eq!(anna.status(&login), "SUCCESS");
 }
