@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use whoelse_engine::Record;
+use whoelse_engine::{Record, Time};
 use whoelse_server::journal::{
     BatchNumber, Disk, DiskFile, Journal, JournalError, JournalOptions, JournalStart, Recovered,
 };
@@ -311,6 +311,32 @@ fn a_newer_format_is_refused() {
     });
     let error = open(&newer, intact.position, true).map(drop).unwrap_err();
     assert!(matches!(error, JournalError::Newer { version: 3, .. }), "{error}");
+}
+
+#[test]
+fn numbers_that_nobody_reaches_are_no_numbers() {
+    // Found by fuzzing: what counts on from the last number there is, overflowed.
+    let intact = Intact::new(1);
+    let last = format!("{}.segment", u64::MAX);
+    let folder = intact.disk.kill();
+    folder.create(&last, 4096).unwrap();
+    let (mut journal, recovered) = open(&folder, intact.position, true).unwrap();
+    assert_eq!(recovered.batches.len() as u64, intact.batches.len() as u64 - intact.position);
+    for _ in 0..100 {
+        journal.append(&[vec![Record::Heartbeat { time: Time(1) }; 400]]).unwrap();
+    }
+
+    let file = intact.live().pop().unwrap().name;
+    for place in [16, 24] {
+        let forged = intact.disk.kill();
+        forged.damage(&file, |bytes| {
+            bytes[place..place + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+            let crc = crc32c::crc32c(&bytes[..64]);
+            bytes[64..68].copy_from_slice(&crc.to_le_bytes());
+        });
+        let error = open(&forged, intact.position, true).map(drop).unwrap_err();
+        assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+    }
 }
 
 fn flip(bytes: &mut [u8], bit: u64) {

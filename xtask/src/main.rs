@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn tidy(root: &Path, faults: &mut Vec<String>) -> io::Result<()> {
-    for folder in ["crates", "tests", "bench", "xtask"] {
+    for folder in ["crates", "tests", "bench", "xtask", "fuzz/targets", "fuzz/fuzz_targets"] {
         for path in rust_files(&root.join(folder))? {
             check_source(&path, &fs::read_to_string(&path)?, faults);
         }
@@ -54,7 +54,11 @@ fn tidy(root: &Path, faults: &mut Vec<String>) -> io::Result<()> {
         let manifest = fs::read_to_string(path.join("Cargo.toml"))?;
         check_directions(&name, &manifest, faults);
     }
-    check_reasons(&fs::read_to_string(root.join("Cargo.toml"))?, faults);
+    for (manifest, header) in
+        [("Cargo.toml", "[workspace.dependencies]"), ("fuzz/Cargo.toml", "[dependencies]")]
+    {
+        check_reasons(manifest, header, &fs::read_to_string(root.join(manifest))?, faults);
+    }
     let lines = fs::read_to_string(root.join("ARCHITECTURE.md"))?.lines().count();
     if lines > ARCHITECTURE_LINES_MAX {
         faults.push(format!("ARCHITECTURE.md has {lines} lines"));
@@ -106,10 +110,10 @@ fn check_directions(name: &str, manifest: &str, faults: &mut Vec<String>) {
     }
 }
 
-fn check_reasons(manifest: &str, faults: &mut Vec<String>) {
-    for line in section(manifest, "[workspace.dependencies]") {
+fn check_reasons(name: &str, header: &str, manifest: &str, faults: &mut Vec<String>) {
+    for line in section(manifest, header) {
         if !line.starts_with('#') && !line.contains("path =") && !line.contains("# ") {
-            faults.push(format!("Cargo.toml gives no reason for: {line}"));
+            faults.push(format!("{name} gives no reason for: {line}"));
         }
     }
 }
@@ -149,7 +153,7 @@ mod tests {
         let mut faults = Vec::new();
         let manifest =
             "[workspace.dependencies]\na = \"1\" # why\nb = \"1\"\nc = { path = \"c\" }\n";
-        check_reasons(manifest, &mut faults);
+        check_reasons("Cargo.toml", "[workspace.dependencies]", manifest, &mut faults);
         assert_eq!(faults.len(), 1, "{faults:?}");
     }
 }

@@ -88,7 +88,7 @@ impl FromStr for Place {
             None => PORT,
             Some(text) => match text.parse() {
                 Ok(port) if port > 0 => port,
-                _ => return Err(LinkError::Port(text.chars().take(16).collect())),
+                _ => return Err(LinkError::Port(quoted(text, 16))),
             },
         };
         Ok(Self { host: host.to_owned(), port })
@@ -139,7 +139,12 @@ impl FromStr for InviteLink {
 }
 
 fn wrong_host(text: &str) -> LinkError {
-    LinkError::Host(text.chars().take(64).flat_map(char::escape_debug).collect())
+    LinkError::Host(quoted(text, 64))
+}
+
+/// The beginning of a text as it may stand in a sentence on a terminal.
+fn quoted(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]
@@ -181,6 +186,14 @@ mod tests {
             ["", ":1", "a b", "a:0", "a:70000", "a:", "[::1", "[x]:1", "[::1]7", "a/b", "a\u{1b}"]
         {
             assert!(text.parse::<Place>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_place_is_said_without_steering_the_terminal() {
+        for text in ["host:\u{1b}[2J", "ho\u{1b}[2Jst", "[::1]:\u{9b}2J", "host:\u{202e}1"] {
+            let error = text.parse::<Place>().unwrap_err().to_string();
+            assert!(error.chars().all(|character| (' '..='~').contains(&character)), "{error:?}");
         }
     }
 

@@ -165,6 +165,7 @@ fn is_deceptive(character: char) -> bool {
             '\u{ad}' // soft hyphen
             | '\u{34f}' // grapheme joiner
             | '\u{61c}' // Arabic letter mark
+            | '\u{70f}' // Syriac abbreviation mark
             | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' // Hangul fillers, which are blank
             | '\u{17b4}' | '\u{17b5}' // invisible Khmer vowels
             | '\u{180b}'..='\u{180f}' // Mongolian selectors
@@ -176,6 +177,7 @@ fn is_deceptive(character: char) -> bool {
             | '\u{fe00}'..='\u{fe0f}' // variation selectors
             | '\u{feff}' // byte order mark
             | '\u{fff0}'..='\u{fffb}' // annotations
+            | '\u{13430}'..='\u{1343f}' // joiners of hieroglyphs
             | '\u{1bca0}'..='\u{1bca3}' // shorthand controls
             | '\u{1d173}'..='\u{1d17a}' // musical controls
             | '\u{e0000}'..='\u{10ffff}' // tags, further selectors, private use
@@ -251,6 +253,7 @@ mod tests {
             ("\u{e0041}\u{e007f}", "\\u{e0041}\\u{e007f}"),
             ("a\u{e0100}", "a\\u{e0100}"),
             ("\u{3164}", "\\u{3164}"),
+            ("\u{70f}\u{13430}", "\\u{70f}\\u{13430}"),
             ("\u{e000}\u{f0000}", "\\u{e000}\\u{f0000}"),
             ("\u{ffff}\u{fffe}", "\\u{ffff}\\u{fffe}"),
             ("a\u{200d}b", "a\\u{200d}b"), // a joiner that joins nothing

@@ -80,12 +80,12 @@ impl SegmentHeader {
         }
         let mut server_id = ServerId::default();
         server_id.copy_from_slice(&bytes[32..64]);
-        Ok(Self {
-            segment_bytes: u32_at(bytes, 12),
-            epoch: u64_at(bytes, 16),
-            first: u64_at(bytes, 24),
-            server_id,
-        })
+        let (epoch, first) = (u64_at(bytes, 16), u64_at(bytes, 24));
+        // Nobody lives to write so many; whatever counts on from here cannot overflow.
+        if epoch.max(first) > u64::MAX / 2 {
+            return Err(HeaderFault::Bad);
+        }
+        Ok(Self { segment_bytes: u32_at(bytes, 12), epoch, first, server_id })
     }
 }
 
