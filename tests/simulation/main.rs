@@ -10,6 +10,7 @@ fn hold(seeds: std::ops::Range<u64>) -> Stats {
 
 /// A run in which nothing happened proves nothing.
 fn assert_eventful(stats: &Stats) {
+    println!("{stats:?}");
     for (what, count, least) in [
         ("confirmed", stats.confirmed, 10_000),
         ("shown", stats.shown, 10_000),
@@ -22,6 +23,16 @@ fn assert_eventful(stats: &Stats) {
         ("projections", stats.projections, 500),
         ("pages", stats.pages, 500),
         ("locked", stats.locked, 500),
+        ("resumed", stats.resumed, 500),
+        ("refused devices", stats.refused_devices, 200),
+        ("devices revoked", stats.devices_revoked, 200),
+        ("passwords changed", stats.passwords_changed, 200),
+        ("shut out", stats.shut_out, 200),
+        ("expelled", stats.expelled, 100),
+        ("joined", stats.joined, 50),
+        ("invites refused", stats.invites_refused, 50),
+        ("told failures", stats.told_failures, 200),
+        ("torn", stats.torn, 5),
     ] {
         assert!(count >= least, "{what}: {count}, at least {least} wanted");
     }
