@@ -25,7 +25,7 @@ fn assert_eventful(stats: &Stats) {
         ("locked", stats.locked, 500),
         ("resumed", stats.resumed, 500),
         ("refused devices", stats.refused_devices, 200),
-        ("devices revoked", stats.devices_revoked, 200),
+        ("devices revoked", stats.devices_revoked, 150),
         ("passwords changed", stats.passwords_changed, 200),
         ("shut out", stats.shut_out, 200),
         ("expelled", stats.expelled, 100),
