@@ -1,5 +1,7 @@
 //! Simulated worlds in the ordinary tests: fixed seeds, so that a fault stays where it is.
 
+#![expect(clippy::print_stdout, reason = "what worlds have been through is to be seen")]
+
 use whoelse_tests::sim::run;
 use whoelse_tests::sim::stats::Stats;
 use whoelse_tests::sim::world::World;

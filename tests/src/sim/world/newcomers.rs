@@ -71,7 +71,8 @@ impl World {
         self.connect(who)?;
         let secret = self.ids - self.random.random_range(0..self.ids.min(40));
         let password = format!("password-{}", self.ids);
-        let secret = self.model.good_secret(self.now).filter(|_| secret % 4 > 0).unwrap_or(secret);
+        let good = self.model.good_secret(self.now).filter(|_| !secret.is_multiple_of(4));
+        let secret = good.unwrap_or(secret);
         self.ask(who, Ask::Join { secret, password, entry })
     }
 
