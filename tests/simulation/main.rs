@@ -1,5 +1,7 @@
 //! Simulated worlds in the ordinary tests: fixed seeds, so that a fault stays where it is.
 
+#![expect(clippy::print_stdout, reason = "what worlds have been through is to be seen")]
+
 use whoelse_tests::sim::run;
 use whoelse_tests::sim::stats::Stats;
 use whoelse_tests::sim::world::World;
@@ -10,6 +12,7 @@ fn hold(seeds: std::ops::Range<u64>) -> Stats {
 
 /// A run in which nothing happened proves nothing.
 fn assert_eventful(stats: &Stats) {
+    println!("{stats:?}");
     for (what, count, least) in [
         ("confirmed", stats.confirmed, 10_000),
         ("shown", stats.shown, 10_000),
@@ -22,6 +25,16 @@ fn assert_eventful(stats: &Stats) {
         ("projections", stats.projections, 500),
         ("pages", stats.pages, 500),
         ("locked", stats.locked, 500),
+        ("resumed", stats.resumed, 500),
+        ("refused devices", stats.refused_devices, 200),
+        ("devices revoked", stats.devices_revoked, 150),
+        ("passwords changed", stats.passwords_changed, 200),
+        ("shut out", stats.shut_out, 200),
+        ("expelled", stats.expelled, 100),
+        ("joined", stats.joined, 50),
+        ("invites refused", stats.invites_refused, 50),
+        ("told failures", stats.told_failures, 200),
+        ("torn", stats.torn, 5),
     ] {
         assert!(count >= least, "{what}: {count}, at least {least} wanted");
     }

@@ -7,6 +7,14 @@ use crate::record::{PasswordHash, Record};
 use crate::sessions::Entry;
 use crate::{Asker, Engine, Now, Turn};
 
+/// Names that may be compared with all others at once, over all who join; then `BUSY`.
+///
+/// It costs as much as there are people, and whoever holds an invite may ask for it.
+const NAMES_BURST: u32 = 20;
+
+/// One more may be after so many microseconds.
+const NAMES_INTERVAL_US: u64 = 100_000;
+
 /// Somebody new whose password is being hashed.
 pub(crate) struct Joining {
     pub(crate) asker: Asker,
@@ -30,6 +38,9 @@ impl Engine {
             Ok(name) => name,
             Err(error) => return turn.refuse(&asker, Refusal::BadName(sentence(&error))),
         };
+        if self.state.joins.take(now.time, NAMES_INTERVAL_US, NAMES_BURST).is_err() {
+            return self.refuse_busy(&asker, turn);
+        }
         if self.check_name_is_free(&name, true).is_err() {
             return turn.refuse(&asker, Refusal::NameTaken);
         }

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) hashes: BTreeMap<Ticket, Hashing>,
     pub(crate) strangers: Strangers,
     pub(crate) sources: Sources,
+    /// How far all who join have used up what they may cost together.
+    pub(crate) joins: Allowance,
     pub(crate) invites: Invites,
     /// Nothing may be taken that makes the data grow for good.
     pub(crate) is_disk_full: bool,

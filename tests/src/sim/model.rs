@@ -3,25 +3,77 @@
 //! It is told what the engine is told and says what the answer must be. Nothing is indexed, nothing
 //! is forgotten, and people are plain numbers.
 
+mod newcomers;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use whoelse_engine::{ConnectionId, Rules};
+
+pub use newcomers::welcome;
 
 /// What somebody asks.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    /// Begins a session, with the right password or not.
+    /// Begins a session by password.
     Login {
         /// As whom.
         person: usize,
-        /// Whether the password is right.
-        right: bool,
-        /// Whether in our protocol.
-        protocol: bool,
-        /// Which running client.
-        instance: String,
-        /// Whether a session elsewhere is to end.
-        takeover: bool,
+        /// With which password.
+        password: String,
+        /// How.
+        entry: Entry,
+    },
+    /// Begins a session by the key of a device, which is in the entry.
+    Resume {
+        /// As whom.
+        person: usize,
+        /// Whether the proof is right.
+        is_proven: bool,
+        /// How.
+        entry: Entry,
+    },
+    /// Makes an account of the next number, and begins its first session.
+    Join {
+        /// Which invite.
+        secret: u64,
+        /// Its password.
+        password: String,
+        /// How.
+        entry: Entry,
+    },
+    /// Makes an invite.
+    Invite {
+        /// What it is worth.
+        secret: u64,
+        /// For an administrator.
+        admin: bool,
+    },
+    /// Takes an invite back.
+    RevokeInvite {
+        /// Which.
+        number: u64,
+    },
+    /// Which devices may resume.
+    Devices,
+    /// Takes that from one.
+    RevokeDevice {
+        /// Its key.
+        key: u8,
+    },
+    /// Changes the password.
+    Passwd {
+        /// The old one.
+        old: String,
+        /// The new one.
+        new: String,
+    },
+    /// Keeps somebody out, or lets it in again.
+    Lock {
+        /// Whom.
+        who: usize,
+        /// Whether it is kept out.
+        begins: bool,
     },
     /// A direct message.
     Message {
@@ -54,7 +106,23 @@ pub enum Ask {
         number: u64,
     },
     /// The end of the session.
-    Logout,
+    Logout {
+        /// And of the device.
+        forget: bool,
+    },
+}
+
+/// How a session is to begin.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Whether in our protocol.
+    pub protocol: bool,
+    /// Which running client.
+    pub instance: String,
+    /// Whether a session elsewhere is to end.
+    pub takeover: bool,
+    /// The key of the device, if it is one.
+    pub device: Option<u8>,
 }
 
 /// What the model expects: the answer, and who is told about whom.
@@ -73,10 +141,19 @@ pub struct Model {
     pub people: Vec<Person>,
     /// Lines whose session has ended: nothing further is heard from them.
     closing: BTreeSet<ConnectionId>,
-    block_ms: u64,
-    idle_ms: u64,
-    away_ms: u64,
-    share: usize,
+    /// Invites that were not used or taken back, and how many there ever were.
+    invites: BTreeMap<u64, Invite>,
+    last_invite: u64,
+    rules: Rules,
+}
+
+/// An invite.
+#[derive(Clone)]
+struct Invite {
+    secret: u64,
+    by: usize,
+    admin: bool,
+    expires: u64,
 }
 
 /// One person.
@@ -84,16 +161,26 @@ pub struct Model {
 pub struct Person {
     /// Whom this one blocks.
     pub blocks: BTreeSet<usize>,
+    /// What it logs in with.
+    pub password: String,
+    is_admin: bool,
+    /// An administrator keeps it out.
+    pub is_locked: bool,
     strikes: u8,
     locked_until: Option<u64>,
+    /// Failures it was not told of.
+    failed: u32,
+    /// Key, when it was added, when it was used last.
+    devices: Vec<(u8, u64, u64)>,
     session: Option<Session>,
     /// When the last session ended.
     ended_at: Option<u64>,
     /// All mail ever taken, number 1 first: sender and text.
-    pub mail: Vec<(usize, String)>,
+    /// Shared with the models that are remembered, as are the ids: they are many.
+    pub mail: Arc<Vec<(usize, Arc<str>)>>,
     /// How many of it are acknowledged.
     pub acknowledged: usize,
-    ids: BTreeMap<String, String>,
+    ids: Arc<BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 #[derive(Clone)]
@@ -102,6 +189,7 @@ struct Session {
     away_until: Option<u64>,
     instance: String,
     protocol: bool,
+    device: Option<u8>,
     last_command: u64,
     /// Mail handed over.
     sent: u64,
@@ -111,13 +199,17 @@ impl Model {
     /// So many people, nobody online.
     #[must_use]
     pub fn new(people: usize, rules: &Rules) -> Self {
+        let person = |number| Person {
+            password: FIRST_PASSWORD.to_owned(),
+            is_admin: number == 0,
+            ..Person::default()
+        };
         Self {
-            people: vec![Person::default(); people],
+            people: (0..people).map(person).collect(),
             closing: BTreeSet::new(),
-            block_ms: rules.block_ms,
-            idle_ms: rules.idle_ms,
-            away_ms: rules.away_ms,
-            share: rules.sender_messages_max,
+            invites: BTreeMap::new(),
+            last_invite: 0,
+            rules: rules.clone(),
         }
     }
 
@@ -135,16 +227,13 @@ impl Model {
             return Expected::default();
         }
         let Some(me) = self.speaker(connection) else {
-            return match ask {
-                Ask::Login { person, right, protocol, instance, takeover } => {
-                    self.login(now, connection, (*person, *right, *protocol, instance, *takeover))
-                }
-                _ => answer("NOT_LOGGED_IN"),
-            };
+            return self.enter(now, connection, ask);
         };
         let mut is_activity = true;
         let expected = match ask {
-            Ask::Login { .. } => answer("ALREADY_LOGGED_IN"),
+            Ask::Login { .. } | Ask::Resume { .. } | Ask::Join { .. } => {
+                answer("ALREADY_LOGGED_IN")
+            }
             Ask::Message { to, id, text } => {
                 let (status, is_new) = self.message(me, *to, id, text);
                 is_activity = is_new;
@@ -157,6 +246,7 @@ impl Model {
                 answer(&format!("{} sent, {blocked} blocked", sent.len()))
             }
             Ask::Block { who, .. } if *who == me => answer("MESSAGE_SELF"),
+            Ask::Block { who, .. } if *who >= self.people.len() => answer("USER_NOT_EXIST"),
             Ask::Block { who, begins: true } => {
                 self.people[me].blocks.insert(*who);
                 answer("SUCCESS")
@@ -173,11 +263,19 @@ impl Model {
                 is_activity = false;
                 self.acknowledge(me, *number)
             }
-            Ask::Logout => {
+            Ask::Logout { forget } => {
+                let device = self.device_of(me).filter(|_| *forget);
                 let mut expected = answer("SUCCESS");
                 expected.told = self.end(now, me);
+                self.revoke(me, |key| Some(key) == device);
                 return expected;
             }
+            Ask::Invite { secret, admin } => self.invite(now, me, *secret, *admin),
+            Ask::RevokeInvite { number } => self.revoke_invite(now, me, *number),
+            Ask::Devices => self.devices(me),
+            Ask::RevokeDevice { key } => self.revoke_device(now, me, *key),
+            Ask::Passwd { old, new } => self.passwd(now, me, old, new),
+            Ask::Lock { who, begins } => self.lock(now, me, *who, *begins),
         };
         if let Some(session) = self.people[me].session.as_mut().filter(|_| is_activity) {
             session.last_command = now;
@@ -185,76 +283,27 @@ impl Model {
         expected
     }
 
-    fn login(
-        &mut self,
-        now: u64,
-        connection: ConnectionId,
-        (who, right, protocol, instance, takeover): (usize, bool, bool, &str, bool),
-    ) -> Expected {
-        let person = &mut self.people[who];
-        if person.locked_until.is_some_and(|until| until > now) {
-            return answer("BLOCKED");
-        }
-        if person.locked_until.take().is_some() {
-            person.strikes = 0;
-        }
-        if !right {
-            person.strikes += 1;
-            if person.strikes == 3 {
-                person.locked_until = Some(now + self.block_ms);
-                return answer("INVALID_PASSWORD_BLOCKED");
-            }
-            return answer("INVALID_PASSWORD");
-        }
-        person.strikes = 0;
-        let mut last_command = now;
-        let mut sent = person.acknowledged as u64;
-        let mut told = Vec::new();
-        match person.session.take() {
-            Some(session) => {
-                let is_same = session.instance == instance;
-                if session.connection.is_some() && !is_same && !takeover {
-                    person.session = Some(session);
-                    return answer("ALREADY_LOGGED_IN");
-                }
-                self.closing.extend(session.connection);
-                if is_same {
-                    last_command = session.last_command;
-                    sent = sent.max(session.sent);
-                }
-            }
-            None => told = vec![(format!("{who} came"), self.observers(who))],
-        }
-        self.people[who].session = Some(Session {
-            connection: Some(connection),
-            away_until: None,
-            instance: instance.to_owned(),
-            protocol,
-            last_command,
-            sent,
-        });
-        Expected { answer: Some("SUCCESS".into()), told }
-    }
-
     fn message(&mut self, me: usize, to: usize, id: &str, text: &str) -> (&'static str, bool) {
         match self.people[me].ids.get(id) {
-            Some(earlier) if earlier == text => return ("SUCCESS", false),
+            Some(earlier) if **earlier == *text => return ("SUCCESS", false),
             Some(_) => return ("ID_CONFLICT", true),
             None => {}
         }
-        let recipient = &mut self.people[to];
         if to == me {
             return ("MESSAGE_SELF", true);
         }
+        let Some(recipient) = self.people.get_mut(to) else { return ("USER_NOT_EXIST", true) };
         if recipient.blocks.contains(&me) {
             return ("USER_BLOCKED", true);
         }
         let waiting = &recipient.mail[recipient.acknowledged..];
-        if waiting.iter().filter(|(from, _)| *from == me).count() >= self.share {
+        if waiting.iter().filter(|(from, _)| *from == me).count() >= self.rules.sender_messages_max
+        {
             return ("MAILBOX_FULL", true);
         }
-        recipient.mail.push((me, text.to_owned()));
-        self.people[me].ids.insert(id.to_owned(), text.to_owned());
+        let text: Arc<str> = text.into();
+        Arc::make_mut(&mut recipient.mail).push((me, Arc::clone(&text)));
+        Arc::make_mut(&mut self.people[me].ids).insert(id.into(), text);
         ("SUCCESS", true)
     }
 
@@ -285,7 +334,7 @@ impl Model {
     /// A line has ended.
     pub fn dropped(&mut self, now: u64, connection: ConnectionId) -> Expected {
         let Some(who) = self.speaker(connection) else { return Expected::default() };
-        let away_until = now + self.away_ms;
+        let away_until = now + self.rules.away_ms;
         let Some(session) = &mut self.people[who].session else { return Expected::default() };
         if session.protocol {
             session.connection = None;
@@ -304,7 +353,7 @@ impl Model {
     }
 
     fn ends_at(&self, session: &Session) -> Option<u64> {
-        let idle = (self.idle_ms > 0).then(|| session.last_command + self.idle_ms);
+        let idle = (self.rules.idle_ms > 0).then(|| session.last_command + self.rules.idle_ms);
         idle.into_iter().chain(session.away_until).min()
     }
 
@@ -329,7 +378,7 @@ impl Model {
             if person.session.take().is_some() {
                 person.ended_at = Some(newest);
             }
-            let latest = now + self.block_ms;
+            let latest = now + self.rules.block_ms;
             person.locked_until = person.locked_until.map(|until| until.min(latest));
         }
     }
@@ -370,17 +419,56 @@ impl Model {
     pub fn lasting(&self, now: u64, who: usize) -> String {
         let person = &self.people[who];
         let is_locked = person.locked_until.is_none_or(|until| until > now);
-        format!(
-            "blocks {:?}, strikes {}, locked {:?}, ended {:?}, mail {}, acknowledged {}",
-            person.blocks,
-            if is_locked { person.strikes } else { 0 },
-            person.locked_until.filter(|_| is_locked),
-            person.ended_at.filter(|_| person.session.is_none()),
-            person.mail.len(),
-            person.acknowledged
-        )
+        lasting(&Lasting {
+            blocks: person.blocks.iter().copied().collect(),
+            strikes: if is_locked { person.strikes } else { 0 },
+            locked_until: person.locked_until.filter(|_| is_locked),
+            ended_at: person.ended_at.filter(|_| person.session.is_none()),
+            mail: person.mail.len() as u64,
+            acknowledged: person.acknowledged as u64,
+            password: person.password.clone(),
+            is_admin: person.is_admin,
+            is_locked: person.is_locked,
+            failed: person.failed,
+            devices: person.devices.clone(),
+        })
+    }
+
+    /// The invites that are good, as text.
+    #[must_use]
+    pub fn open_invites(&self, now: u64) -> String {
+        let open = self.invites.iter().filter(|(_, invite)| invite.expires > now);
+        let open =
+            open.map(|(number, invite)| (*number, Some(invite.by), invite.admin, invite.expires));
+        format!("{:?} of {}", open.collect::<Vec<_>>(), self.last_invite)
     }
 }
+
+/// What lasts of one person.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "as of the model's and the engine's")]
+pub struct Lasting {
+    pub blocks: Vec<usize>,
+    pub strikes: u8,
+    pub locked_until: Option<u64>,
+    pub ended_at: Option<u64>,
+    pub mail: u64,
+    pub acknowledged: u64,
+    pub password: String,
+    pub is_admin: bool,
+    pub is_locked: bool,
+    pub failed: u32,
+    pub devices: Vec<(u8, u64, u64)>,
+}
+
+/// It as text, to compare and to show.
+#[must_use]
+pub fn lasting(lasting: &Lasting) -> String {
+    format!("{lasting:?}")
+}
+
+/// The password that everybody begins with.
+pub const FIRST_PASSWORD: &str = "password-0";
 
 /// The name of a person; alphabetical order is the order of the numbers.
 #[must_use]

@@ -27,6 +27,26 @@ pub struct Stats {
     pub pages: u64,
     /// Logins refused because the name was locked.
     pub locked: u64,
+    /// Sessions begun by the key of a device.
+    pub resumed: u64,
+    /// Resumes refused because the device was not, or no longer, known.
+    pub refused_devices: u64,
+    /// Devices revoked, by whatever way.
+    pub devices_revoked: u64,
+    /// Passwords changed, by their owners or by the operator.
+    pub passwords_changed: u64,
+    /// Logins and resumes refused because an administrator had locked the account.
+    pub shut_out: u64,
+    /// Sessions that an administrator or the operator ended.
+    pub expelled: u64,
+    /// Accounts made by invites.
+    pub joined: u64,
+    /// Joins refused because the invite was not, or no longer, good.
+    pub invites_refused: u64,
+    /// Logins that told of failed ones before.
+    pub told_failures: u64,
+    /// Recoveries in the middle of what one input led to.
+    pub torn: u64,
 }
 
 impl Stats {
@@ -46,6 +66,16 @@ impl Stats {
             projections: self.projections + other.projections,
             pages: self.pages + other.pages,
             locked: self.locked + other.locked,
+            resumed: self.resumed + other.resumed,
+            refused_devices: self.refused_devices + other.refused_devices,
+            devices_revoked: self.devices_revoked + other.devices_revoked,
+            passwords_changed: self.passwords_changed + other.passwords_changed,
+            shut_out: self.shut_out + other.shut_out,
+            expelled: self.expelled + other.expelled,
+            joined: self.joined + other.joined,
+            invites_refused: self.invites_refused + other.invites_refused,
+            told_failures: self.told_failures + other.told_failures,
+            torn: self.torn + other.torn,
         }
     }
 }

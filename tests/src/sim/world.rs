@@ -7,7 +7,9 @@
 mod hub;
 mod judge;
 mod machine;
+mod newcomers;
 mod people;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -24,12 +26,15 @@ use whoelse_server::turns::Turns;
 
 use super::client::SimClient;
 use super::disk::{Fault, SimDisk};
-use super::model::{Model, name};
+use super::model::{FIRST_PASSWORD, Model, name};
 use super::stats::Stats;
 
 const SERVER_ID: &str = "0123456789abcdef0123456789abcdef";
 /// A Sunday in November 2026.
 const START_MS: u64 = 1_795_000_000_000;
+
+/// How many clients begin without an account. All numbers stay below ten, for the order of names.
+const NEWCOMERS_MAX: usize = 3;
 
 /// How often things happen, drawn for each seed: a rate that is the same everywhere hides bugs
 /// that need a long quiet time, or none.
@@ -42,6 +47,7 @@ struct Rates {
     project: f64,
     drop: f64,
     wrong_password: f64,
+    device: f64,
     protocol: f64,
     time: f64,
     burst: u32,
@@ -62,6 +68,7 @@ impl Rates {
             protocol: pick(&[1.0, 1.0, 0.5]),
             time: pick(&[0.01, 0.1, 0.3]),
             burst: pick(&[1.0, 3.0, 10.0]) as u32,
+            device: pick(&[0.0, 0.5, 0.9]),
         }
     }
 }
@@ -139,6 +146,11 @@ impl World {
             sender_messages_max: 40,
             broadcast_burst: u32::MAX,
             broadcast_interval_ms: 0,
+            devices_max: 2,
+            member_invites_max: 2,
+            invites_max: 5,
+            invite_ms: 300_000,
+            passwd_burst: u32::MAX,
             ..Rules::default()
         };
         let people = stream(5).random_range(2..=6);
@@ -156,19 +168,19 @@ impl World {
             running: None,
             connections: 0,
             ids: 0,
-            clients: (0..people).map(|_| SimClient::default()).collect(),
+            clients: (0..people + NEWCOMERS_MAX).map(|_| SimClient::default()).collect(),
             history: VecDeque::new(),
             records: Vec::new(),
             records_at_batch: BTreeMap::from([(0, 0)]),
             safe: 0,
-            refused: vec![BTreeSet::new(); people],
+            refused: vec![BTreeSet::new(); people + NEWCOMERS_MAX],
             stats: Stats::default(),
         };
         world.start(false)?;
         for who in 0..people {
             let name = Name::new(&name(who)).map_err(|error| error.to_string())?;
-            let password = Some(PasswordHash("hash".into()));
-            let role = Role::Member;
+            let password = Some(PasswordHash(FIRST_PASSWORD.into()));
+            let role = if who == 0 { Role::Admin } else { Role::Member };
             world.input(Input::AddAccount { ticket: 0, name, password, distinct: true, role })?;
         }
         world.flush()?;

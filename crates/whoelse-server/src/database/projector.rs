@@ -104,7 +104,6 @@ impl<'a> Projection<'a> {
         Ok(Self { connection, meta, touched: BTreeMap::new(), messages: Vec::new() })
     }
 
-    #[expect(clippy::too_many_lines, reason = "a flat match")]
     fn take(&mut self, record: &'a Record) -> Result<(), DatabaseError> {
         self.meta.newest = self.meta.newest.max(record.time().unwrap_or_default());
         match record {

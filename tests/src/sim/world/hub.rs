@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use whoelse_engine::{AccountId, ConnectionId, Effect, Input, Now, Number, Time, Turn};
+use whoelse_engine::{
+    AccountId, ConnectionId, Effect, Input, Now, Number, PasswordHash, Time, Turn,
+};
 use whoelse_proto::{Action, Answer, Event, Outcome, RequestId};
 
 use super::{Fallible, World};
@@ -21,17 +23,26 @@ impl World {
         let mut observed = Vec::new();
         let mut queue = VecDeque::from(turn.effects);
         while let Some(effect) = queue.pop_front() {
-            if let Effect::Check { ticket, password, .. } = &effect {
-                let matches = password.expose() == "right";
-                let mut more = Turn::default();
-                let checked = Input::Checked { ticket: *ticket, matches };
-                running.engine.handle(now, checked, &mut more);
-                turn.records.extend(more.records);
-                queue.extend(more.effects);
-            } else {
-                observed.push(copy(&effect));
-                running.turn.effects.push(effect);
-            }
+            // A hash is the password itself, here.
+            let done = match &effect {
+                Effect::Check { ticket, hash, password, .. } => {
+                    let matches = hash.as_ref().is_some_and(|hash| *hash.0 == *password.expose());
+                    Input::Checked { ticket: *ticket, matches }
+                }
+                Effect::Hash { ticket, password } => {
+                    let hash = PasswordHash(password.expose().into());
+                    Input::Hashed { ticket: *ticket, hash }
+                }
+                _ => {
+                    observed.push(copy(&effect));
+                    running.turn.effects.push(effect);
+                    continue;
+                }
+            };
+            let mut more = Turn::default();
+            running.engine.handle(now, done, &mut more);
+            turn.records.extend(more.records);
+            queue.extend(more.effects);
         }
         running.turn.records.extend(turn.records);
         Ok(observed)
@@ -151,9 +162,11 @@ fn copy(effect: &Effect) -> Effect {
         Effect::Begin { connection, .. }
         | Effect::Close { connection }
         | Effect::Mail { to: connection, .. } => Effect::Close { connection: *connection },
-        Effect::Check { .. }
-        | Effect::Hash { .. }
-        | Effect::Ordered { .. }
-        | Effect::Added { .. } => Effect::Close { connection: ConnectionId(0) },
+        Effect::Ordered { ticket, outcome } => {
+            Effect::Ordered { ticket: *ticket, outcome: outcome.clone() }
+        }
+        Effect::Check { .. } | Effect::Hash { .. } | Effect::Added { .. } => {
+            Effect::Close { connection: ConnectionId(0) }
+        }
     }
 }

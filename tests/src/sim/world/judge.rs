@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use whoelse_engine::Input;
+use whoelse_engine::{AccountId, Input};
+use whoelse_proto::Role;
 
 use super::{Fallible, Rates, World};
+use crate::sim::model::{Lasting, lasting};
 
 impl World {
     /// No more faults: everybody comes back, says what was left to say, and reads everything.
@@ -20,8 +22,11 @@ impl World {
         self.now += 600_000; // locks run out, those who are away leave
         self.model.tick(self.now);
         self.input(Input::Tick)?;
+        for who in 0..self.model.people.len() {
+            self.ordered_unlock(who)?;
+        }
         for _ in 0..2 {
-            for who in 0..self.clients.len() {
+            for who in 0..self.model.people.len() {
                 if self.clients[who].connection.is_none() {
                     self.log_in(who)?;
                 }
@@ -73,19 +78,39 @@ impl World {
     /// The engine's own account of what lasts, against the model's.
     pub(super) fn compare_lasting(&self) -> Fallible {
         let Some(running) = &self.running else { return Ok(()) };
-        for (who, account) in running.engine.snapshot().accounts.iter().enumerate() {
-            let blocks: BTreeSet<usize> = account.blocks.iter().map(|id| id.index()).collect();
+        let snapshot = running.engine.snapshot();
+        if snapshot.accounts.len() != self.model.people.len() {
+            return Err(format!("{} accounts", snapshot.accounts.len()));
+        }
+        let invites = snapshot.invites.iter().filter(|invite| invite.expires.0 > self.now);
+        let invites = invites.map(|invite| {
+            let by = invite.by.map(AccountId::index);
+            (invite.number, by, invite.role == Role::Admin, invite.expires.0)
+        });
+        let found = format!("{:?} of {}", invites.collect::<Vec<_>>(), snapshot.last_invite);
+        let expected = self.model.open_invites(self.now);
+        if found != expected {
+            return Err(format!("invites: expected {expected}\n    found {found}"));
+        }
+        for (who, account) in snapshot.accounts.iter().enumerate() {
             // A lock that has run out is none, whether or not somebody has noticed.
             let is_locked = account.locked_until.is_none_or(|until| until.0 > self.now);
-            let locked_until = account.locked_until.filter(|_| is_locked);
-            let found = format!(
-                "blocks {blocks:?}, strikes {}, locked {:?}, ended {:?}, mail {}, acknowledged {}",
-                if is_locked { account.strikes } else { 0 },
-                locked_until.map(|until| until.0),
-                account.last_seen.filter(|_| !account.open).map(|at| at.0),
-                account.last_number.0,
-                account.acknowledged.0
-            );
+            let devices = account.devices.iter();
+            let found = lasting(&Lasting {
+                blocks: account.blocks.iter().map(|id| id.index()).collect(),
+                strikes: if is_locked { account.strikes } else { 0 },
+                locked_until: account.locked_until.filter(|_| is_locked).map(|until| until.0),
+                ended_at: account.last_seen.filter(|_| !account.open).map(|at| at.0),
+                mail: account.last_number.0,
+                acknowledged: account.acknowledged.0,
+                password: account.password.as_ref().map_or(String::new(), |it| it.0.to_string()),
+                is_admin: account.role == Role::Admin,
+                is_locked: account.is_locked,
+                failed: account.failed_logins,
+                devices: devices
+                    .map(|device| (device.key.0[0], device.added.0, device.used.0))
+                    .collect(),
+            });
             let expected = self.model.lasting(self.now, who);
             if found != expected {
                 return Err(format!("p{who}: expected {expected}\n    found {found}"));

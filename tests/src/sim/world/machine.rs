@@ -14,7 +14,7 @@ use super::{Fallible, Running, SERVER_ID, World};
 use crate::sim::disk::SimDisk;
 
 const JOURNAL: JournalOptions =
-    JournalOptions { segment_bytes: 16 << 10, batch_bytes_max: 1 << 10, spares: 1, free_max: 4 };
+    JournalOptions { segment_bytes: 16 << 10, batch_bytes_max: 128, spares: 1, free_max: 4 };
 
 impl World {
     /// The power goes: what was not synced may be gone, in part and in any order.
@@ -105,13 +105,13 @@ impl World {
         let Some((records, mut model)) = state.cloned() else {
             return Err(format!("no state is known after {found} records"));
         };
-        // Several sessions may end by one input, and some of that may be lost.
+        // Several records may come of one input, and the last of them may be lost.
         for record in &self.records[records..found] {
-            match record {
-                Record::Logout { account, time } => model.left(time.0, account.index()),
-                Record::Heartbeat { .. } => {}
-                other => return Err(format!("recovered in the middle of an input: {other:?}")),
+            if !model.replay(record) {
+                return Err(format!("recovered in the middle of an input: {record:?}"));
             }
+            let is_usual = matches!(record, Record::Logout { .. } | Record::Heartbeat { .. });
+            self.stats.torn += u64::from(!is_usual);
         }
         let newest = self.records.iter().filter_map(Record::time).max().unwrap_or_default().0;
         self.now = self.now.max(newest);

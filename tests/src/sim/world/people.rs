@@ -3,17 +3,18 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use rand::RngExt;
-use whoelse_engine::{Aid, ConnectionId, Effect, Input, Number};
-use whoelse_proto::{Answer, Command, Event, Login, Name, Outcome, Request, RequestId};
+use whoelse_engine::{ConnectionId, Effect, Input, Number};
+use whoelse_proto::{Answer, Event, Name, Outcome};
 
 use super::{Fallible, Lane, World};
 use crate::sim::client::Unconfirmed;
-use crate::sim::model::{Ask, Expected, name};
+use crate::sim::model::{Ask, Expected, welcome};
+use crate::sim::world::words::{aid, request};
 
 impl World {
     pub(super) fn act(&mut self, who: usize) -> Fallible {
         if self.clients[who].connection.is_none() {
-            return self.log_in(who);
+            return self.come(who);
         }
         if !self.clients[who].is_in {
             // A login that was refused, or whose answer has not come.
@@ -28,7 +29,7 @@ impl World {
             return Ok(());
         }
         let other = self.random.random_range(0..self.clients.len());
-        match self.random.random_range(0..100) {
+        match self.random.random_range(0..106) {
             0..60 => self.write(who, other),
             60..75 => self.acknowledge(who),
             75..80 => self.ask(who, Ask::Broadcast),
@@ -39,35 +40,12 @@ impl World {
             }
             88..91 => self.ask(who, Ask::Block { who: other, begins: true }),
             91..96 => self.ask(who, Ask::Block { who: other, begins: false }),
-            96..98 => self.ask(who, Ask::Logout),
-            _ => self.intrude(who),
-        }
-    }
-
-    pub(super) fn log_in(&mut self, who: usize) -> Fallible {
-        let right = !self.random.random_bool(self.rates.wrong_password);
-        let protocol = self.random.random_bool(self.rates.protocol);
-        let takeover = self.random.random_bool(0.2);
-        self.connect(who)?;
-        let instance = format!("{who}-{}", self.clients[who].instance);
-        if let Some(lane) = self.lane(who) {
-            lane.is_protocol = protocol;
-        }
-        self.ask(who, Ask::Login { person: who, right, protocol, instance, takeover })
-    }
-
-    /// A stranger tries to log in as somebody, over a line of its own.
-    pub(super) fn intrude(&mut self, who: usize) -> Fallible {
-        let mine = std::mem::take(&mut self.clients[who]);
-        self.connect(who)?;
-        let (instance, right) = ("stranger".to_owned(), self.random.random_bool(0.1));
-        let login = Ask::Login { person: who, right, protocol: true, instance, takeover: false };
-        let asked = self.ask(who, login);
-        let stranger = std::mem::replace(&mut self.clients[who], mine);
-        asked?;
-        match stranger.connection {
-            Some(connection) => self.line_ends(connection),
-            None => Ok(()),
+            96 => {
+                let forget = self.random.random_bool(0.5);
+                self.ask(who, Ask::Logout { forget })
+            }
+            97..99 => self.intrude(who),
+            _ => self.manage(who, other),
         }
     }
 
@@ -159,8 +137,9 @@ impl World {
         {
             self.refused[who].insert(text.clone());
         }
-        let request = request(&ask);
-        let observed = self.input(Input::Request { connection, request, aid: Aid::None })?;
+        self.count(&ask, &expected);
+        let (request, aid) = (request(&ask), aid(&ask));
+        let observed = self.input(Input::Request { connection, request, aid })?;
         let described = format!("p{who} asks {ask:?}");
         self.remember();
         compare(&described, &expected, &observe(&observed, Some(connection)))
@@ -198,7 +177,7 @@ pub(super) fn compare(what: &str, expected: &Expected, observed: &Expected) -> F
 }
 
 /// What effects say, in the model's words.
-fn observe(effects: &[Effect], asker: Option<ConnectionId>) -> Expected {
+pub(super) fn observe(effects: &[Effect], asker: Option<ConnectionId>) -> Expected {
     let mut observed = Expected::default();
     for effect in effects {
         match effect {
@@ -224,33 +203,14 @@ fn words(answer: &Answer) -> String {
         Outcome::Refused(refusal) => refusal.status(answer.action).to_owned(),
         Outcome::Counted { n_sent, n_blocked } => format!("{n_sent} sent, {n_blocked} blocked"),
         Outcome::Names(names) => names.iter().map(Name::as_str).collect::<Vec<&str>>().join(" "),
+        Outcome::Welcome { failed_logins, role, device, .. } => {
+            welcome(*failed_logins, *role, device.as_deref().unwrap_or("none"))
+        }
+        Outcome::Devices(devices) => {
+            let mark = |is_this| if is_this { "*" } else { "" };
+            let names = devices.iter().map(|it| format!("{}{}", it.name, mark(it.is_this)));
+            names.collect::<Vec<String>>().join(" ")
+        }
         _ => "SUCCESS".into(),
     }
-}
-
-fn request(ask: &Ask) -> Request<'_> {
-    let mut id = None;
-    let command = match ask {
-        Ask::Login { person, right, protocol, instance, takeover } => Command::Login(Login {
-            username: name(*person).into(),
-            password: if *right { "right" } else { "wrong" }.into(),
-            private_port: 0,
-            protocol: protocol.then_some(1),
-            instance: Some(instance.as_str().into()),
-            takeover: *takeover,
-            device: None,
-        }),
-        Ask::Message { to, id: message_id, text } => {
-            id = RequestId::new(message_id);
-            Command::Message { user: name(*to).into(), message: text.as_str().into() }
-        }
-        Ask::Broadcast => Command::Broadcast { message: "hello".into() },
-        Ask::Block { who, begins: true } => Command::Block { user: name(*who).into() },
-        Ask::Block { who, begins: false } => Command::Unblock { user: name(*who).into() },
-        Ask::Whoelse => Command::Whoelse,
-        Ask::WhoelseSince { ms } => Command::WhoelseSince { since_ms: *ms },
-        Ask::Ack { number } => Command::Ack { number: *number },
-        Ask::Logout => Command::Logout { forget: false },
-    };
-    Request { id, command }
 }
