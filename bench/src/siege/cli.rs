@@ -78,14 +78,14 @@ pub(crate) struct CrowdTerms {
 /// How often to knock.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct KnockTerms {
-    /// Connections made and dropped.
-    #[arg(long, default_value_t = 20_000, value_parser = value_parser!(u32).range(8_000..=1_000_000))]
+    /// Connections made and dropped. Fewer leave too short a line to tell growth from noise.
+    #[arg(long, default_value_t = 60_000, value_parser = value_parser!(u32).range(8_000..=1_000_000))]
     pub(crate) times: u32,
 
     /// Connections per second; 0: as many as possible.
     ///
     /// Memory is looked at after 5,000 and 40 s at the earliest, so faster means more `--times`.
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = 500)]
     pub(crate) rate: u32,
 }
 

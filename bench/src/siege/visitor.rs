@@ -88,11 +88,7 @@ struct House {
 }
 
 impl House {
-    fn receive_visits(
-        mut self,
-        is_over: &AtomicBool,
-        pause: Duration,
-    ) -> Result<Visits, Failure> {
+    fn receive_visits(mut self, is_over: &AtomicBool, pause: Duration) -> Result<Visits, Failure> {
         let mut visits = Visits::default();
         while !is_over.load(Ordering::Relaxed) {
             let begun = Instant::now();
