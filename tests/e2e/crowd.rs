@@ -48,6 +48,8 @@ fn connections_leave_files_for_the_data() {
         assert_eq!(peer.expect("error")["status"], "TOO_MANY_CONNECTIONS");
     }
     assert_eq!(hans.status(&message("luke", "still there?")), "SUCCESS");
+    let log = server.log().all().join("\n");
+    assert!(!log.contains("Too many open files"), "{log}");
 }
 
 #[test]

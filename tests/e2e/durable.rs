@@ -180,8 +180,8 @@ fn who_was_here_is_known_after_kill_9() {
 #[test]
 fn somebody_added_is_there_after_kill_9() {
     let mut server = server(&["hans"]);
-    let added =
-        server.run(&["user", "add", "anna", "--data", "data", "--password-file", "-"], "a secret\n");
+    let added = server
+        .run(&["user", "add", "anna", "--data", "data", "--password-file", "-"], "a secret\n");
     assert_eq!(added.code, Some(0), "{added:?}");
     server.crash();
     let mut anna = Peer::connect(&server);

@@ -200,6 +200,14 @@ fn a_start_says_where_it_listens_and_what_was_replayed() {
 }
 
 #[test]
+fn an_address_that_was_named_is_the_only_one() {
+    let server = setup(&["hans"]).flags(&["--bind", "127.0.0.1"]).start();
+    assert!(server.greeting().contains(&format!("listening  127.0.0.1:{} (TLS", server.port())));
+    drop(TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), server.port())).unwrap());
+    drop(TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, server.port())).unwrap());
+}
+
+#[test]
 fn told_to_end_it_ends_in_order_even_with_people_logged_in() {
     let mut server = server(&["hans", "luke"]);
     let mut hans = Peer::protocol(&server, "hans");

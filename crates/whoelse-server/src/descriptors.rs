@@ -19,7 +19,7 @@ pub(crate) fn connections_max(wanted: usize) -> usize {
     }
     let Some(limit) = getrlimit(Resource::Nofile).current else { return wanted };
     let possible = usize::try_from(limit.saturating_sub(KEPT)).unwrap_or(usize::MAX).max(1);
-    if possible < wanted {
+    if possible < wanted / 2 {
         warn!(
             "only {possible} connections at once, not {wanted}: the system allows {limit} open \
              files (ulimit -n, LimitNOFILE)"

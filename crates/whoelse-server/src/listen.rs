@@ -118,8 +118,7 @@ pub(crate) async fn accept(entrance: Rc<Entrance>, listener: TcpListener) {
                     debug!(%error, "gone before it was taken");
                     continue;
                 }
-                let entrance = Rc::clone(&entrance);
-                tokio::task::spawn_local(entrance.enter(stream, address.ip().to_canonical()));
+                entrance.open(stream, address.ip().to_canonical());
             }
             Err(error) => {
                 if complained.is_none_or(|at| at.elapsed() > COMPLAINT_PAUSE) {

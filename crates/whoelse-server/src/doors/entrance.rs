@@ -45,11 +45,19 @@ struct Admitted {
 }
 
 impl Entrance {
+    /// Takes a connection, or closes it at once if there are as many as may be: a crowd must not
+    /// use up what the data need before the first of it is looked at.
+    pub(crate) fn open(self: &Rc<Self>, stream: TcpStream, peer: IpAddr) {
+        match self.hub.borrow_mut().arrive() {
+            Some(arrival) => {
+                tokio::task::spawn_local(Rc::clone(self).serve(arrival, stream, peer));
+            }
+            None => self.turn_away(&stream, peer, false),
+        }
+    }
+
     /// Serves one connection until it ends.
-    pub(crate) async fn enter(self: Rc<Self>, stream: TcpStream, peer: IpAddr) {
-        let Some(arrival) = self.hub.borrow_mut().arrive() else {
-            return self.turn_away(&stream, peer, false);
-        };
+    async fn serve(self: Rc<Self>, arrival: Rc<Arrival>, stream: TcpStream, peer: IpAddr) {
         let admitted = tokio::select! {
             biased;
             () = arrival.gone.wait() => return,

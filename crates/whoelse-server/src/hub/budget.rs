@@ -34,17 +34,50 @@ impl Hub {
         if self.output_bytes <= OUTPUT_BYTES_MAX_IN_ALL {
             return;
         }
-        let mut lines: Vec<(usize, ConnectionId)> =
+        let waiting =
             self.lines.iter().map(|(connection, line)| (line.counted, *connection)).collect();
-        lines.sort_unstable_by(|one, other| other.cmp(one));
-        let mut cut = 0;
-        for (_, connection) in lines {
-            if self.output_bytes <= OUTPUT_BYTES_MAX_IN_ALL - RELIEF_BYTES {
-                break;
-            }
+        let slowest = slowest(waiting, self.output_bytes);
+        warn!(
+            "cut {} connections that read too slowly: too much waited for all together",
+            slowest.len()
+        );
+        for connection in slowest {
             self.lost(connection);
-            cut += 1;
         }
-        warn!("cut {cut} connections that read too slowly: too much waited for all together");
+    }
+}
+
+/// Those for whom most waits, so many that the rest leaves room for a while.
+fn slowest(mut waiting: Vec<(usize, ConnectionId)>, mut bytes: usize) -> Vec<ConnectionId> {
+    waiting.sort_unstable_by(|one, other| other.cmp(one));
+    let is_needed = |(waits, _): &(usize, ConnectionId)| {
+        let is_needed = bytes > OUTPUT_BYTES_MAX_IN_ALL - RELIEF_BYTES;
+        bytes = bytes.saturating_sub(*waits);
+        is_needed
+    };
+    waiting.into_iter().take_while(is_needed).map(|(_, connection)| connection).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_for_whom_most_waits_are_cut_first_and_no_more_than_needed() {
+        let part = RELIEF_BYTES / 4;
+        let waiting: Vec<_> = [1, 3, 0, 2, 1]
+            .iter()
+            .zip(1..)
+            .map(|(parts, id)| (parts * part, ConnectionId(id)))
+            .collect();
+        let cut = |parts: usize| {
+            let bytes = OUTPUT_BYTES_MAX_IN_ALL - RELIEF_BYTES + parts * part;
+            slowest(waiting.clone(), bytes).iter().map(|id| id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(cut(1), [2]);
+        assert_eq!(cut(3), [2]);
+        assert_eq!(cut(4), [2, 4]);
+        assert_eq!(cut(6), [2, 4, 5]);
+        assert_eq!(cut(0), [] as [u64; 0]);
     }
 }
