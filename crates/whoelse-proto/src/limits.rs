@@ -47,12 +47,39 @@ pub const SILENT_MS_MAX: u64 = 120_000;
 /// Most connections that have not logged in. The oldest is closed for the newest.
 pub const STRANGERS_MAX: usize = 512;
 
+/// How long a TLS handshake, and the header of a proxy, may take from the first byte to the last, in
+/// milliseconds. Then the connection is closed.
+pub const HANDSHAKE_MS_MAX: u64 = 10_000;
+
+/// Longest part of a proxy's header (PROXY protocol v2) behind its 16 first bytes, in bytes. A
+/// longer one closes the connection.
+pub const PROXY_HEADER_BYTES_MAX: usize = 536;
+
+/// Most connections, unless the operator chooses another number. One more is answered
+/// `TOO_MANY_CONNECTIONS` where plain text is spoken, and closed.
+pub const CONNECTIONS_MAX: usize = 20_000;
+
+/// Most connections of one source: an IPv4 address, or an IPv6 network of 64 bits. One more is
+/// answered in the same way.
+pub const SOURCE_CONNECTIONS_MAX: u32 = 256;
+
+/// Most connections of one source that have not logged in. One more is answered in the same way.
+pub const SOURCE_STRANGERS_MAX: u32 = 32;
+
 /// Most requests of one connection handled at one wake-up; then it is the others' turn.
 pub const REQUESTS_PER_WAKE_UP: usize = 64;
 
 /// Most bytes of answers and presence waiting for a reader. A slower reader is cut and loses
 /// nothing but those: mail is kept.
 pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+
+/// Answers longer than this do not count towards [`OUTPUT_BYTES_MAX`], in bytes: nobody is cut for
+/// what it asked and was given at once.
+pub const LARGE_ANSWER_BYTES: usize = 16 * 1024;
+
+/// Most bytes that wait for all readers together. Beyond, those for whom most waits are cut, and
+/// lose nothing but answers and presence.
+pub const OUTPUT_BYTES_MAX_IN_ALL: usize = 512 << 20;
 
 /// Mail is handed to a connection in pages of about this many bytes, the next when it is written.
 pub const MAIL_PAGE_BYTES: usize = 32 * 1024;
@@ -71,4 +98,7 @@ const _: () = {
     assert!(FRAME_BYTES_MAX < OUTPUT_BYTES_MAX);
     assert!(PASSWORD_BYTES_MAX * 6 < FRAME_BYTES_MAX_BEFORE_LOGIN); // even when every byte is escaped
     assert!(MAIL_PAGE_BYTES <= OUTPUT_BYTES_MAX);
+    assert!(LARGE_ANSWER_BYTES < OUTPUT_BYTES_MAX / 4);
+    assert!(OUTPUT_BYTES_MAX < OUTPUT_BYTES_MAX_IN_ALL);
+    assert!((SOURCE_STRANGERS_MAX as usize) < STRANGERS_MAX);
 };
