@@ -1,6 +1,12 @@
 //! What the operator can choose, after flags, environment and defaults were combined.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+
+use whoelse_proto::limits::CONNECTIONS_MAX;
+
+use crate::network::Network;
+use crate::tls::TlsFiles;
 
 /// The settings of a server.
 #[derive(Clone, Debug)]
@@ -18,6 +24,19 @@ pub struct Config {
     pub credentials: Option<PathBuf>,
     /// Requests of one person per second; 0 means no ceiling.
     pub rate: u32,
+    /// The address to listen on; none means all there are.
+    pub bind: Option<IpAddr>,
+    /// Certificate and key; none means that the server makes its own.
+    pub tls: Option<TlsFiles>,
+    /// Whether plain text is answered from everywhere, not from this machine alone.
+    pub plain_text: bool,
+    /// Connections from here begin with a header of the PROXY protocol, version 2, and nobody has
+    /// privileges for being on this machine.
+    pub behind_proxy: Option<Network>,
+    /// Most connections at once, if the system allows as many.
+    pub connections: usize,
+    /// With fewer free bytes on the disk nothing new is taken; 0 means it is not looked at.
+    pub min_free_bytes: u64,
 }
 
 impl Config {
@@ -27,6 +46,11 @@ impl Config {
     pub const BLOCK_SECONDS: u32 = 60;
     /// The default of [`Config::idle_seconds`].
     pub const IDLE_SECONDS: u32 = 0;
+
+    /// The default of [`Config::connections`].
+    pub const CONNECTIONS: usize = CONNECTIONS_MAX;
+    /// The default of [`Config::min_free_bytes`]: 256 MiB.
+    pub const MIN_FREE_BYTES: u64 = 256 << 20;
 
     /// The longest [`Config::block_seconds`] and [`Config::idle_seconds`]: 90 days.
     pub const SECONDS_MAX: u32 = 90 * 24 * 3600;

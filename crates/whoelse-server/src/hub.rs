@@ -5,6 +5,8 @@
 //! records they rest on are on disk. A turn that stores nothing waits only for those before it.
 //! Nothing here blocks; everything runs on one thread and borrows the hub for a moment.
 
+mod arrivals;
+mod budget;
 mod lines;
 mod mail;
 mod release;
@@ -27,10 +29,13 @@ use whoelse_proto::{Name, Password, Role};
 use crate::clock::Clock;
 use crate::line::Line;
 use crate::passwords::{Check, PasswordEvent, Passwords};
+use crate::sources::Sources;
+use crate::space::Space;
 use crate::store::{Sequence, Store, StoreError, StoreEvent};
 use crate::tail::Tail;
 use crate::turns::Turns;
 
+pub(crate) use arrivals::Arrival;
 pub(crate) use lines::{Gate, Timer};
 
 /// Most bytes of bodies outside the database; then input waits.
@@ -38,6 +43,9 @@ const TAIL_BYTES_MAX: usize = 64 << 20;
 
 /// Most effects that wait for the disk; then input waits.
 const PENDING_EFFECTS_MAX: usize = 64 << 10;
+
+/// About how many bytes such effects may have; then input waits.
+const PENDING_BYTES_MAX: usize = 64 << 20;
 
 /// What is said may lead to more being said; after so many rounds the doors have their turn.
 const ROUNDS_PER_WAKE_UP: usize = 4;
@@ -53,6 +61,8 @@ pub(crate) struct Inbox {
 pub(crate) enum HubEvent {
     Store(StoreEvent),
     Password(PasswordEvent),
+    /// Free space on the disk has become short, or is no longer.
+    DiskFull(bool),
 }
 
 impl Inbox {
@@ -73,6 +83,14 @@ struct Addition {
     answer: oneshot::Sender<Result<AccountId, AddRefusal>>,
 }
 
+/// What a hub watches over besides its engine.
+pub(crate) struct Bounds {
+    /// How many connections there may be, and from where.
+    pub(crate) sources: Sources,
+    /// Is told when something is written.
+    pub(crate) space: Space,
+}
+
 pub(crate) struct Hub {
     engine: Engine,
     clock: Clock,
@@ -82,6 +100,12 @@ pub(crate) struct Hub {
     inbox: Arc<Inbox>,
     lines: FxHashMap<ConnectionId, Line>,
     connections: u64,
+    /// Connections on their way in.
+    arrivals: FxHashMap<ConnectionId, Rc<Arrival>>,
+    sources: Sources,
+    /// Bytes that wait for all readers together.
+    output_bytes: usize,
+    space: Space,
     /// Connections that have not logged in, by when they last asked something.
     strangers: BTreeSet<(Time, ConnectionId)>,
     /// The turn under way, and the clock's reading for it.
@@ -117,7 +141,9 @@ impl Hub {
         inbox: Arc<Inbox>,
         replayed: &[Record],
         meeting: Meeting,
+        bounds: Bounds,
     ) -> SharedHub {
+        let Bounds { sources, space } = bounds;
         let clock = Clock::start(engine.newest());
         let mut tail = Tail::default();
         for record in replayed {
@@ -132,6 +158,10 @@ impl Hub {
                 inbox,
                 lines: FxHashMap::default(),
                 connections: 0,
+                arrivals: FxHashMap::default(),
+                sources,
+                output_bytes: 0,
+                space,
                 strangers: BTreeSet::new(),
                 turn: Turn::default(),
                 turn_now: None,
@@ -179,6 +209,7 @@ impl Hub {
             match event {
                 HubEvent::Store(event) => self.store_event(event),
                 HubEvent::Password(event) => self.password_event(event),
+                HubEvent::DiskFull(is_full) => self.input(Input::DiskFull { is_full }),
             }
         }
         self.fire_timers();
@@ -218,6 +249,7 @@ impl Hub {
     /// Whether no input may be taken for now: too much waits for the disk.
     fn is_full(&self) -> bool {
         self.turns.effects() > PENDING_EFFECTS_MAX
+            || self.turns.bytes() > PENDING_BYTES_MAX
             || self.tail.bytes() > TAIL_BYTES_MAX
             || self.store.as_ref().is_none_or(Store::is_full)
             || self.failure.is_some()
@@ -306,7 +338,15 @@ impl Hub {
         self.write_dirty();
         let lines: Vec<ConnectionId> = self.lines.keys().copied().collect();
         for connection in lines {
+            if let Some(line) = self.lines.get(&connection) {
+                // Whoever does not take the last word now goes without it.
+                line.socket.shut_down_writing().unwrap_or_default();
+            }
             self.forget(connection);
+        }
+        let arrivals: Vec<ConnectionId> = self.arrivals.keys().copied().collect();
+        for connection in arrivals {
+            self.forget_arrival(connection);
         }
     }
 
@@ -366,6 +406,7 @@ impl Hub {
             if let Some(store) = &mut self.store {
                 let appended = store.append(records);
                 debug_assert_eq!(appended, sequence);
+                self.space.note();
             }
         }
     }
@@ -384,7 +425,7 @@ impl Hub {
                     self.passwords.check(Check { ticket, account, hash, password });
                 }
                 Effect::Hash { ticket, password } => {
-                    self.passwords.hash_for_engine(ticket, password)
+                    self.passwords.hash_for_engine(ticket, password);
                 }
                 other => others.push(other),
             }

@@ -1,50 +1,12 @@
 //! One connection as the hub sees it.
 
-use std::cell::Cell;
-use std::net::Shutdown;
+use std::net::IpAddr;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use whoelse_engine::{AccountId, Number, Time};
 use whoelse_proto::Nonce;
 
 use crate::outbox::Outbox;
-
-/// The socket of a connection, shared by the hub, which writes, and its door, which reads.
-pub(crate) struct Socket {
-    pub(crate) stream: TcpStream,
-    /// Tells the door to look at its connection again.
-    pub(crate) wake: Notify,
-    /// Set when the hub has forgotten the connection: the door ends.
-    pub(crate) is_gone: Cell<bool>,
-    /// Tells a task that waits to write that this has happened.
-    pub(crate) gone: Notify,
-}
-
-impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, wake: Notify::new(), is_gone: Cell::new(false), gone: Notify::new() }
-    }
-
-    /// Whether nothing the other side has sent waits to be read, its end included.
-    pub(crate) fn is_silent(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        let peeked = SockRef::from(&self.stream).peek(&mut byte);
-        peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
-    }
-
-    /// Whether the line is whole: what was written after the other side had gone comes back as an
-    /// error.
-    pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.stream.take_error(), Ok(None))
-    }
-
-    pub(crate) fn shut_down_writing(&self) {
-        // If the other side has gone already, there is nothing left to end.
-        SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or_default();
-    }
-}
+use crate::socket::Socket;
 
 /// What a connection's mail lane has reached.
 pub(crate) struct MailLane {
@@ -74,8 +36,12 @@ pub(crate) enum Stage {
 
 pub(crate) struct Line {
     pub(crate) socket: std::rc::Rc<Socket>,
+    /// Whom it counts for, if for anybody.
+    pub(crate) source: Option<IpAddr>,
     pub(crate) stage: Stage,
     pub(crate) outbox: Outbox,
+    /// Bytes that wait to be written, as the hub last counted them.
+    pub(crate) counted: usize,
     pub(crate) mail: Option<MailLane>,
     /// A task waits until the socket takes bytes again.
     pub(crate) is_blocked: bool,
@@ -104,16 +70,18 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(socket: std::rc::Rc<Socket>, now: Time) -> Self {
+    pub(crate) fn new(socket: std::rc::Rc<Socket>, source: Option<IpAddr>, asked_at: Time) -> Self {
         Self {
             socket,
+            source,
             stage: Stage::Stranger,
             outbox: Outbox::new(),
+            counted: 0,
             mail: None,
             is_blocked: false,
             is_dirty: false,
             has_ended: false,
-            asked_at: now,
+            asked_at,
             midway_since: None,
             is_midway_timed: false,
             is_pace_timed: false,

@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 
 use whoelse_engine::{Number, Time};
-use whoelse_proto::limits::{MAIL_PAGE_BYTES, ORIGINAL_PAUSE_MS, OUTPUT_BYTES_MAX};
+use whoelse_proto::limits::{
+    LARGE_ANSWER_BYTES, MAIL_PAGE_BYTES, ORIGINAL_PAUSE_MS, OUTPUT_BYTES_MAX,
+};
 use whoelse_proto::{Dialect, Event, Name};
 
 /// A buffer no larger than this is kept when it is empty.
@@ -28,6 +30,9 @@ pub(crate) struct Outbox {
     marks: VecDeque<(u64, Number)>,
     /// The last mail that was written whole.
     written: Number,
+    /// Where large answers end among the bytes ever appended, and their lengths. Nobody is too
+    /// slow for what it asked and was given at once.
+    large: VecDeque<(u64, usize)>,
 }
 
 /// Objects for an original client.
@@ -61,6 +66,7 @@ impl Outbox {
             paced: None,
             marks: VecDeque::new(),
             written: Number(0),
+            large: VecDeque::new(),
         }
     }
 
@@ -83,7 +89,12 @@ impl Outbox {
     /// Queues an event that was encoded in this connection's dialect.
     pub(crate) fn say(&mut self, event: &Event, encoded: &[u8]) {
         match &mut self.paced {
-            None => self.append(encoded),
+            None => {
+                self.append(encoded);
+                if matches!(event, Event::Answer(_)) {
+                    self.mark_large(encoded.len());
+                }
+            }
             Some(paced) => paced.say(event, encoded),
         }
     }
@@ -115,16 +126,41 @@ impl Outbox {
         }
     }
 
-    /// Whether more waits than a reader of ordinary speed would leave.
+    /// Whether more waits than a reader of ordinary speed would leave, large answers apart.
     pub(crate) fn is_over(&self) -> bool {
-        let paced = self.paced.as_ref().map_or(0, |paced| paced.bytes);
-        self.waiting() + paced > OUTPUT_BYTES_MAX
+        self.bytes() > OUTPUT_BYTES_MAX && self.bytes() - self.large_bytes() > OUTPUT_BYTES_MAX
     }
 
     /// Whether so much waits that no further request should be taken for now.
     pub(crate) fn is_crowded(&self) -> bool {
-        let paced = self.paced.as_ref().map_or(0, |paced| paced.bytes);
-        self.waiting() + paced > OUTPUT_BYTES_MAX / 4
+        self.bytes() > OUTPUT_BYTES_MAX / 4
+    }
+
+    /// How much waits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.waiting() + self.paced.as_ref().map_or(0, |paced| paced.bytes)
+    }
+
+    /// How much of that is large answers.
+    fn large_bytes(&self) -> usize {
+        let position = self.position();
+        let left = |(end, length): &(u64, usize)| {
+            usize::try_from(end.saturating_sub(position)).map_or(*length, |left| left.min(*length))
+        };
+        let paced = self.paced.as_ref().map_or(0, |paced| paced.large_bytes());
+        self.large.iter().map(left).sum::<usize>() + paced
+    }
+
+    /// The bytes appended last are an answer.
+    fn mark_large(&mut self, length: usize) {
+        if length > LARGE_ANSWER_BYTES {
+            self.large.push_back((self.appended, length));
+        }
+    }
+
+    /// Up to where, of the bytes ever appended, everything is written.
+    fn position(&self) -> u64 {
+        self.appended - self.waiting() as u64
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -146,8 +182,10 @@ impl Outbox {
         paced.next_at = now.plus(ORIGINAL_PAUSE_MS);
         let next_at = paced.next_at;
         self.append(&object);
-        if let Some(number) = mail {
-            self.marks.push_back((self.appended, number));
+        match mail {
+            Some(number) => self.marks.push_back((self.appended, number)),
+            // Whatever it is: it is alone.
+            None => self.mark_large(object.len()),
         }
         Some(next_at)
     }
@@ -159,7 +197,8 @@ impl Outbox {
     /// This many bytes were written.
     pub(crate) fn wrote(&mut self, bytes: usize) {
         self.start += bytes;
-        let position = self.appended - self.waiting() as u64;
+        let position = self.position();
+        while self.large.pop_front_if(|(end, _)| *end <= position).is_some() {}
         while let Some((_, number)) = self.marks.pop_front_if(|(end, _)| *end <= position) {
             self.written = number;
         }
@@ -201,6 +240,11 @@ impl Outbox {
 impl Paced {
     fn is_empty(&self) -> bool {
         self.answers.is_empty() && self.events.is_empty()
+    }
+
+    fn large_bytes(&self) -> usize {
+        let lengths = self.answers.iter().map(Vec::len);
+        lengths.filter(|length| *length > LARGE_ANSWER_BYTES).sum()
     }
 
     fn say(&mut self, event: &Event, encoded: &[u8]) {
@@ -333,15 +377,46 @@ mod tests {
         assert_eq!(outbox.written_mail(), Number(2));
     }
 
+    fn broadcast() -> Event {
+        Event::Broadcast { from: name("a"), message: "x".into() }
+    }
+
     #[test]
     fn a_reader_too_slow_is_seen() {
         let mut outbox = Outbox::new();
         assert!(outbox.has_room_for_mail());
-        outbox.say(&answer(), &vec![b'x'; MAIL_PAGE_BYTES]);
+        outbox.say(&broadcast(), &vec![b'x'; MAIL_PAGE_BYTES]);
         assert!(!outbox.has_room_for_mail() && !outbox.is_over());
-        outbox.say(&answer(), &vec![b'x'; OUTPUT_BYTES_MAX]);
+        outbox.say(&broadcast(), &vec![b'x'; OUTPUT_BYTES_MAX]);
         assert!(outbox.is_over());
         outbox.wrote(MAIL_PAGE_BYTES + OUTPUT_BYTES_MAX);
         assert!(outbox.is_empty() && outbox.buffer.capacity() == 0);
+    }
+
+    #[test]
+    fn nobody_is_too_slow_for_its_own_large_answer() {
+        for dialect in [Dialect::Protocol, Dialect::Original] {
+            let mut outbox = Outbox::new();
+            outbox.set_dialect(dialect);
+            outbox.say(&answer(), &vec![b'x'; 4 * OUTPUT_BYTES_MAX]);
+            assert!(!outbox.is_over() && outbox.is_crowded());
+            outbox.pace(Time(0));
+            outbox.wrote(2 * OUTPUT_BYTES_MAX);
+            outbox.say(&broadcast(), &vec![b'x'; OUTPUT_BYTES_MAX]);
+            assert!(!outbox.is_over());
+            outbox.say(&broadcast(), b"x");
+            assert!(outbox.is_over(), "what others said counts as ever");
+            outbox.wrote(2 * OUTPUT_BYTES_MAX);
+            assert!(outbox.is_over() && outbox.large.is_empty());
+            // Small answers count: they can be many.
+            let mut outbox = Outbox::new();
+            outbox.set_dialect(dialect);
+            for _ in 0..OUTPUT_BYTES_MAX / LARGE_ANSWER_BYTES {
+                outbox.say(&answer(), &[b'x'; LARGE_ANSWER_BYTES]);
+            }
+            assert!(!outbox.is_over());
+            outbox.say(&answer(), b"x");
+            assert!(outbox.is_over());
+        }
     }
 }

@@ -1,49 +1,42 @@
 //! The running server: opens the data, the port and the doors, and keeps the hub going.
 
-use std::io::{self, ErrorKind, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tracing::{info, warn};
 use whoelse_engine::{Engine, Rules};
-use whoelse_proto::event::Meeting;
-use whoelse_proto::event::spoken;
+use whoelse_proto::event::{Meeting, spoken};
 use whoelse_proto::{Fingerprint, Name, Password, Place};
 
 use crate::config::{Config, default_data_folder};
 use crate::credentials;
+use crate::descriptors;
+use crate::doors::entrance::Entrance;
 use crate::doors::{admin, native};
 use crate::failure::{Failure, Kind};
 use crate::folder::Folder;
-use crate::hub::{Hub, HubEvent, Inbox, SharedHub};
-use crate::line::Socket;
+use crate::handshakes::{self, Handshakes};
+use crate::hub::{Bounds, Hub, HubEvent, Inbox, SharedHub};
+use crate::listen;
 use crate::passwords::Passwords;
+use crate::sources::Sources;
+use crate::space::Space;
 use crate::store::{Opened, Store, StoreOptions};
+use crate::tls::{self, Identity, TlsFiles};
 
 /// How long a server that was told to end waits for the disk and for slow readers.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Connections that may wait to be taken, when everybody comes back at once after a restart. With
-/// the usual 128 the others would have to try again a second later.
-const BACKLOG: u32 = 4096;
-
-/// How often the system is asked for a port that is free on IPv4 and IPv6.
-const PORT_TRIES: u32 = 10;
-
-/// A line on which nothing is heard for so long is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(20);
-
 /// Runs a server until it is told to end.
 ///
-/// Says on `out` where it listens and what it found. Listens on loopback only, as long as lines
-/// are not encrypted.
+/// Says on `out` where it listens and what it found.
 ///
 /// # Errors
 /// When it cannot start, and when the disk fails later: then it has ended at once, and nothing
@@ -52,6 +45,12 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     let started = Instant::now();
     if rustix::process::geteuid().is_root() {
         warn!("running as root: whoelse needs no such rights, an account of its own is safer");
+    }
+    if config.plain_text {
+        warn!(
+            "plain text is answered from everywhere: passwords and messages cross the network where \
+             others can read them"
+        );
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -63,8 +62,14 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
 
 async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result<(), Failure> {
     // The port comes first: whoever starts a second server should not wait for its data.
-    let listeners = listen(config.port)?;
+    let listeners = listen::listen(config.bind, config.port)?;
+    let connections_max = descriptors::connections_max(config.connections);
     let folder = Folder::open(&config.data.clone().unwrap_or_else(default_data_folder))?;
+    let place = Arc::new(Place { host: "localhost".into(), port: config.port });
+    // Before the data: whoever names files that cannot be used should not wait either.
+    let files = tls_files(config, &folder, &place)?;
+    let identity = Identity::load(&files)?;
+    let key = identity.key;
     let inbox = Arc::new(Inbox::default());
     let (opened, engine) = open_data(folder.path(), rules(config), Arc::clone(&inbox))?;
     let people = people_to_import(config, &folder, engine.accounts().next().is_none())?;
@@ -73,14 +78,16 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
         Passwords::start(move |event| inbox.post(HubEvent::Password(event)))
             .map_err(|error| internal("cannot start a thread", &error))?
     };
+    let handshakes =
+        Handshakes::start(identity).map_err(|error| internal("cannot start a thread", &error))?;
+    let space = watch_space(config, &folder, &inbox)?;
     let report = opened.report;
     let hub = {
-        let meeting = Meeting {
-            place: Arc::new(Place { host: "localhost".into(), port: config.port }),
-            is_guessed: true,
-            key: Fingerprint([0; 32]),
-        };
-        Hub::start(engine, opened.store, passwords, Arc::clone(&inbox), &opened.replay, meeting)
+        let meeting = Meeting { place, is_guessed: true, key };
+        let sources = Sources::new(connections_max, config.behind_proxy.is_none());
+        let bounds = Bounds { sources, space };
+        let inbox = Arc::clone(&inbox);
+        Hub::start(engine, opened.store, passwords, inbox, &opened.replay, meeting, bounds)
     };
     let imported = people.map(|(source, people)| (source, hub.borrow_mut().import(people)));
     let admin_socket = admin::listen(folder.path()).map_err(|error| {
@@ -88,30 +95,31 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     })?;
     tokio::task::spawn_local(admin::serve(SharedHub::clone(&hub), admin_socket));
 
-    let addresses: Vec<String> = listeners
-        .iter()
-        .filter_map(|listener| listener.local_addr().ok())
-        .map(|address| address.to_string())
-        .collect();
-    let port = listeners.first().and_then(|listener| listener.local_addr().ok());
-    let port = port.map_or(config.port, |address| address.port());
-    let scratch = native::scratch();
+    let listening = Listening::on(&listeners);
+    // Whoever reads that we are ready may tell us to end at once.
+    let mut signals = Signals::listen()?;
+    let entrance = Rc::new(Entrance {
+        hub: SharedHub::clone(&hub),
+        handshakes,
+        scratch: native::scratch(),
+        proxy: config.behind_proxy,
+        plain_text: config.plain_text,
+    });
     for listener in listeners {
-        let accepting = accept(SharedHub::clone(&hub), listener, native::Scratch::clone(&scratch));
-        tokio::task::spawn_local(accepting);
+        tokio::task::spawn_local(listen::accept(Rc::clone(&entrance), listener));
     }
+    let reread = Rc::clone(&signals.reread);
+    tokio::task::spawn_local(reread_when_told(reread, entrance, files));
     let greeting = Greeting {
         ready_ms: started.elapsed().as_millis(),
-        addresses: &addresses.join(" and "),
-        port,
+        listening: &listening,
+        key,
         config,
         folder: folder.path(),
         report: &report,
         people: hub.borrow().people(),
         imported: imported.as_ref().map(|(source, new)| (source.as_path(), *new)),
     };
-    // Whoever reads that we are ready may tell us to end at once.
-    let mut signals = Signals::listen()?;
     // Whoever started us may have stopped listening; that is no reason to end.
     greeting.write(out).unwrap_or_default();
 
@@ -160,10 +168,46 @@ async fn keep_going(hub: &SharedHub, inbox: &Inbox, signals: &mut Signals) -> Re
     }
 }
 
-/// The signals that tell a server to end.
+/// The certificate and the key to be used: the operator's, or our own.
+fn tls_files(config: &Config, folder: &Folder, place: &Place) -> Result<TlsFiles, Failure> {
+    match &config.tls {
+        Some(files) => Ok(files.clone()),
+        None => tls::own_files(folder.path(), &tls::names([place.host.clone()])),
+    }
+}
+
+fn watch_space(config: &Config, folder: &Folder, inbox: &Arc<Inbox>) -> Result<Space, Failure> {
+    let inbox = Arc::clone(inbox);
+    let tell = move |is_full| inbox.post(HubEvent::DiskFull(is_full));
+    Space::watch(folder.path().to_owned(), config.min_free_bytes, tell)
+        .map_err(|error| internal("cannot start a thread", &error))
+}
+
+/// Reads certificate and key again whenever that is wanted. Nobody is dropped; what cannot be used
+/// changes nothing.
+async fn reread_when_told(told: Rc<Notify>, entrance: Rc<Entrance>, files: TlsFiles) {
+    loop {
+        told.notified().await;
+        match handshakes::reload(&entrance.handshakes, files.clone()).await {
+            Ok(key) => {
+                info!("certificate and key were read again; the key is {key}");
+                let mut hub = entrance.hub.borrow_mut();
+                let meeting = Meeting { key, ..hub.meeting().clone() };
+                hub.set_meeting(meeting);
+            }
+            Err(failure) => warn!("certificate and key stay as they were: {failure}"),
+        }
+    }
+}
+
+/// The signals that tell a server to end, and the one that tells it to read its certificate again.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    reread: Rc<Notify>,
+    /// Somebody sits at a terminal and will not see us any more when that is closed.
+    has_terminal: bool,
 }
 
 impl Signals {
@@ -171,17 +215,35 @@ impl Signals {
         let listen = |kind: SignalKind| {
             signal(kind).map_err(|error| internal("cannot listen for signals", &error))
         };
-        let (terminate, interrupt) =
-            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+            reread: Rc::default(),
+            has_terminal: is_at_a_terminal(),
+        })
     }
 
     async fn told_to_end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                // A terminal that was closed says the same as an operator who wants a new
+                // certificate used; but then there is no terminal any more.
+                _ = self.hangup.recv() => {
+                    if self.has_terminal && !is_at_a_terminal() {
+                        return;
+                    }
+                    self.reread.notify_one();
+                }
+            }
         }
     }
+}
+
+fn is_at_a_terminal() -> bool {
+    io::stdin().is_terminal() || io::stderr().is_terminal()
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -203,6 +265,8 @@ fn rules(config: &Config) -> Rules {
         block_ms: u64::from(config.block_seconds) * 1000,
         idle_ms: u64::from(config.idle_seconds) * 1000,
         requests_per_second: config.rate,
+        // Behind a proxy everybody would seem to come from there.
+        loopback_is_exempt: config.behind_proxy.is_none(),
         ..Rules::default()
     }
 }
@@ -265,99 +329,39 @@ fn people_to_import(
     Ok(Some((source, people)))
 }
 
-fn listen(port: u16) -> Result<Vec<TcpListener>, Failure> {
-    let mut tries = if port == 0 { PORT_TRIES } else { 1 };
-    loop {
-        tries -= 1;
-        match listen_once(port) {
-            // The port that IPv4 was given may be taken on IPv6: the system gives another.
-            Err(_) if tries > 0 => {}
-            outcome => return outcome,
-        }
-    }
-}
-
-fn listen_once(port: u16) -> Result<Vec<TcpListener>, Failure> {
-    let first = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let first = first.map_err(|error| port_failure(port, &error))?;
-    let port = first.local_addr().map_or(port, |address| address.port());
-    match bind(IpAddr::V6(Ipv6Addr::LOCALHOST), port) {
-        Ok(second) => Ok(vec![first, second]),
-        // Machines without IPv6 are served by IPv4 alone.
-        Err(error) if error.kind() != ErrorKind::AddrInUse => Ok(vec![first]),
-        Err(error) => Err(port_failure(port, &error)),
-    }
-}
-
-fn bind(address: IpAddr, port: u16) -> io::Result<TcpListener> {
-    let socket = match address {
-        IpAddr::V4(_) => TcpSocket::new_v4()?,
-        IpAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind((address, port).into())?;
-    socket.listen(BACKLOG)
-}
-
-fn port_failure(port: u16, error: &io::Error) -> Failure {
-    let next = port.checked_add(1).unwrap_or(Config::PORT);
-    let hint = format!("Stop the program that uses it, or choose another: whoelse server {next}");
-    match error.kind() {
-        ErrorKind::AddrInUse => Failure::new(Kind::Refused, format!("port {port} is in use"), hint),
-        ErrorKind::PermissionDenied => Failure::new(
-            Kind::Refused,
-            format!("port {port} may only be used by the administrator of this machine"),
-            "Choose one from 1024 on: whoelse server 12346",
-        ),
-        _ => Failure::new(Kind::Refused, format!("cannot listen on port {port}: {error}"), hint),
-    }
-}
-
-async fn accept(hub: SharedHub, listener: TcpListener, scratch: native::Scratch) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                if let Err(error) = prepare(&stream) {
-                    warn!(%error, "cannot prepare a connection");
-                    continue;
-                }
-                let socket = Rc::new(Socket::new(stream));
-                let hub = SharedHub::clone(&hub);
-                let scratch = native::Scratch::clone(&scratch);
-                tokio::task::spawn_local(native::serve(hub, socket, canonical(address), scratch));
-            }
-            Err(error) => {
-                // Out of file descriptors, say: waiting lets others finish, spinning would not.
-                warn!(%error, "cannot take a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-fn canonical(address: SocketAddr) -> IpAddr {
-    address.ip().to_canonical()
-}
-
-/// Answers leave at once, and a line whose other end has vanished is noticed.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let interval = DEAD_AFTER / 4;
-    let keepalive = TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(3);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(DEAD_AFTER))
-}
-
 fn internal(what: &str, error: &io::Error) -> Failure {
     Failure::new(Kind::Storage, format!("{what}: {error}"), "Check the system's limits and log.")
+}
+
+/// Where a server listens.
+struct Listening {
+    addresses: String,
+    port: u16,
+    /// What a client on this machine connects to.
+    host: String,
+}
+
+impl Listening {
+    fn on(listeners: &[TcpListener]) -> Self {
+        let addresses: Vec<_> =
+            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let host = match addresses.first() {
+            Some(address) if !address.ip().is_unspecified() && !address.ip().is_loopback() => {
+                address.ip().to_string()
+            }
+            _ => "localhost".to_owned(),
+        };
+        let port = addresses.first().map_or(0, |address| address.port());
+        Self { addresses: texts.join(" and "), port, host }
+    }
 }
 
 /// What a server says when it is ready.
 struct Greeting<'a> {
     ready_ms: u128,
-    addresses: &'a str,
-    port: u16,
+    listening: &'a Listening,
+    key: Fingerprint,
     config: &'a Config,
     folder: &'a Path,
     report: &'a crate::store::RecoveryReport,
@@ -374,11 +378,8 @@ impl Greeting<'_> {
             seconds => format!("{} without a command log out", spoken(u64::from(seconds) * 1000)),
         };
         writeln!(out, "whoelse {version} is ready ({} ms)", self.ready_ms)?;
-        writeln!(
-            out,
-            "  listening  {} (this machine only: lines are not encrypted yet)",
-            self.addresses
-        )?;
+        writeln!(out, "  listening  {} ({})", self.listening.addresses, self.plain_text())?;
+        writeln!(out, "  key        {}", self.key)?;
         writeln!(out, "  rules      3 wrong passwords lock a name for {block}; {idle}")?;
         writeln!(
             out,
@@ -412,9 +413,19 @@ impl Greeting<'_> {
             };
             writeln!(out, "Nobody can log in yet. Add people:  whoelse user add NAME{data}")?;
         } else {
-            writeln!(out, "In another terminal:  whoelse client localhost {}", self.port)?;
+            let Listening { host, port, .. } = self.listening;
+            writeln!(out, "In another terminal:  whoelse client {host} {port}")?;
         }
         writeln!(out, "Ctrl-C ends it.")?;
         out.flush()
+    }
+
+    /// Who may speak without TLS.
+    fn plain_text(&self) -> &'static str {
+        match (self.config.plain_text, self.config.behind_proxy) {
+            (true, _) => "TLS, and plain text from everywhere",
+            (false, None) => "TLS; plain text from this machine only",
+            (false, Some(_)) => "TLS; plain text only from a proxy that says its client used TLS",
+        }
     }
 }

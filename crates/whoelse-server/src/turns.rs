@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use whoelse_engine::{Effect, Turn};
+use whoelse_proto::{Answer, Event, Outcome};
 
 use crate::store::Sequence;
 
@@ -13,6 +14,7 @@ use crate::store::Sequence;
 pub struct Turns {
     waiting: VecDeque<Waiting>,
     effects: usize,
+    bytes: usize,
     appended: Sequence,
     /// The last append that anybody waits for.
     promised: Sequence,
@@ -23,6 +25,7 @@ pub struct Turns {
 struct Waiting {
     after: Sequence,
     effects: Vec<Effect>,
+    bytes: usize,
 }
 
 impl Turns {
@@ -40,8 +43,10 @@ impl Turns {
             self.promised = self.appended;
         }
         if !effects.is_empty() {
+            let bytes = effects.iter().map(bytes).sum();
             self.effects += effects.len();
-            self.waiting.push_back(Waiting { after: self.promised, effects });
+            self.bytes += bytes;
+            self.waiting.push_back(Waiting { after: self.promised, effects, bytes });
         }
         append
     }
@@ -55,6 +60,7 @@ impl Turns {
     pub fn release(&mut self) -> Option<Vec<Effect>> {
         let turn = self.waiting.pop_front_if(|turn| turn.after <= self.synced)?;
         self.effects -= turn.effects.len();
+        self.bytes -= turn.bytes;
         Some(turn.effects)
     }
 
@@ -63,12 +69,43 @@ impl Turns {
     pub fn effects(&self) -> usize {
         self.effects
     }
+
+    /// About how many bytes they have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// About how many bytes an effect has: lists and texts count, the rest is as good as nothing.
+fn bytes(effect: &Effect) -> usize {
+    let said = match effect {
+        Effect::Send { event, .. } => text(event),
+        Effect::SendMany { to, event } => size_of_val(to.as_slice()) + text(event),
+        _ => 0,
+    };
+    size_of::<Effect>() + said
+}
+
+/// About how many bytes there are behind an event.
+fn text(event: &Event) -> usize {
+    match event {
+        Event::Broadcast { message, .. } => message.len(),
+        Event::Answer(Answer { outcome, .. }) => match outcome {
+            Outcome::Names(names) => size_of_val(names.as_slice()),
+            Outcome::Invites(invites) => size_of_val(invites.as_slice()),
+            Outcome::Devices(devices) => size_of_val(devices.as_slice()),
+            _ => 0,
+        },
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use whoelse_engine::{AccountId, ConnectionId, Number, Record, Time};
+    use whoelse_proto::Name;
 
     fn turn(record: Option<Record>, close: u64) -> Turn {
         Turn {
@@ -113,5 +150,18 @@ mod tests {
         assert!(released(&mut turns).is_empty());
         turns.synced(Sequence(5));
         assert_eq!(released(&mut turns), [7]);
+        assert_eq!((turns.effects(), turns.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn long_lists_weigh_what_they_hold() {
+        let to = vec![ConnectionId(1); 10_000];
+        let event = Event::Broadcast { from: Name::new("a").unwrap(), message: "hello".into() };
+        let mut turns = Turns::default();
+        let effects = vec![Effect::SendMany { to, event }];
+        turns.end(Turn { records: Vec::new(), effects });
+        assert!((80_000..81_000).contains(&turns.bytes()), "{}", turns.bytes());
+        turns.release();
+        assert_eq!(turns.bytes(), 0);
     }
 }

@@ -3,11 +3,12 @@
 //! The positional forms are the original's: `whoelse server PORT BLOCK_SECONDS IDLE_SECONDS` and
 //! `whoelse client HOST PORT`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
-use whoelse_server::Config;
+use whoelse_server::{Config, Network, TlsFiles};
 
 /// The messenger people run themselves: server and client in one program.
 #[derive(Parser)]
@@ -32,17 +33,21 @@ pub(crate) enum Command {
 
 /// Runs a server until Ctrl-C. Everything it confirms is on disk.
 ///
-/// It listens on this machine only, because lines are not encrypted yet. People come from
-/// `whoelse user add`, or from a credentials file with a name and a password on each line. Where
-/// it listens and what it found goes to standard output, its log to standard error.
+/// It listens on all addresses of this machine. Lines are encrypted (TLS) with a key that it makes at
+/// its first start; plain text is answered from this machine only. People come from `whoelse user
+/// add`, or from a credentials file with a name and a password on each line. Where it listens and
+/// what it found goes to standard output, its log to standard error.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   whoelse server
   whoelse server 12346 10 60
   whoelse server --credentials people.txt --data ./data
+  whoelse server --tls-cert fullchain.pem --tls-key privkey.pem
+  kill -HUP PID            reads certificate and key again; nobody is dropped
 
-Exit codes: 0 ended as told, 1 something is in use, 2 usage, 7 credentials file, 74 disk or data.")]
+Exit codes: 0 ended as told, 1 something is in use, 2 usage, 7 credentials file or certificate, 74 disk
+or data.")]
 pub(crate) struct ServerArguments {
     /// The TCP port [default: 12346]
     #[arg(value_name = "PORT", value_parser = port)]
@@ -86,6 +91,40 @@ pub(crate) struct ServerArguments {
     #[arg(long, value_name = "PER_SECOND", env = "WHOELSE_RATE", default_value_t = 0)]
     rate: u32,
 
+    /// Listens on this address only, instead of on all of this machine
+    #[arg(long, value_name = "ADDRESS", env = "WHOELSE_BIND")]
+    bind: Option<IpAddr>,
+
+    /// Shows this certificate (PEM, with those between it and a root) instead of its own
+    #[arg(long, value_name = "FILE", env = "WHOELSE_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "WHOELSE_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Answers plain text from everywhere, where others can read passwords and messages
+    #[arg(long, env = "WHOELSE_PLAIN_TEXT", value_parser = FalseyValueParser::new())]
+    plain_text: bool,
+
+    /// Takes the true addresses from a proxy at this address or network (PROXY protocol, version 2)
+    ///
+    /// Every connection from there must begin with such a header. Nobody has privileges any more
+    /// for being on this machine; plain text is answered only if the proxy says that its client used
+    /// TLS.
+    #[arg(long, value_name = "ADDRESS", env = "WHOELSE_BEHIND_PROXY")]
+    behind_proxy: Option<Network>,
+
+    /// Connections at once, if the system allows as many open files
+    #[arg(long, value_name = "NUMBER", env = "WHOELSE_CONNECTIONS")]
+    #[arg(default_value_t = Config::CONNECTIONS, value_parser = connections)]
+    connections: usize,
+
+    /// With less free space on the disk nothing new is taken, as in 256M or 2G; 0: not looked at
+    #[arg(long, value_name = "SIZE", env = "WHOELSE_MIN_FREE", default_value = "256M")]
+    #[arg(value_parser = size)]
+    min_free: u64,
+
     /// Logs what happens, with addresses; never passwords or what people write
     #[arg(short, long, env = "WHOELSE_DEBUG", value_parser = FalseyValueParser::new())]
     pub(crate) debug: bool,
@@ -107,6 +146,16 @@ impl ServerArguments {
             data: self.data.clone(),
             credentials: self.credentials.clone(),
             rate: self.rate,
+            bind: self.bind,
+            tls: self
+                .tls_cert
+                .clone()
+                .zip(self.tls_key.clone())
+                .map(|(certificate, key)| TlsFiles { certificate, key }),
+            plain_text: self.plain_text,
+            behind_proxy: self.behind_proxy,
+            connections: self.connections,
+            min_free_bytes: self.min_free,
         }
     }
 }
@@ -210,6 +259,28 @@ fn seconds(text: &str) -> Result<u32, String> {
     })
 }
 
+fn connections(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| format!("'{text}' is no number of connections. Example: 20000"))
+}
+
+/// A number of bytes, in units of 1024 with K, M, G or T behind it.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 30),
+        Some((at, 't' | 'T')) => (&text[..at], 40),
+        _ => (text, 0),
+    };
+    let number: Option<u64> = digits.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| format!("'{text}' is no size. Example: 256M"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -239,6 +310,23 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in
+            [("0", 0), ("17", 17), ("2k", 2048), ("256M", 256 << 20), ("1G", 1 << 30)]
+        {
+            assert_eq!(size(text), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        for flag in ["--tls-cert", "--tls-key"] {
+            let error = Cli::try_parse_from(["whoelse", "server", flag, "x.pem"]).err();
+            assert!(error.expect("refused").to_string().contains("required"));
+        }
+    }
+
+    #[test]
     fn help_is_enough_to_read() {
         for (command, words) in [
             ("server", "a name and a password on each line"),
@@ -263,6 +351,10 @@ mod tests {
             &["server", "70000"],
             &["server", "1", "x"],
             &["server", "1", "1", "-1"],
+            &["server", "--connections", "0"],
+            &["server", "--min-free", "much"],
+            &["server", "--min-free", "99999999999999T"],
+            &["server", "--behind-proxy", "localhost"],
         ] {
             let arguments = std::iter::once(&"whoelse").chain(arguments);
             let error = Cli::try_parse_from(arguments).err().expect("refused").to_string();

@@ -3,5 +3,7 @@
 //! A door knows framing, dialects and sockets; who may do what is the engine's business.
 
 pub(crate) mod admin;
+pub(crate) mod entrance;
 pub(crate) mod native;
+mod proxy;
 mod sniff;

@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use whoelse_engine::ConnectionId;
@@ -14,7 +13,7 @@ use whoelse_proto::splitter::{Splitter, Step};
 
 use super::sniff::{Speech, sniff};
 use crate::hub::{Gate, SharedHub};
-use crate::line::Socket;
+use crate::socket::Socket;
 
 /// The read buffer that all connections share.
 pub(crate) type Scratch = Rc<RefCell<Box<[u8]>>>;
@@ -30,6 +29,8 @@ struct Inbound {
     bytes: Vec<u8>,
     splitter: Splitter,
     is_known: bool,
+    /// What JSON is answered with instead of being looked at.
+    refusal: Option<String>,
     /// Reads and frames since others last had their turn.
     done: usize,
 }
@@ -46,10 +47,15 @@ enum Next {
     End,
 }
 
-/// Serves one connection until it ends.
-pub(crate) async fn serve(hub: SharedHub, socket: Rc<Socket>, address: IpAddr, scratch: Scratch) {
-    let connection = hub.borrow_mut().connect(Rc::clone(&socket), address);
-    let mut inbound = Inbound::default();
+/// Serves one connection until it ends. With a refusal nothing is looked at but what is spoken.
+pub(crate) async fn serve(
+    hub: SharedHub,
+    socket: Rc<Socket>,
+    connection: ConnectionId,
+    refusal: Option<String>,
+    scratch: Scratch,
+) {
+    let mut inbound = Inbound { refusal, ..Inbound::default() };
     let mut has_ended = false;
     loop {
         // A socket that always has more to read never puts its task to sleep by itself.
@@ -66,7 +72,7 @@ pub(crate) async fn serve(hub: SharedHub, socket: Rc<Socket>, address: IpAddr, s
                 tokio::select! {
                     biased;
                     () = socket.wake.notified() => {}
-                    ready = socket.stream.readable() => {
+                    ready = socket.readable() => {
                         let read = ready.and_then(|()| inbound.read(&socket, &scratch, &hub, connection));
                         match read {
                             Ok(true) => {}
@@ -99,7 +105,7 @@ impl Inbound {
             Gate::Open { bytes_max, .. } => bytes_max,
             Gate::Shut | Gate::Deaf | Gate::Gone => FRAME_BYTES_MAX_BEFORE_LOGIN,
         };
-        let read = match socket.stream.try_read(&mut scratch[..room]) {
+        let read = match socket.try_read(&mut scratch[..room]) {
             Ok(0) => return Ok(false),
             Ok(read) => &scratch[..read],
             Err(error) if is_passing(&error) => return Ok(true),
@@ -143,7 +149,13 @@ impl Inbound {
             let rest = &bytes[used..];
             if !self.is_known {
                 match sniff(rest) {
-                    Speech::Json => self.is_known = true,
+                    Speech::Json => match self.refusal.take() {
+                        None => self.is_known = true,
+                        Some(refusal) => {
+                            hub.turn_away(connection, refusal.as_bytes());
+                            continue;
+                        }
+                    },
                     Speech::Unclear => {
                         hub.midway(connection, !rest.is_empty());
                         return (used, Next::Read);

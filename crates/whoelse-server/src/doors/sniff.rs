@@ -1,7 +1,7 @@
 //! The first bytes of a connection say what is spoken.
 //!
-//! Only JSON is understood so far. A browser and a TLS client are told so in their own words, and
-//! nothing they send is taken for a request.
+//! Only JSON is understood so far. A browser, and whoever wants TLS inside of TLS, are told so in
+//! their own words, and nothing they send is taken for a request.
 
 /// What the first bytes are.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub(crate) enum Speech {
     /// Too few bytes to tell.
     Unclear,
 }
+
+/// The first byte of a TLS client (RFC 8446, section 5.1).
+pub(crate) const TLS_HANDSHAKE: u8 = 0x16;
 
 const VERBS: [&[u8]; 10] = [
     b"GET ",
@@ -38,7 +41,7 @@ const TLS_ANSWER: &[u8] = &[0x15, 3, 3, 0, 2, 2, 40];
 pub(crate) fn sniff(bytes: &[u8]) -> Speech {
     match bytes.first() {
         None => Speech::Unclear,
-        Some(0x16) => Speech::Foreign(TLS_ANSWER),
+        Some(&TLS_HANDSHAKE) => Speech::Foreign(TLS_ANSWER),
         Some(b'A'..=b'Z') => {
             if VERBS.iter().any(|verb| bytes.starts_with(verb)) {
                 Speech::Foreign(HTTP_ANSWER)

@@ -9,12 +9,13 @@ use whoelse_engine::{Aid, ConnectionId, Effect, Input, Number, Time};
 use whoelse_proto::codec::{self, Fault, Malformed};
 use whoelse_proto::keys::resume_text;
 use whoelse_proto::limits::{
-    FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN, FRAME_MS_MAX, SILENT_MS_MAX, STRANGERS_MAX,
+    FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN, FRAME_MS_MAX, SILENT_MS_MAX,
 };
 use whoelse_proto::{Command, Dialect, Event, Fingerprint, InviteSecret, Nonce, Resume, splitter};
 
-use super::Hub;
-use crate::line::{Line, Socket, Stage};
+use super::{Arrival, Hub};
+use crate::line::{Line, Stage};
+use crate::socket::Socket;
 
 /// What is due for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,22 +44,16 @@ pub(crate) enum Gate {
 }
 
 impl Hub {
-    /// Takes a new connection; the oldest stranger makes room if there are too many.
-    pub(crate) fn connect(&mut self, socket: Rc<Socket>, address: IpAddr) -> ConnectionId {
-        self.connections += 1;
-        let connection = ConnectionId(self.connections);
-        let now = self.clock.time();
-        debug!(connection = connection.0, %address, "connected");
-        self.lines.insert(connection, Line::new(socket, now));
-        self.input(Input::Connected { connection, address });
-        self.strangers.insert((now, connection));
-        if self.strangers.len() > STRANGERS_MAX
-            && let Some((_, oldest)) = self.strangers.first().copied()
-        {
-            debug!(connection = oldest.0, "dropped: too many are not logged in");
-            self.lost(oldest);
+    /// A connection has made its way in: it may ask. Nothing happens if it was dropped meanwhile.
+    pub(crate) fn connect(&mut self, arrival: &Arrival, socket: Rc<Socket>, address: IpAddr) {
+        let connection = arrival.connection;
+        if self.arrivals.remove(&connection).is_none() {
+            return;
         }
-        connection
+        let is_secured = socket.is_secured();
+        debug!(connection = connection.0, %address, is_secured, "connected");
+        self.lines.insert(connection, Line::new(socket, arrival.source.get(), arrival.at));
+        self.input(Input::Connected { connection, address });
     }
 
     /// A stranger has asked something: it goes to the end of the line of those to be dropped.
@@ -146,7 +141,9 @@ impl Hub {
             }
             Command::Resume(resume) => {
                 let nonce = line.nonce.take(); // good for one try
-                Aid::Proof(nonce.is_some_and(|nonce| is_proven(&self.meeting.key, &nonce, resume)))
+                // The key may have changed since; what counts is what the device was shown.
+                let key = line.socket.key().unwrap_or(self.meeting.key);
+                Aid::Proof(nonce.is_some_and(|nonce| is_proven(&key, &nonce, resume)))
             }
             Command::Invite { .. } => {
                 Aid::Invite { secret: InviteSecret::new(random()), meeting: self.meeting.clone() }
@@ -234,16 +231,19 @@ impl Hub {
         if self.lines.contains_key(&connection) {
             debug!(connection = connection.0, "lost");
             self.forget(connection);
+        } else {
+            self.forget_arrival(connection);
         }
     }
 
     pub(super) fn forget(&mut self, connection: ConnectionId) {
         let Some(line) = self.lines.remove(&connection) else { return };
-        self.strangers.remove(&(line.asked_at, connection));
+        self.is_no_stranger(line.asked_at, connection, line.source);
+        self.sources.leave(line.source);
+        self.output_bytes -= line.counted;
         // Also where the engine ended it: it still has to forget the connection.
         self.input(Input::Disconnected { connection });
-        line.socket.is_gone.set(true);
-        line.socket.gone.notify_waiters();
+        line.socket.gone.set();
         line.socket.wake.notify_one();
     }
 

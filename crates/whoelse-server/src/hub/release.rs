@@ -39,12 +39,15 @@ impl Hub {
                 line.outbox.set_dialect(dialect);
                 if line.stage == Stage::LoggingIn {
                     line.stage = Stage::Member;
-                    self.strangers.remove(&(line.asked_at, connection));
                     let lane = MailLane { account, cursor: acknowledged, last, is_reading: false };
                     line.mail = Some(lane);
                     line.socket.wake.notify_one();
                 }
                 line.vouched = acknowledged;
+                if line.stage == Stage::Member {
+                    let (asked_at, source) = (line.asked_at, line.source);
+                    self.is_no_stranger(asked_at, connection, source);
+                }
                 debug!(connection = connection.0, account = account.0, "logged in");
                 self.mark_dirty(connection);
             }
@@ -110,6 +113,8 @@ impl Hub {
 
     /// Cuts a reader that is too slow; otherwise its bytes will be written.
     pub(super) fn after_saying(&mut self, connection: ConnectionId) {
+        self.recount(connection);
+        self.relieve();
         if self.lines.get(&connection).is_some_and(|line| line.outbox.is_over()) {
             // Much was said at once; whether the reader is slow is seen only when it is written.
             self.write(connection);
@@ -138,10 +143,16 @@ impl Hub {
                 self.write(connection);
             }
         }
+        self.relieve(); // mail was fetched
     }
 
     /// Writes what waits, fetches mail while there is room, and ends what is to end.
     pub(super) fn write(&mut self, connection: ConnectionId) {
+        self.write_some(connection);
+        self.recount(connection);
+    }
+
+    fn write_some(&mut self, connection: ConnectionId) {
         for round in 0.. {
             if round == WRITES_PER_WAKE_UP {
                 // A long mailbox and a fast reader: now it is the others' turn.
@@ -167,7 +178,7 @@ impl Hub {
             }
             // Looked at before the write: what comes after it may be an answer to it.
             let is_next_later = line.outbox.holds_mail() && line.is_caught_up();
-            match line.socket.stream.try_write(bytes) {
+            match line.socket.try_write(bytes) {
                 Ok(written) => {
                     line.outbox.wrote(written);
                     if is_next_later {
@@ -204,11 +215,11 @@ impl Hub {
         let socket = Rc::clone(&line.socket);
         tokio::task::spawn_local(async move {
             tokio::select! {
-                result = socket.stream.writable() => {
+                result = socket.writable() => {
                     // An error is found again, and dealt with, by the write.
                     result.unwrap_or_default();
                 }
-                () = gone(&socket) => return,
+                () = socket.gone.wait() => return,
             }
             let mut hub = hub.borrow_mut();
             if let Some(line) = hub.lines.get_mut(&connection) {
@@ -222,7 +233,9 @@ impl Hub {
     /// Ends a connection after everything said to it so far.
     pub(super) fn close(&mut self, connection: ConnectionId) {
         let Some(line) = self.lines.get_mut(&connection) else { return };
-        self.strangers.remove(&(line.asked_at, connection));
+        let (asked_at, source) = (line.asked_at, line.source);
+        self.is_no_stranger(asked_at, connection, source);
+        let Some(line) = self.lines.get_mut(&connection) else { return };
         line.stage = Stage::Closing;
         line.mail = None;
         line.socket.wake.notify_one();
@@ -236,7 +249,9 @@ impl Hub {
         if line.stage != Stage::Closing || !line.outbox.is_empty() {
             return;
         }
-        line.socket.shut_down_writing();
+        if line.socket.shut_down_writing().is_err() {
+            return self.write_when_writable(connection);
+        }
         if line.has_ended {
             self.forget(connection);
         } else {
@@ -245,12 +260,5 @@ impl Hub {
             let at = self.clock.time().plus(LINGER_MS);
             self.timers.insert((at, connection, Timer::Linger));
         }
-    }
-}
-
-/// Returns when the hub has forgotten the connection.
-async fn gone(socket: &crate::line::Socket) {
-    while !socket.is_gone.get() {
-        socket.gone.notified().await;
     }
 }
