@@ -291,15 +291,6 @@ fn browsers_are_answered_in_their_words_and_nothing_they_send_is_done() {
 }
 
 #[test]
-fn tls_is_refused_in_its_words() {
-    let (server, mut bystander) = scene();
-    let mut client = Peer::connect(&server);
-    client.send_raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03{\"action\":\"whoelse\"}");
-    assert_eq!(client.read_to_end(), [0x15, 3, 3, 0, 2, 2, 40]);
-    assert_unharmed(&mut bystander);
-}
-
-#[test]
 fn requests_may_come_a_byte_at_a_time() {
     let (server, mut bystander) = scene();
     let mut mallory = Peer::connect(&server);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "whatever is not as expected fails its test")]
 
 mod client;
+mod crowd;
 mod durable;
 mod examples;
 mod hostile;
@@ -13,10 +14,12 @@ mod operator;
 mod original;
 mod presence;
 mod protocol;
+mod proxy;
 mod regressions;
 mod relay;
 mod slow;
 mod terminal;
+mod tls;
 
 use std::path::Path;
 

@@ -169,7 +169,7 @@ fn a_database_that_is_none_is_refused() {
 fn a_start_says_where_it_listens_and_what_was_replayed() {
     let mut server = server(&["hans", "luke"]);
     for expected in [
-        format!("listening  127.0.0.1:{} and [::1]:{}", server.port(), server.port()),
+        format!("listening  0.0.0.0:{} and [::]:{} (TLS; plain", server.port(), server.port()),
         "lock a name for 60 seconds; nobody is logged out".to_owned(),
         "(0 records replayed in ".to_owned(),
         "2, 2 of them new from people.txt".to_owned(),
@@ -186,10 +186,11 @@ fn a_start_says_where_it_listens_and_what_was_replayed() {
 }
 
 #[test]
-fn the_address_is_not_reachable_from_other_machines() {
-    let server = server(&["hans"]);
-    // Nobody else has the port: the server has not taken the addresses of the network.
+fn an_address_that_was_named_is_the_only_one() {
+    let server = setup(&["hans"]).flags(&["--bind", "127.0.0.1"]).start();
+    assert!(server.greeting().contains(&format!("listening  127.0.0.1:{} (TLS", server.port())));
     drop(TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), server.port())).unwrap());
+    drop(TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, server.port())).unwrap());
 }
 
 #[test]

@@ -10,16 +10,18 @@ mod peer;
 mod running;
 mod server;
 mod terminal;
+mod tls;
 
 use std::time::Duration;
 
 pub use client::Client;
 pub use lines::Lines;
-pub use peer::{Peer, Segment, login};
+pub use peer::{Peer, Segment, Way, login};
 pub use running::{Ended, Running};
 pub use rustix::process::Signal;
 pub use server::{Server, Setup, password_of};
 pub use terminal::Terminal;
+pub use tls::{Version, client as tls_client};
 
 /// How long anything may take before a test fails: long enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Deserializer, Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{DEADLINE, Lines, Server, password_of};
+use super::tls::Wire;
+use super::{DEADLINE, Lines, Server, Version, password_of};
 
 /// The port on which an original client of these tests claims to listen for private links.
 const PRIVATE_PORT: u16 = 50_123;
@@ -18,7 +19,7 @@ const HEARD_MAX: usize = 10;
 
 /// A raw speaker of the protocol.
 pub struct Peer {
-    stream: TcpStream,
+    wire: Wire,
     /// What it writes after each object.
     delimiter: &'static [u8],
     /// What was read; up to `used` it was heard.
@@ -32,6 +33,67 @@ pub struct Peer {
     /// How the line ended.
     ended: Option<String>,
     welcome: Value,
+}
+
+/// How a connection is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    tls: Option<Version>,
+    is_narrow: bool,
+    /// What a proxy says: for whom, and whether that one speaks TLS to it.
+    proxied: Option<(IpAddr, bool)>,
+}
+
+impl Way {
+    /// With TLS, of this version.
+    #[must_use]
+    pub fn tls(version: Version) -> Self {
+        Self { tls: Some(version), ..Self::default() }
+    }
+
+    /// As a proxy connects on behalf of somebody at this address.
+    ///
+    /// # Panics
+    /// If that is no address.
+    #[must_use]
+    pub fn from(self, address: &str) -> Self {
+        let address = address.parse().expect("an address");
+        Self { proxied: Some((address, false)), ..self }
+    }
+
+    /// The same, of somebody who speaks TLS to the proxy.
+    #[must_use]
+    pub fn secured(self) -> Self {
+        Self { proxied: self.proxied.map(|(address, _)| (address, true)), ..self }
+    }
+
+    /// With a receive buffer so small that not reading is soon felt.
+    #[must_use]
+    pub fn narrow(self) -> Self {
+        Self { is_narrow: true, ..self }
+    }
+
+    fn header(&self) -> Vec<u8> {
+        let Some((address, is_secured)) = self.proxied else { return Vec::new() };
+        let (family, addresses) = match address {
+            IpAddr::V4(address) => {
+                (0x11, [address.octets(), Ipv4Addr::LOCALHOST.octets()].concat())
+            }
+            IpAddr::V6(address) => {
+                (0x21, [address.octets(), Ipv6Addr::LOCALHOST.octets()].concat())
+            }
+        };
+        let mut rest = addresses;
+        rest.extend([0xc0, 0, 0x30, 0x3a]); // ports
+        if is_secured {
+            rest.extend([0x20, 0, 5, 1, 0, 0, 0, 0]);
+        }
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21".to_vec();
+        header.push(family);
+        header.extend(u16::try_from(rest.len()).expect("a few bytes").to_be_bytes());
+        header.extend(rest);
+        header
+    }
 }
 
 /// What one read returned, and when.
@@ -56,7 +118,7 @@ impl Peer {
     /// If nobody listens.
     #[must_use]
     pub fn connect(server: &Server) -> Self {
-        Self::over(Socket::new(Domain::IPV4, Type::STREAM, None), server)
+        Self::over(Way::default(), server)
     }
 
     /// Connects with a receive buffer so small that not reading is soon felt.
@@ -65,22 +127,32 @@ impl Peer {
     /// If nobody listens.
     #[must_use]
     pub fn connect_narrow(server: &Server) -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None);
-        Self::over(
-            socket.and_then(|socket| socket.set_recv_buffer_size(4096).map(|()| socket)),
-            server,
-        )
+        Self::over(Way::default().narrow(), server)
     }
 
-    fn over(socket: std::io::Result<Socket>, server: &Server) -> Self {
+    /// Connects in another way. A TLS handshake begins when something is said.
+    ///
+    /// # Panics
+    /// If nobody listens.
+    #[must_use]
+    pub fn over(way: Way, server: &Server) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
-        let socket = socket.expect("the system has sockets");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("the system has sockets");
+        if way.is_narrow {
+            socket.set_recv_buffer_size(4096).expect("a socket of ours");
+        }
         socket.connect(&address.into()).expect("the server listens");
-        let stream = TcpStream::from(socket);
+        let mut stream = TcpStream::from(socket);
         stream.set_nodelay(true).expect("a socket of ours");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket of ours");
+        // A server that has gone is found out by who listens.
+        stream.write_all(&way.header()).unwrap_or_default();
+        let wire = match way.tls {
+            None => Wire::Plain(stream),
+            Some(version) => Wire::secured(stream, version),
+        };
         Self {
-            stream,
+            wire,
             delimiter: b"\n",
             unread: Vec::new(),
             used: 0,
@@ -90,6 +162,12 @@ impl Peer {
             ended: None,
             welcome: Value::Null,
         }
+    }
+
+    /// The key of the server, if it was shown.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        self.wire.key().map(|key| key.to_string())
     }
 
     /// Logs in as an original client: objects without delimiters, one at a time.
@@ -165,15 +243,20 @@ impl Peer {
 
     /// Says any bytes. If the line is gone, the test will find that out when it listens.
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap_or_default();
+        self.wire.write_all(bytes).unwrap_or_default();
     }
 
-    /// Says any bytes on a thread of its own, while this one listens.
+    /// Says any bytes as they are, whatever the line is encrypted with.
+    pub fn send_beneath(&mut self, bytes: &[u8]) {
+        self.wire.stream().write_all(bytes).unwrap_or_default();
+    }
+
+    /// Says any bytes on a thread of its own, while this one listens. Not over TLS.
     ///
     /// # Panics
     /// If the system refuses.
     pub fn send_meanwhile(&mut self, bytes: Vec<u8>) {
-        let mut stream = self.stream.try_clone().expect("a socket of ours");
+        let mut stream = self.wire.stream().try_clone().expect("a socket of ours");
         std::thread::spawn(move || stream.write_all(&bytes).unwrap_or_default());
     }
 
@@ -189,17 +272,17 @@ impl Peer {
         one.extend_from_slice(self.delimiter);
         let many = one.repeat(1000);
         let patience = Duration::from_millis(500);
-        self.stream.set_write_timeout(Some(patience)).expect("a socket of ours");
+        self.wire.stream().set_write_timeout(Some(patience)).expect("a socket of ours");
         let mut written = 0;
         loop {
-            match self.stream.write(&many[written % one.len()..]) {
+            match self.wire.write(&many[written % one.len()..]) {
                 Ok(bytes) => written += bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("cut after {written} bytes: {error}"),
             }
         }
-        self.stream.set_write_timeout(None).expect("a socket of ours");
+        self.wire.stream().set_write_timeout(None).expect("a socket of ours");
         let begun = written.div_ceil(one.len());
         let left = begun * one.len() - written;
         (begun, one[one.len() - left..].to_vec())
@@ -314,8 +397,20 @@ impl Peer {
 
     /// Ends its half of the line in order; what the server still says can be heard.
     pub fn end(&mut self) {
+        self.wire.end();
+    }
+
+    /// Ends its half of the line as somebody would who cuts it: over TLS nothing says that this
+    /// was the end.
+    pub fn cut(&mut self) {
         // The other side may have broken the line already.
-        self.stream.shutdown(Shutdown::Write).unwrap_or_default();
+        self.wire.stream().shutdown(Shutdown::Write).unwrap_or_default();
+    }
+
+    /// How the line has ended, if it has: `the end`, or an error.
+    #[must_use]
+    pub fn ended(&self) -> Option<&str> {
+        self.ended.as_deref()
     }
 
     /// Ends the line in order and waits until the server has ended it too.
@@ -329,7 +424,9 @@ impl Peer {
     /// # Panics
     /// If the system refuses.
     pub fn reset(self) {
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket of ours");
+        SockRef::from(self.wire.stream())
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket of ours");
     }
 
     fn take_value(&mut self) -> Option<Value> {
@@ -373,7 +470,7 @@ impl Peer {
 
     fn read_once(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         loop {
-            match self.stream.read(buffer) {
+            match self.wire.read(buffer) {
                 // A read with a time-out is not resumed by the system after a pause.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => return result,

@@ -73,8 +73,14 @@ impl Running {
     /// # Panics
     /// If it has ended and was waited for.
     pub fn signal(&self, signal: Signal) {
-        let process = Pid::from_child(&self.child);
-        kill_process(process, signal).expect("a process can be signalled until it is waited for");
+        kill_process(self.process(), signal)
+            .expect("a process can be signalled until it is waited for");
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// How much memory it uses, in MiB.
@@ -88,6 +94,19 @@ impl Running {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.expect("Linux tells the memory of every process") / 1024
+    }
+
+    /// How much time it has used, in hundredths of a second of a processor.
+    ///
+    /// # Panics
+    /// If it has ended and was waited for, or the system is not Linux.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("Linux tells the state of every process");
+        let (_, fields) = stat.rsplit_once(')').expect("the name of the program");
+        let times = fields.split_whitespace().skip(11).take(2);
+        times.filter_map(|time| time.parse::<u64>().ok()).sum()
     }
 
     /// Kills it as a power cut would, as far as a process can tell.

@@ -16,6 +16,8 @@ pub struct Setup {
     block_seconds: u32,
     idle_seconds: u32,
     flags: Vec<String>,
+    open_files: Option<u32>,
+    files: Vec<(String, String)>,
 }
 
 /// A server that runs.
@@ -41,7 +43,23 @@ impl Setup {
             block_seconds: 60,
             idle_seconds: 0,
             flags: Vec::new(),
+            open_files: None,
+            files: Vec::new(),
         }
+    }
+
+    /// Puts a file into the folder it runs in.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// How many files, connections included, the system lets it have open.
+    #[must_use]
+    pub fn open_files(mut self, number: u32) -> Self {
+        self.open_files = Some(number);
+        self
     }
 
     /// Adds people whose passwords are [`password_of`] their names.
@@ -90,6 +108,9 @@ impl Setup {
         let folder = tempfile::tempdir().expect("the system has room for temporary files");
         std::fs::write(folder.path().join("people.txt"), &self.credentials)
             .expect("the folder was just made");
+        for (name, text) in &self.files {
+            std::fs::write(folder.path().join(name), text).expect("the folder was just made");
+        }
         let (running, port) = self.launch(folder.path(), 0);
         Server { setup: self, folder, running, port }
     }
@@ -103,7 +124,16 @@ impl Setup {
             arguments.extend(["--credentials".to_owned(), "people.txt".to_owned()]);
         }
         arguments.extend(self.flags.iter().cloned());
-        let running = Running::start(&self.program, &arguments, folder);
+        let running = match self.open_files {
+            None => Running::start(&self.program, &arguments, folder),
+            Some(number) => {
+                let limited = format!("ulimit -n {number}; exec \"$0\" \"$@\"");
+                let mut words = vec!["-c".to_owned(), limited];
+                words.push(self.program.to_string_lossy().into_owned());
+                words.extend(arguments);
+                Running::start(Path::new("/bin/sh"), &words, folder)
+            }
+        };
         let port = ready(&running);
         (running, port)
     }
@@ -116,8 +146,8 @@ fn ready(running: &Running) -> u16 {
         panic!("the server does not start:\n{}", running.err.all().join("\n"));
     }
     let line = running.out.wait_for("listening");
-    let port = line.split_whitespace().find_map(|word| word.strip_prefix("127.0.0.1:"));
-    port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in: {line}"))
+    let port = line.split_whitespace().find_map(|word| word.rsplit_once(':')?.1.parse().ok());
+    port.unwrap_or_else(|| panic!("no port in: {line}"))
 }
 
 impl Server {
@@ -161,6 +191,23 @@ impl Server {
     #[must_use]
     pub fn memory_mib(&self) -> u64 {
         self.running.memory_mib()
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn process(&self) -> rustix::process::Pid {
+        self.running.process()
+    }
+
+    /// How much time it has used, in hundredths of a second of a processor.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.running.ticks()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.running.signal(signal);
     }
 
     /// Kills it as a power cut would, as far as a process can tell.
