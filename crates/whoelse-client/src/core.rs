@@ -316,7 +316,7 @@ impl Core {
     /// The connection is open, and nobody has seen the server before.
     pub fn handle_stranger(&mut self, key: Fingerprint) {
         self.line = Line::Trusting;
-        self.notice(Notice::Stranger { key });
+        self.notice(Notice::Stranger { place: self.config.place.clone(), key });
         self.ask(Question::Trust);
     }
 
@@ -335,7 +335,7 @@ impl Core {
 
     /// The server is not to be trusted. That does not change by trying again.
     pub fn handle_distrust(&mut self, distrust: Distrust) {
-        self.end(Ending::Distrusted(distrust));
+        self.end(Ending::Distrusted { place: self.config.place.clone(), distrust });
     }
 
     /// The connection could not be opened.

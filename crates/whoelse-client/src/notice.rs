@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
-use whoelse_proto::{Fingerprint, InviteLink};
+use whoelse_proto::{Fingerprint, InviteLink, Place};
 
 use crate::command::Command;
 use crate::trust::Distrust;
@@ -57,6 +57,8 @@ pub enum Notice {
     },
     /// A server that was never seen before wants to be trusted; the question follows.
     Stranger {
+        /// Where it is.
+        place: Place,
         /// Its key.
         key: Fingerprint,
     },
@@ -370,7 +372,12 @@ pub enum Ending {
     /// The login was refused for good.
     Refused(LoginRefusal),
     /// The server is not to be trusted; nothing was sent to it.
-    Distrusted(Distrust),
+    Distrusted {
+        /// Where it is.
+        place: Place,
+        /// Why not.
+        distrust: Distrust,
+    },
     /// There never was a connection.
     Unreachable(Trouble),
     /// The connection was lost and did not come back.

@@ -176,6 +176,10 @@ impl Client {
     }
 }
 
+fn distrusted(distrust: Distrust) -> Ending {
+    Ending::Distrusted { place: config(true).place, distrust }
+}
+
 fn mail(number: u64) -> String {
     format!(
         r#"{{"action":"receive_message","from":"luke","message":"m{number}","number":{number},"id":"x","at":"2026-01-01T00:00:00.000Z"}}"#

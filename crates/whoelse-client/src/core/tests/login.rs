@@ -210,7 +210,10 @@ fn a_server_nobody_knows_is_told_nothing_before_the_person_says_yes() {
         let mut client = Client::person();
         client.core.handle_stranger(SERVER);
         let asked = Tell::Question(Question::Trust);
-        assert_eq!(client.told(), [Tell::Notice(Notice::Stranger { key: SERVER }), asked]);
+        assert_eq!(
+            client.told(),
+            [Tell::Notice(Notice::Stranger { place: config(true).place, key: SERVER }), asked]
+        );
         assert!(client.core.wants_input());
         client.hears(r#"{"action":"error","message":"Listen to me!"}"#);
         client.hears(WELCOME);
@@ -225,7 +228,7 @@ fn a_server_nobody_knows_is_told_nothing_before_the_person_says_yes() {
 
     let mut client = stranger();
     client.core.handle_trust(false);
-    assert_eq!(client.core.ending(), Some(&Ending::Distrusted(Distrust::Declined)));
+    assert_eq!(client.core.ending(), Some(&distrusted(Distrust::Declined)));
     assert_eq!(client.done(), ["disconnect"]);
 
     // The server did not want to wait so long.
@@ -244,8 +247,8 @@ fn a_server_that_has_become_another_ends_a_session_for_good() {
     client.waits_for_connect();
     let changed = Distrust::Changed { pinned: SERVER, since_s: 1, offered: Fingerprint([2; 32]) };
     client.core.handle_distrust(changed);
-    assert_eq!(client.core.ending(), Some(&Ending::Distrusted(changed)));
+    assert_eq!(client.core.ending(), Some(&distrusted(changed)));
     assert_eq!(client.done(), ["disconnect"]);
-    let ended = Notice::Ended { ending: Ending::Distrusted(changed) };
+    let ended = Notice::Ended { ending: distrusted(changed) };
     assert_eq!(client.notices().last(), Some(&ended));
 }
