@@ -12,7 +12,9 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
@@ -134,7 +136,11 @@ impl Tls {
                     // It is told why, if it still listens.
                     self.0.write_tls(&mut Socket(stream)).map(drop).unwrap_or_default();
                     match error {
-                        rustls::Error::InvalidMessage(_) => HandshakeError::NotTls,
+                        // The alert is how a server says that it has no TLS; ours said so, once.
+                        rustls::Error::InvalidMessage(_)
+                        | rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+                            HandshakeError::NotTls
+                        }
                         error => HandshakeError::Failed(error.to_string()),
                     }
                 })?,

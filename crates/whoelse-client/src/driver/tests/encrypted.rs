@@ -381,12 +381,16 @@ async fn a_server_that_spoke_tls_is_not_spoken_to_without() {
 
 #[tokio::test]
 async fn words_instead_of_tls_make_a_stranger_on_this_machine_a_plain_server() {
-    let mut running = Running::start(8).await;
-    let (mut first, _) = running.listener.accept().await.unwrap();
-    assert_eq!(first.read_u8().await.unwrap(), 0x16);
-    first.write_all(b"{\"action\":\"error\",\"status\":\"BAD_REQUEST\"}\n").await.unwrap();
-    let (_second, _) = running.listener.accept().await.unwrap();
-    assert_eq!(running.next().await, Tell::Question(Question::Name));
+    let no_tls: [&[u8]; 2] =
+        [b"{\"action\":\"error\",\"status\":\"BAD_REQUEST\"}\n", b"\x15\x03\x03\0\x02\x02\x28"];
+    for answer in no_tls {
+        let mut running = Running::start(8).await;
+        let (mut first, _) = running.listener.accept().await.unwrap();
+        assert_eq!(first.read_u8().await.unwrap(), 0x16);
+        first.write_all(answer).await.unwrap();
+        let (_second, _) = running.listener.accept().await.unwrap();
+        assert_eq!(running.next().await, Tell::Question(Question::Name));
+    }
 }
 
 #[tokio::test(start_paused = true)]
