@@ -108,7 +108,7 @@ impl Tls {
         connection.set_buffer_limit(Some(UNWRITTEN_BYTES_MAX));
         let mut tls = Self(Box::new(connection));
         tls.shake_hands(stream).await?;
-        let chain: Vec<_> = tls.0.peer_certificates().unwrap_or_default().iter().cloned().collect();
+        let chain: Vec<_> = tls.0.peer_certificates().unwrap_or_default().to_vec();
         let key = chain
             .first()
             .and_then(fingerprint)

@@ -149,8 +149,7 @@ fn cut(name: &str) -> String {
     while !name.is_char_boundary(length) {
         length -= 1;
     }
-    let begin =
-        name[..length].trim_end_matches(|character: char| character == '.' || character == ' ');
+    let begin = name[..length].trim_end_matches(['.', ' ']);
     format!("{begin}{ending}")
 }
 

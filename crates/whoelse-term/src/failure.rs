@@ -41,81 +41,84 @@ impl Failure {
 
     /// What kept a session from beginning. What ends one that had begun is told otherwise.
     pub(crate) fn before_login(ending: &Ending, host: &str, port: u16, name: &str) -> Option<Self> {
-        let line = Line::new;
-        let place = |line: Line| line.say(Shown::line(host)).say(" port ").say(port);
         let name = Shown::name(name);
         Some(match ending {
-            Ending::Unreachable(trouble) => {
-                let (what, hint) = match trouble {
-                    Trouble::UnknownHost => (
-                        line()
-                            .say("cannot find a machine called '")
-                            .say(Shown::line(host))
-                            .say("'"),
-                        line().say(if is_nearly_localhost(host) {
-                            "Did you mean 'localhost'?"
-                        } else {
-                            "Check the name."
-                        }),
-                    ),
-                    Trouble::Refused => (
-                        place(line().say("nothing is listening at ")),
-                        line().say("Is the server running, and is this its port?"),
-                    ),
-                    Trouble::NoAnswer => (
-                        place(line()).say(" does not answer"),
-                        line().say("Is this the right machine? A firewall may be in between."),
-                    ),
-                    Trouble::Closed => (
-                        place(line()).say(" closed the connection before it answered the login"),
-                        line().say("Is this the port of a whoelse server?"),
-                    ),
-                    Trouble::Foreign => (
-                        place(line().say("what answers at ")).say(" is not a whoelse server"),
-                        line().say("Is this the right port?"),
-                    ),
-                    Trouble::Other(_) => (
-                        say_trouble(place(line().say("cannot connect to ")).say(": "), trouble),
-                        line().say("Is this the right machine and port?"),
-                    ),
-                };
-                Self::new(Kind::Network, what, hint)
-            }
+            Ending::Unreachable(trouble) => Self::unreachable(trouble, host, port),
             Ending::Distrusted { place, distrust } => {
                 let (what, hint) = say_distrust(place, distrust, &TimeZone::system());
                 Self::new(Kind::Network, what, hint)
             }
-            Ending::Refused(refusal) => {
-                let what = match refusal {
-                    LoginRefusal::InviteInvalid { .. } => {
-                        line().say("the invite is worth nothing: ")
-                    }
-                    LoginRefusal::JoinRefused { .. } => line().say(name).say(" cannot join: "),
-                    LoginRefusal::SlowDown { .. } => line().say("cannot log in: "),
-                    _ => line().say(name).say(" cannot log in: "),
-                };
-                let hint = line().say(match refusal {
-                    LoginRefusal::WrongPassword { .. } => "Check name and password.",
-                    LoginRefusal::Locked { .. } => "Try again after that.",
-                    LoginRefusal::SlowDown { .. } => "Nothing was tried.",
-                    LoginRefusal::Barred { .. } => "Only an administrator can change that.",
-                    LoginRefusal::ResumeRefused { .. } => "Log in with the password.",
-                    LoginRefusal::InviteInvalid { .. } => "No account was made.",
-                    LoginRefusal::JoinRefused { .. } => "The invite can still be used.",
-                    LoginRefusal::AlreadyLoggedIn => {
-                        "Log out there first, or take over from here with --takeover."
-                    }
-                    LoginRefusal::Other { .. } => "Nothing was changed.",
-                });
-                Self::new(Kind::Login, say_login_refusal(what, refusal), hint)
-            }
+            Ending::Refused(refusal) => Self::refused(refusal, name),
             Ending::Lost => Self::new(
                 Kind::Network,
-                place(line().say("the server at ")).say(" could not take the login for a minute"),
-                line().say("Try again later."),
+                say_place(Line::new().say("the server at "), host, port)
+                    .say(" could not take the login for a minute"),
+                Line::new().say("Try again later."),
             ),
             _ => return None,
         })
+    }
+
+    fn unreachable(trouble: &Trouble, host: &str, port: u16) -> Self {
+        let line = Line::new;
+        let place = |line: Line| say_place(line, host, port);
+        let (what, hint) = match trouble {
+            Trouble::UnknownHost => (
+                line().say("cannot find a machine called '").say(Shown::line(host)).say("'"),
+                match is_nearly_localhost(host) {
+                    true => "Did you mean 'localhost'?",
+                    false => "Check the name.",
+                },
+            ),
+            Trouble::Refused => (
+                place(line().say("nothing is listening at ")),
+                "Is the server running, and is this its port?",
+            ),
+            Trouble::NoAnswer => (
+                place(line()).say(" does not answer"),
+                "Is this the right machine? A firewall may be in between.",
+            ),
+            Trouble::Closed => (
+                place(line()).say(" closed the connection before it answered the login"),
+                "Is this the port of a whoelse server?",
+            ),
+            Trouble::Foreign => (
+                place(line().say("what answers at ")).say(" is not a whoelse server"),
+                "Is this the right port?",
+            ),
+            Trouble::Other(_) => (
+                say_trouble(place(line().say("cannot connect to ")).say(": "), trouble),
+                "Is this the right machine and port?",
+            ),
+        };
+        Self::new(Kind::Network, what, line().say(hint))
+    }
+
+    fn refused(refusal: &LoginRefusal, name: Shown) -> Self {
+        let line = Line::new;
+        let (what, hint) = match refusal {
+            LoginRefusal::InviteInvalid { .. } => {
+                (line().say("the invite is worth nothing: "), "No account was made.")
+            }
+            LoginRefusal::JoinRefused { .. } => {
+                (line().say(name).say(" cannot join: "), "The invite can still be used.")
+            }
+            LoginRefusal::SlowDown { .. } => (line().say("cannot log in: "), "Nothing was tried."),
+            _ => (
+                line().say(name).say(" cannot log in: "),
+                match refusal {
+                    LoginRefusal::WrongPassword { .. } => "Check name and password.",
+                    LoginRefusal::Locked { .. } => "Try again after that.",
+                    LoginRefusal::Barred { .. } => "Only an administrator can change that.",
+                    LoginRefusal::ResumeRefused { .. } => "Log in with the password.",
+                    LoginRefusal::AlreadyLoggedIn => {
+                        "Log out there first, or take over from here with --takeover."
+                    }
+                    _ => "Nothing was changed.",
+                },
+            ),
+        };
+        Self::new(Kind::Login, say_login_refusal(what, refusal), line().say(hint))
     }
 
     /// The one line that says it.
@@ -150,7 +153,7 @@ pub(crate) fn code(ending: &Ending) -> ExitCode {
 /// Why a server is not trusted, and what to do about it.
 pub(crate) fn say_distrust(place: &Place, distrust: &Distrust, zone: &TimeZone) -> (Line, Line) {
     let line = Line::new;
-    let say_place = |line: Line| line.say(Shown::line(&place.host)).say(" port ").say(place.port);
+    let say_place = |line: Line| say_place(line, &place.host, place.port);
     let command = |line: Line, flag: &'static str| {
         line.say("whoelse client ").say(flag).say(Shown::line(&place.host)).say(" ").say(place.port)
     };
@@ -202,6 +205,10 @@ pub(crate) fn say_distrust(place: &Place, distrust: &Distrust, zone: &TimeZone) 
             nothing().say("See the file known-servers in the state folder of whoelse."),
         ),
     }
+}
+
+fn say_place(line: Line, host: &str, port: u16) -> Line {
+    line.say(Shown::line(host)).say(" port ").say(port)
 }
 
 fn say_day(since_s: u64, zone: &TimeZone) -> Part {

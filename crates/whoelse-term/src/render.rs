@@ -7,8 +7,8 @@ use jiff_local::{SignedDuration, Timestamp};
 use whoelse_client::{
     Answer, Command, Ending, LoginRefusal, Loss, Notice, Refusal, Security, Trouble, Why,
 };
-use whoelse_proto::Role;
 use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
+use whoelse_proto::{InviteLink, Role};
 
 use crate::commands::{Argument, Definition, UsageError, commands};
 use crate::compose::{Line, Part, Spoken, Text, Tone};
@@ -242,22 +242,7 @@ impl Render {
                 self.quiet(line.say(Shown::name(user)).say(" is no longer blocked"))
             }
             (_, Answer::Invited { link, expires_in_s, guessed }) => {
-                let lines = self.quiet(
-                    line.say("valid for ")
-                        .say(Spoken { ms: expires_in_s.saturating_mul(1000) })
-                        .say(", for one person. Pass this line on:"),
-                );
-                // Not in rows: it is to be copied whole.
-                let link = Line::new().say("whoelse client ").say(Shown::line(&link.expose()));
-                let lines = lines + &link.end(Tone::Plain, self.colour);
-                match guessed {
-                    true => lines
-                        + &self.alert(about(command).say(
-                            "the address in it was guessed; the operator can say what it is with \
-                         --public-address",
-                        )),
-                    false => lines,
-                }
+                self.invited(command, link, *expires_in_s, *guessed)
             }
             (_, Answer::Invites(invites)) => self.invites(line, invites),
             (_, Answer::Devices(devices)) => self.devices(line, devices),
@@ -299,6 +284,29 @@ impl Render {
         names.iter().fold(self.quiet(line), |lines, name| {
             lines + &self.plain(Line::new().say(Shown::name(name)))
         })
+    }
+
+    fn invited(
+        &self,
+        command: &Command,
+        link: &InviteLink,
+        expires_in_s: u64,
+        guessed: bool,
+    ) -> Text {
+        let span = Spoken { ms: expires_in_s.saturating_mul(1000) };
+        let line = about(command).say("valid for ").say(span);
+        // Not in rows: it is to be copied whole.
+        let link = Line::new().say("whoelse client ").say(Shown::line(&link.expose()));
+        let lines = self.quiet(line.say(", for one person. Pass this line on:"))
+            + &link.end(Tone::Plain, self.colour);
+        if !guessed {
+            return lines;
+        }
+        lines
+            + &self.alert(about(command).say(
+                "the address in it was guessed; the operator can say what it is with \
+                 --public-address",
+            ))
     }
 
     fn invites(&self, line: Line, invites: &[IncomingInvite]) -> Text {

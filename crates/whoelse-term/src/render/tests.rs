@@ -1,7 +1,7 @@
 //! The wording, as a table: what happened, and every line a person sees of it.
 
 use whoelse_client::{Distrust, Passwords};
-use whoelse_proto::{Fingerprint, InviteLink, InviteSecret, Place};
+use whoelse_proto::{Fingerprint, InviteSecret, Place};
 
 use super::*;
 use crate::commands::{self, find};
