@@ -6,6 +6,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
+/// Longest text that stands in a file's name as it is. File systems allow 255 bytes, of which
+/// others want some.
+const NAME_BYTES_MAX: usize = 150;
+
+/// How much of a longer one stands in front of its hash.
+const NAME_BYTES_KEPT: usize = 100;
+
 /// Makes a folder, and those above it, for its owner only.
 pub(crate) fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
@@ -47,7 +56,23 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     }
 }
 
-/// A text as part of a file's name: what is unfit for one is written `%` and two digits.
+/// A text as the name of a file, which is different for each text, and never empty.
+pub(crate) fn file_name(text: &str) -> String {
+    let encoded = encode(text);
+    match encoded.len() {
+        0 => "%".to_owned(),
+        1..=NAME_BYTES_MAX => encoded,
+        _ => Sha256::digest(text)[..16].iter().fold(
+            format!("{}%", &encoded[..NAME_BYTES_KEPT]),
+            |mut name, byte| {
+                write!(name, "{byte:02x}").expect("a string takes all text");
+                name
+            },
+        ),
+    }
+}
+
+/// A text of letters, digits, dots and dashes: what is unfit for one is written `%` and two digits.
 ///
 /// Letters keep their case, so that names that differ in case only need a file system that
 /// tells them apart; an uppercase letter is therefore unfit, too.
@@ -82,8 +107,12 @@ mod tests {
             ("é", "%c3%a9"),
             ("::1", "%3a%3a1"),
         ] {
-            assert_eq!(encode(text), encoded);
+            assert_eq!((encode(text), file_name(text)), (encoded.to_owned(), encoded.to_owned()));
         }
+        assert_eq!(file_name(""), "%");
+        let long = |last: &str| file_name(&format!("{}{last}", "名".repeat(31)));
+        assert_ne!(long("前"), long("字"));
+        assert_eq!(long("前").len(), 133);
     }
 
     #[test]

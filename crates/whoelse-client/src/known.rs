@@ -46,7 +46,7 @@ impl ServerName {
     /// As part of a file's name.
     pub(crate) fn file_name(&self) -> String {
         // No host that is encoded holds an underscore.
-        format!("{}_{}", folder::encode(&self.host), self.port)
+        format!("{}_{}", folder::file_name(&self.host), self.port)
     }
 }
 

@@ -63,7 +63,7 @@ impl Profile {
     /// Opens the profile of a name on a server; none if another client uses it.
     pub(crate) fn open(state: &Path, server: &ServerName, name: &str) -> io::Result<Option<Self>> {
         let profiles = state.join("profiles");
-        let folder = profiles.join(server.file_name()).join(folder::encode(name));
+        let folder = profiles.join(server.file_name()).join(folder::file_name(name));
         folder::make(&folder)?;
         folder::close_to_others(&folder)?;
         let lock = folder::open_lock(&folder.join("lock"))?;
@@ -124,7 +124,8 @@ mod tests {
         assert_eq!(profile.device().unwrap().unwrap().key(), device.key());
         let mode = profile.key_file().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        for (host, name) in [("a", "Hans"), ("b", "hans"), ("a", "../hans"), ("a", "..")] {
+        for (host, name) in [("a", "Hans"), ("b", "hans"), ("a", "../hans"), ("a", ".."), ("a", "")]
+        {
             assert!(open(host, name).unwrap().device().unwrap().is_none(), "{host} {name}");
         }
         profile.forget().unwrap();

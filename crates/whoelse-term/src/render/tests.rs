@@ -455,7 +455,7 @@ fn notes_and_the_help_are_wrapped_under_themselves() {
     );
     let help = render.help(None, false);
     assert!(help.starts_with(
-        "  message <user> <text>     send a message; it waits for\n                            \
+        "  message <user> <text>    send a message; it waits for\n                           \
          people who are away\n"
     ));
     assert!(help.lines().all(|line| line.len() <= 60), "{}", &*help);
@@ -581,11 +581,11 @@ fn the_help_names_every_command() {
     let help = RENDER.help(None, true);
     assert_eq!(help.lines().count(), commands::COMMANDS.len());
     assert!(help.starts_with(
-        "  message <user> <text>     send a message; it waits for people who are away\n"
+        "  message <user> <text>    send a message; it waits for people who are away\n"
     ));
     assert!(help.lines().all(|line| line.starts_with("  ") && line.len() <= 92));
     let members = RENDER.help(None, false);
-    assert!(help.contains("  unlock <user>") && !members.contains("lock <user>  "));
+    assert!(help.contains("  unlock <user>") && !members.contains("  lock <user>"));
     assert_eq!(
         &*RENDER.help(Some(find("unblock").unwrap()), false),
         "  unblock <user>: take a block back\n"
