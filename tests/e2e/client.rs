@@ -259,6 +259,10 @@ fn the_client_can_use_an_original_server() {
     client.say("falcon*solo");
     client.say("message luke one");
     client.say("message luke two");
+    // It tries TLS first, which an original server takes for nonsense.
+    let (mut first, _) = listener.accept().unwrap();
+    assert_eq!(first.read(&mut [0; 1]).unwrap(), 1);
+    drop(first);
     let (mut server, _) = listener.accept().unwrap();
     server.set_read_timeout(Some(whoelse_tests::program::DEADLINE)).unwrap();
     let login = receive(&mut server);
@@ -278,4 +282,71 @@ fn the_client_can_use_an_original_server() {
     assert_eq!(receive(&mut server)["action"], logout()["action"]);
     drop(server);
     assert_eq!(client.wait().code, Some(0));
+}
+
+#[test]
+fn without_encryption_a_server_on_this_machine_will_do_unless_it_had_some() {
+    let plain = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = plain.local_addr().unwrap().port();
+    // Whoever comes is hung up on, as by a server that knows no TLS.
+    std::thread::spawn(move || {
+        for stream in plain.incoming() {
+            drop(stream);
+        }
+    });
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let client = |words: &[&str]| {
+        let program = std::path::Path::new(PROGRAM);
+        let mut client = Client::start_with(program, words, home.path(), &state);
+        client.say("hans\nhans's secret");
+        client.end_input();
+        client.wait()
+    };
+    let (shown, key) = (port.to_string(), "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc");
+    let ended = client(&["127.0.0.1", &shown]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(!ended.err[0].contains("encryption"), "it was tried: {ended:?}");
+
+    let ended = client(&["127.0.0.1", &shown, "--fingerprint", key]);
+    let refused = ["whoelse: The server offers no encryption. Nothing was sent."];
+    assert_eq!((ended.code, &ended.err[..]), (Some(3), &refused.map(str::to_owned)[..]));
+    let link = format!("whoelse://127.0.0.1:{port}/{key}/CQkJCQkJCQkJCQkJCQkJCQ");
+    let ended = client(&[&link]);
+    assert_eq!((ended.code, &ended.err[..]), (Some(3), &refused.map(str::to_owned)[..]));
+
+    // Once it was seen with TLS, nothing is said to it without, until it is forgotten.
+    fs::create_dir_all(state.join("whoelse")).unwrap();
+    let known = format!("127.0.0.1 {port} key {key} 1700000000\n");
+    fs::write(state.join("whoelse").join("known-servers"), known).unwrap();
+    let with_tls = client(&["127.0.0.1", &shown]);
+    assert_eq!(with_tls.code, Some(3), "{with_tls:?}");
+    for forgotten in ["is forgotten", "Nothing was known"] {
+        let ended = client(&["--forget", "127.0.0.1", &shown]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.out[0].contains(forgotten), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_invite_that_is_broken_is_explained() {
+    let home = tempfile::tempdir().unwrap();
+    for (link, why) in [
+        ("whoelse://chat.example", "not whole"),
+        ("whoelse://chat.example:70000/x/y", "no port"),
+        ("whoelse://chat.example/short/CQkJCQkJCQkJCQkJCQkJCQ", "key in the invite is damaged"),
+    ] {
+        let program = std::path::Path::new(PROGRAM);
+        let ended = Client::start(program, &[link], home.path()).wait();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.len() == 1 && ended.err[0].contains(why), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_password_is_not_changed_where_others_could_read_it() {
+    let server = server(&["hans"]);
+    let mut hans = client(&server, "hans");
+    hans.say("passwd");
+    hans.hear("passwd: not done; it needs a terminal");
 }

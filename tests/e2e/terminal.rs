@@ -189,6 +189,34 @@ fn the_end_of_input_logs_out() {
 }
 
 #[test]
+fn a_new_password_is_asked_for_twice_and_never_shown() {
+    let server = server(&["hans"]);
+    let mut hans = client(&server, "hans");
+    hans.type_text("passwd\r");
+    hans.wait_for("Password until now:");
+    hans.type_text(&format!("{}\r", password_of("hans")));
+    for (new, again, says) in [
+        ("short", None, "at least 8 characters"),
+        ("long enough", Some("not the same"), "The two differ"),
+        ("quite long enough", Some("quite long enough"), "* passwd: "),
+    ] {
+        hans.wait_for_cursor_line("the new password", |line| line.starts_with("New password:"));
+        hans.type_text(&format!("{new}\r"));
+        if let Some(again) = again {
+            hans.wait_for_cursor_line("it again", |line| line.starts_with("Again:"));
+            hans.type_text(&format!("{again}\r"));
+        }
+        hans.wait_for(says);
+    }
+    wait_for_input(&hans, "hans", "");
+    let bytes = hans.bytes();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(!text.contains("long enough") && !text.contains("not the same"), "{text}");
+    hans.type_text("whoelse\r");
+    hans.wait_for("nobody else is online");
+}
+
+#[test]
 fn the_operator_is_asked_for_a_new_password_twice() {
     let server = server(&["hans"]);
     let words = ["user", "add", "anna", "--data", "data"];

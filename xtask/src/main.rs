@@ -19,6 +19,15 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
     ("whoelse", &["whoelse-client", "whoelse-proto", "whoelse-server", "whoelse-term"]),
 ];
 
+/// Where the client may get hold of the terminal. Everything else prints through the screen, which
+/// takes only text that was made harmless.
+const MAY_WRITE: [&str; 4] = [
+    "whoelse-term/src/ask.rs",      // our own words, before the screen is there
+    "whoelse-term/src/lib.rs",      // the one line that says why it ended
+    "whoelse-term/src/session.rs",  // gives it to the screen
+    "whoelse-term/src/terminal.rs", // its state, and sequences of ours
+];
+
 /// Longest source file, in lines.
 const LINES_MAX: usize = 800;
 
@@ -89,10 +98,24 @@ fn check_source(path: &Path, text: &str, faults: &mut Vec<String>) {
     if lines > LINES_MAX {
         faults.push(format!("{shown}: {lines} lines are more than one reads"));
     }
+    check_output(&shown.to_string(), text, faults);
     // Put together here so that this file does not find itself.
     for word in [concat!("#[ig", "nore"), concat!("todo", "!("), concat!("unimple", "mented!(")] {
         if text.contains(word) {
             faults.push(format!("{shown}: holds {word}"));
+        }
+    }
+}
+
+/// In the client, nobody gets at the terminal but those who are named.
+fn check_output(path: &str, text: &str, faults: &mut Vec<String>) {
+    let is_client = ["whoelse-term/src/", "whoelse-client/src/"].iter().any(|it| path.contains(it));
+    if !is_client || MAY_WRITE.iter().any(|it| path.ends_with(it)) {
+        return;
+    }
+    for word in ["stdout(", "stderr(", "/dev/tty", "/dev/stdout", "print!(", "println!("] {
+        if text.contains(word) {
+            faults.push(format!("{path}: holds {word}...), and may not write by itself"));
         }
     }
 }
@@ -146,6 +169,20 @@ mod tests {
         assert!(faults.is_empty());
         check_source(Path::new("bad.rs"), "use std::io;\n", &mut faults);
         assert_eq!(faults.len(), 1);
+    }
+
+    #[test]
+    fn only_a_few_write_to_the_terminal() {
+        let faults = |path: &str, text: &str| {
+            let mut faults = Vec::new();
+            check_output(path, text, &mut faults);
+            faults.len()
+        };
+        let writes = "io::stdout().write_all(b\"x\")";
+        assert_eq!(faults("crates/whoelse-term/src/render.rs", writes), 1);
+        assert_eq!(faults("crates/whoelse-client/src/core.rs", "println!()"), 1);
+        assert_eq!(faults("crates/whoelse-term/src/ask.rs", writes), 0);
+        assert_eq!(faults("crates/whoelse/src/user.rs", writes), 0);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a person can ask for, as values. How it is typed is the screen's affair.
 
-use whoelse_proto::request;
+use std::fmt;
+
+use whoelse_proto::{Password, Role, request};
 
 /// One wish of the person, complete and owned, so that it can wait for a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +53,63 @@ pub enum Command {
         /// With whom.
         user: String,
     },
-    /// End the session.
+    /// Make an invite for somebody new.
+    Invite {
+        /// What the new person is to be.
+        role: Role,
+    },
+    /// List the invites that are open.
+    Invites,
+    /// Take an invite back.
+    RevokeInvite {
+        /// Which, as in the list.
+        number: u64,
+    },
+    /// List the devices that need no password.
+    Devices,
+    /// Take that from a device, and end its session.
+    RevokeDevice {
+        /// Which, as in the list.
+        name: String,
+    },
+    /// Change the password.
+    Passwd(Passwords),
+    /// Keep a person from logging in.
+    Lock {
+        /// Whom.
+        user: String,
+    },
+    /// Take that back.
+    Unlock {
+        /// For whom.
+        user: String,
+    },
+    /// End the session, and forget this device.
     Logout,
 }
+
+/// A password and the one that follows it. Shown by nobody, also not by `Debug`.
+#[derive(Clone)]
+pub struct Passwords {
+    /// The password until now.
+    pub old: Password,
+    /// The password from now on.
+    pub new: Password,
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Passwords(..)")
+    }
+}
+
+impl PartialEq for Passwords {
+    fn eq(&self, other: &Self) -> bool {
+        (self.old.expose(), self.new.expose()) == (other.old.expose(), other.new.expose())
+    }
+}
+
+impl Eq for Passwords {}
 
 impl Command {
     /// The word that people type for it.
@@ -69,6 +125,12 @@ impl Command {
             Self::StartPrivate { .. } => "startprivate",
             Self::Private { .. } => "private",
             Self::StopPrivate { .. } => "stopprivate",
+            Self::Invite { .. } => "invite",
+            Self::Invites | Self::RevokeInvite { .. } => "invites",
+            Self::Devices | Self::RevokeDevice { .. } => "devices",
+            Self::Passwd(_) => "passwd",
+            Self::Lock { .. } => "lock",
+            Self::Unlock { .. } => "unlock",
             Self::Logout => "logout",
         }
     }
@@ -82,11 +144,35 @@ impl Command {
             | Self::Unblock { user }
             | Self::StartPrivate { user }
             | Self::Private { user, .. }
-            | Self::StopPrivate { user } => Some(user),
-            Self::Broadcast { .. } | Self::Whoelse | Self::WhoelseSince { .. } | Self::Logout => {
-                None
-            }
+            | Self::StopPrivate { user }
+            | Self::Lock { user }
+            | Self::Unlock { user } => Some(user),
+            Self::Broadcast { .. }
+            | Self::Whoelse
+            | Self::WhoelseSince { .. }
+            | Self::Invite { .. }
+            | Self::Invites
+            | Self::RevokeInvite { .. }
+            | Self::Devices
+            | Self::RevokeDevice { .. }
+            | Self::Passwd(_)
+            | Self::Logout => None,
         }
+    }
+
+    /// Whether an original server knows it, too.
+    pub(crate) fn is_original(&self) -> bool {
+        !matches!(
+            self,
+            Self::Invite { .. }
+                | Self::Invites
+                | Self::RevokeInvite { .. }
+                | Self::Devices
+                | Self::RevokeDevice { .. }
+                | Self::Passwd(_)
+                | Self::Lock { .. }
+                | Self::Unlock { .. }
+        )
     }
 
     /// What the server is asked; nothing for what concerns private links only.
@@ -103,6 +189,17 @@ impl Command {
                 request::Command::WhoelseSince { since_ms: seconds.saturating_mul(1000) }
             }
             Self::StartPrivate { user } => request::Command::StartPrivate { user: user.into() },
+            Self::Invite { role } => request::Command::Invite { role: *role },
+            Self::Invites => request::Command::Invites,
+            Self::RevokeInvite { number } => request::Command::RevokeInvite { number: *number },
+            Self::Devices => request::Command::Devices,
+            Self::RevokeDevice { name } => request::Command::RevokeDevice { name: name.into() },
+            Self::Passwd(Passwords { old, new }) => request::Command::Passwd(request::Passwd {
+                old: old.expose().into(),
+                new: new.expose().into(),
+            }),
+            Self::Lock { user } => request::Command::Lock { user: user.into() },
+            Self::Unlock { user } => request::Command::Unlock { user: user.into() },
             Self::Logout => request::Command::Logout { forget: false },
             Self::Private { .. } | Self::StopPrivate { .. } => return None,
         })

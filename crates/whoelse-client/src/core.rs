@@ -5,7 +5,8 @@
 //! [`Core::deadline`]. Times are milliseconds of a clock that never goes back. The rules that
 //! bring a person back after a bad line live here: what is sent again under the same id
 //! (messages), what is reported as uncertain (everything else), and when nothing is tried again
-//! (after a time-out, a logout or a takeover).
+//! (after a time-out, a logout, a takeover, or whatever else the server ended a session for).
+//! Whether a server is to be trusted is decided before, by [`crate::trust`].
 
 mod answers;
 mod leave;
@@ -17,13 +18,17 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use whoelse_proto::limits::{FRAME_BYTES_MAX, ORIGINAL_PAUSE_MS};
-use whoelse_proto::{Password, Request, RequestId, request};
+use whoelse_proto::{Fingerprint, InviteSecret, Password, Place, Request, RequestId, request};
 
 use crate::command::Command;
 use crate::mailbox::Mailbox;
-use crate::notice::{Answer, Ending, Loss, Notice, Question, Refusal, Tell, Told, Trouble, Why};
+use crate::notice::{
+    Answer, Ending, Loss, Notice, Question, Refusal, Security, Tell, Told, Trouble, Why,
+};
 use crate::outbox::Outbox;
 use crate::pauses::Pauses;
+use crate::profile::Device;
+use crate::trust::Distrust;
 
 /// Requests without an answer, above which no more are taken in while connected.
 const UNANSWERED_MAX: usize = 64;
@@ -41,12 +46,29 @@ const GOOD_MS: u64 = 5_000;
 const ORIGINAL_FRAME_BYTES_MAX: usize = 1024;
 
 /// How the client behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// A person is there, who can be asked for a password again and decides when to give up.
     pub interactive: bool,
     /// Ends a session of the same person elsewhere, instead of being refused because of it.
     pub takeover: bool,
+    /// Makes an account with this invite, instead of logging in to one.
+    pub invite: Option<InviteSecret>,
+    /// Where the server is, as the person says it.
+    pub place: Place,
+    /// What this device is to be called.
+    pub device_name: String,
+}
+
+/// An open connection to a server that may be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// How safe it is.
+    pub security: Security,
+    /// The key of the server; none without TLS.
+    pub key: Option<Fingerprint>,
+    /// The server is on this machine.
+    pub loopback: bool,
 }
 
 /// Something to do.
@@ -58,12 +80,32 @@ pub enum Action {
     Disconnect,
     /// Write these bytes to the connection, in one write if possible.
     Send(Vec<u8>),
+    /// The server that was asked about is trusted from now on: remember its key, and report with
+    /// `handle_connected` if the connection is still open.
+    Trust,
+    /// Open the profile of this name; report with `handle_device`.
+    OpenProfile {
+        /// Whose it is.
+        name: String,
+    },
+    /// The device may log in without a password from now on: keep it in its profile.
+    KeepDevice,
+    /// It may not any more: remove it from its profile.
+    ForgetDevice,
 }
 
 /// A client, but for its IO.
 pub struct Core {
     config: Config,
-    credentials: Option<Credentials>,
+    who: Option<Who>,
+    /// An invite that was not used yet.
+    joining: Option<Joining>,
+    /// The connection that was opened last.
+    link: Option<Link>,
+    /// How safe it is, as long as that is worth a word and was not told.
+    security: Option<Security>,
+    /// What the person was asked and has not answered.
+    asked: Option<Question>,
     /// A random id of this run, by which the server knows a client that comes back.
     instance: String,
     line: Line,
@@ -93,9 +135,35 @@ pub struct Core {
 }
 
 /// Who logs in.
-struct Credentials {
+struct Who {
     name: String,
-    password: Password,
+    /// Gone once it is not needed any more.
+    password: Option<Password>,
+    device: Option<Device>,
+    /// The server knows the device, as far as we know.
+    resumes: bool,
+}
+
+/// An account that is to be made.
+struct Joining {
+    invite: InviteSecret,
+    /// The server has said what the invite is worth.
+    checked: bool,
+}
+
+/// What was said to begin a session, and waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// What an invite is worth was asked.
+    Invitation,
+    /// Something to sign was asked for.
+    Challenge,
+    /// The device has proven itself.
+    Resume,
+    /// Name and password.
+    Login,
+    /// A new name and its password.
+    Join,
 }
 
 /// The connection, and how far it is.
@@ -105,10 +173,12 @@ enum Line {
     Down { again_at_ms: Option<u64> },
     /// One is being opened.
     Opening,
+    /// Open; the person has yet to say whether to trust the server.
+    Trusting,
     /// Open; the person has yet to say who it is.
     Asking,
     /// Open; the login is on its way, and given up at this time.
-    LoggingIn { until_ms: u64 },
+    LoggingIn { until_ms: u64, step: Step },
     /// Open; the login is sent again at this time.
     LoginLater { at_ms: u64 },
     /// The session lives. It is proven once the server has answered a request of the person.
@@ -125,9 +195,14 @@ impl Core {
             text
         });
         let [a, b, c, d, e, f, g, h, ..] = seed;
+        let joining = config.invite.clone().map(|invite| Joining { invite, checked: false });
         Self {
             config,
-            credentials: None,
+            who: None,
+            joining,
+            link: None,
+            security: None,
+            asked: None,
             outbox: Outbox::new(instance.clone()),
             instance,
             unconfirmed: false,
@@ -185,9 +260,8 @@ impl Core {
         }
         match self.line {
             Line::Session { .. } => self.outbox.len() < UNANSWERED_MAX,
-            // Credentials are input, too.
-            Line::Asking => true,
-            _ => self.config.interactive || self.credentials.is_none(),
+            // An answer is input, too.
+            _ => self.config.interactive || self.asked.is_some(),
         }
     }
 
@@ -199,14 +273,14 @@ impl Core {
         }
         let line = match self.line {
             Line::Down { again_at_ms } => again_at_ms,
-            Line::LoggingIn { until_ms } => Some(until_ms),
+            Line::LoggingIn { until_ms, .. } => Some(until_ms),
             Line::LoginLater { at_ms } => Some(at_ms),
             Line::Session { .. } => {
                 // While one is in flight, its answer is what lets the next be written.
                 (self.original && self.outbox.has_unwritten() && !self.outbox.has_written())
                     .then_some(self.write_at_ms)
             }
-            Line::Opening | Line::Asking => None,
+            Line::Opening | Line::Trusting | Line::Asking => None,
         };
         [line, self.leave_deadline(), self.give_up_at_ms()].into_iter().flatten().min()
     }
@@ -218,7 +292,7 @@ impl Core {
         }
         match self.line {
             Line::Down { again_at_ms: Some(at_ms) } if at_ms <= now_ms => self.connect(),
-            Line::LoggingIn { until_ms } if until_ms <= now_ms => {
+            Line::LoggingIn { until_ms, .. } if until_ms <= now_ms => {
                 self.actions.push_back(Action::Disconnect);
                 self.handle_disconnected(now_ms, Loss::NoAnswer);
             }
@@ -230,14 +304,38 @@ impl Core {
         self.go_on_leaving(now_ms);
     }
 
-    /// The connection is open.
-    pub fn handle_connected(&mut self, now_ms: u64) {
-        if self.credentials.is_some() {
-            self.log_in(now_ms);
-        } else {
-            self.line = Line::Asking;
-            self.tell(Tell::Question(Question::Credentials));
+    /// The connection is open, and the server may be trusted.
+    pub fn handle_connected(&mut self, now_ms: u64, link: Link) {
+        self.link = Some(link);
+        if link.security != Security::Known {
+            self.security = Some(link.security);
         }
+        self.log_in(now_ms);
+    }
+
+    /// The connection is open, and nobody has seen the server before.
+    pub fn handle_stranger(&mut self, key: Fingerprint) {
+        self.line = Line::Trusting;
+        self.notice(Notice::Stranger { place: self.config.place.clone(), key });
+        self.ask(Question::Trust);
+    }
+
+    /// The person has said whether to trust the server.
+    pub fn handle_trust(&mut self, yes: bool) {
+        self.asked = None;
+        if !yes {
+            self.handle_distrust(Distrust::Declined);
+            return;
+        }
+        self.actions.push_back(Action::Trust);
+        if let Line::Down { again_at_ms: None } = self.line {
+            self.connect();
+        }
+    }
+
+    /// The server is not to be trusted. That does not change by trying again.
+    pub fn handle_distrust(&mut self, distrust: Distrust) {
+        self.end(Ending::Distrusted { place: self.config.place.clone(), distrust });
     }
 
     /// The connection could not be opened.
@@ -267,10 +365,10 @@ impl Core {
         if !self.was_in {
             match line {
                 // The server does not wait for ever for a slow typist; nothing is lost yet.
-                Line::Asking if loss != Loss::Garbage => {}
+                Line::Asking | Line::Trusting if loss != Loss::Garbage => {}
                 Line::LoginLater { at_ms } => self.line = Line::Down { again_at_ms: Some(at_ms) },
                 _ => self.end(Ending::Unreachable(match loss {
-                    Loss::Closed => Trouble::Closed,
+                    Loss::Closed | Loss::Cut => Trouble::Closed,
                     Loss::NoAnswer => Trouble::NoAnswer,
                     Loss::Garbage => Trouble::Foreign,
                     Loss::Broken(words) => Trouble::Other(words),
@@ -322,6 +420,7 @@ impl Core {
                 Some(why)
             }
             Command::Message { .. } if self.outbox.len() >= KEPT_MAX => Some(Why::TooManyKept),
+            _ if self.original && !command.is_original() => Some(Why::Original),
             _ => {
                 let bytes = self.outbox.bytes(&command, self.original);
                 let bytes_max =
@@ -398,13 +497,23 @@ impl Core {
     }
 
     fn is_me(&self, user: &str) -> bool {
-        self.credentials.as_ref().is_some_and(|credentials| credentials.name == user)
+        self.name() == Some(user)
     }
 
     /// Tells of a request that nobody will confirm any more.
     fn notice_unconfirmed(&mut self, notice: Notice) {
         self.unconfirmed = true;
         self.notice(notice);
+    }
+
+    fn ask(&mut self, question: Question) {
+        self.asked = Some(question);
+        self.tell(Tell::Question(question));
+    }
+
+    /// Something could not be kept on this machine.
+    pub fn handle_not_kept(&mut self, words: String) {
+        self.notice(Notice::NotKept { words });
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -1,55 +1,54 @@
 //! The loop around [`Core`]: one socket, one clock, and the queues to the screen.
 //!
 //! While the screen is behind, the loop reads neither socket nor input: the server holds mail
-//! back until it is acknowledged, so nothing is lost and nothing grows.
+//! back until it is acknowledged, so nothing is lost and nothing grows. Before the core hears of
+//! a connection, `meeting` finds out whether whoever answers may be trusted.
+
+mod connection;
+mod meeting;
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
-use std::io::ErrorKind;
-use std::net::Shutdown;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use whoelse_proto::Password;
-use whoelse_proto::codec::Incoming;
-use whoelse_proto::limits::EVENT_BYTES_MAX;
-use whoelse_proto::splitter::{Splitter, Step};
+use whoelse_proto::{Fingerprint, Password};
 
 use crate::command::Command;
-use crate::connect::connect;
+use crate::connect::{OpenError, Opened};
 use crate::core::{Action, Config, Core};
-use crate::notice::{Ending, Loss, Told, Trouble};
-
-/// Most bytes read at once, so that the screen is served in between.
-const READ_BYTES_MAX: usize = 64 * 1024;
+use crate::notice::{Ending, Told, Trouble};
+use crate::profile::{Device, Profile};
+use connection::{Connection, Garbage};
+use meeting::Meeting;
 
 /// Where to connect to, and how to behave.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The machine.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// The behaviour.
+    /// The behaviour, and the server.
     pub config: Config,
+    /// The folder for what is kept from run to run; without one nothing is.
+    pub state: Option<PathBuf>,
+    /// The key that the server must have.
+    pub expected_key: Option<Fingerprint>,
 }
 
 /// Something the person did.
 pub enum Input {
+    /// Said whether to trust the server, as asked.
+    Trust(bool),
     /// Said who it is, as asked.
-    Credentials {
-        /// The name.
-        name: String,
-        /// The password.
-        password: Password,
-    },
+    Name(String),
+    /// Said the password, as asked.
+    Password(Password),
     /// Wants something.
     Command(Command),
+    /// Wants to leave, and stays known on this device.
+    Leave,
     /// Will want nothing more.
     End,
 }
@@ -135,33 +134,36 @@ enum Happened {
     Stop,
     Input(Input),
     Shown(u64),
-    Opened(Result<TcpStream, Trouble>),
+    Opened(Result<Opened, OpenError>),
     Ready,
     Deadline,
 }
 
 struct Driver {
-    options: Options,
+    meeting: Meeting,
     core: Core,
     begun: Instant,
     opening: Option<Opening>,
     connection: Option<Connection>,
+    /// The profile of the person, if nobody else uses it.
+    profile: Option<Profile>,
     /// Taken from the core, and not yet from us.
     untold: Option<Told>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<TcpStream, Trouble>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, OpenError>> + Send>>;
 
 impl Driver {
     fn new(options: Options) -> Result<Self, Trouble> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| Trouble::Other(error.to_string()))?;
         Ok(Self {
+            meeting: Meeting::new(&options),
             core: Core::new(options.config, seed),
-            options,
             begun: Instant::now(),
             opening: None,
             connection: None,
+            profile: None,
             untold: None,
         })
     }
@@ -187,26 +189,28 @@ impl Driver {
         let now_ms = self.now_ms();
         match happened {
             Happened::Stop => self.core.handle_interrupt(),
-            Happened::Input(Input::Credentials { name, password }) => {
-                self.core.handle_credentials(now_ms, name, password);
-            }
-            Happened::Input(Input::Command(command)) => self.core.handle_command(now_ms, command),
-            Happened::Input(Input::End) => self.core.handle_end_of_input(now_ms),
+            Happened::Input(input) => self.handle_input(now_ms, input),
             Happened::Shown(sequence) => self.core.handle_shown(now_ms, sequence),
-            Happened::Opened(Ok(stream)) => {
+            Happened::Opened(opened) => {
                 self.opening = None;
-                self.connection = Some(Connection::new(stream));
-                self.core.handle_connected(now_ms);
-            }
-            Happened::Opened(Err(trouble)) => {
-                self.opening = None;
-                self.core.handle_connect_failed(now_ms, trouble);
+                self.meet(now_ms, opened);
             }
             Happened::Ready => {
                 self.exchange(!behind);
                 self.core.tick(now_ms);
             }
             Happened::Deadline => self.core.tick(now_ms),
+        }
+    }
+
+    fn handle_input(&mut self, now_ms: u64, input: Input) {
+        match input {
+            Input::Trust(yes) => self.core.handle_trust(yes),
+            Input::Name(name) => self.core.handle_name(name),
+            Input::Password(password) => self.core.handle_password(now_ms, password),
+            Input::Command(command) => self.core.handle_command(now_ms, command),
+            Input::Leave => self.core.handle_leave(now_ms),
+            Input::End => self.core.handle_end_of_input(now_ms),
         }
     }
 
@@ -228,10 +232,7 @@ impl Driver {
     fn act(&mut self) {
         while let Some(action) = self.core.next_action() {
             match action {
-                Action::Connect => {
-                    let (host, port) = (self.options.host.clone(), self.options.port);
-                    self.opening = Some(Box::pin(async move { connect(&host, port).await }));
-                }
+                Action::Connect => self.connect(),
                 Action::Disconnect => {
                     self.opening = None;
                     if let Some(connection) = self.connection.take() {
@@ -240,12 +241,47 @@ impl Driver {
                 }
                 Action::Send(bytes) => {
                     if let Some(connection) = &mut self.connection {
-                        connection.unwritten.extend_from_slice(&bytes);
-                        // A failure shows itself at the next read, after what still came in.
-                        connection.write().unwrap_or_default();
+                        connection.send(&bytes);
                     }
                 }
+                Action::Trust => self.trust(),
+                Action::OpenProfile { name } => self.open_profile(&name),
+                Action::KeepDevice => self.change_profile(|profile, device| match device {
+                    Some(device) => profile.keep(device),
+                    None => Ok(()),
+                }),
+                Action::ForgetDevice => self.change_profile(|profile, _| profile.forget()),
             }
+        }
+    }
+
+    /// Opens the profile of a name. Without one everything works, but for the password that has
+    /// to be typed each time.
+    fn open_profile(&mut self, name: &str) {
+        let now_ms = self.now_ms();
+        // It may be the same, and we would find it locked by ourselves.
+        self.profile = None;
+        let (device, kept) = match self.meeting.open_profile(name) {
+            Ok(Some((profile, device, kept))) => {
+                self.profile = Some(profile);
+                (Some(device), kept)
+            }
+            Ok(None) => (None, false),
+            Err(error) => {
+                self.core.handle_not_kept(error.to_string());
+                (None, false)
+            }
+        };
+        self.core.handle_device(now_ms, device, kept);
+    }
+
+    fn change_profile(
+        &mut self,
+        change: impl FnOnce(&Profile, Option<&Device>) -> std::io::Result<()>,
+    ) {
+        let Some(profile) = &self.profile else { return };
+        if let Err(error) = change(profile, self.core.device()) {
+            self.core.handle_not_kept(error.to_string());
         }
     }
 
@@ -273,88 +309,7 @@ impl Driver {
     }
 }
 
-/// An open connection with its two buffers.
-struct Connection {
-    stream: TcpStream,
-    /// Read and not yet understood.
-    unread: Vec<u8>,
-    /// How much of `unread` is done with.
-    done: usize,
-    splitter: Splitter,
-    unwritten: Vec<u8>,
-}
-
-/// The other side sent what is no frame of the protocol, or too long a one.
-struct Garbage;
-
-impl Connection {
-    fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            unread: Vec::new(),
-            done: 0,
-            splitter: Splitter::default(),
-            unwritten: Vec::new(),
-        }
-    }
-
-    /// Reads a bounded amount; says so when the connection is over.
-    fn read(&mut self) -> Option<Loss> {
-        let mut wanted = READ_BYTES_MAX;
-        while wanted > 0 {
-            self.unread.reserve(wanted.min(8 * 1024));
-            match self.stream.try_read_buf(&mut self.unread) {
-                Ok(0) => return Some(Loss::Closed),
-                Ok(bytes) => wanted = wanted.saturating_sub(bytes),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Some(Loss::Broken(error.to_string())),
-            }
-        }
-        None
-    }
-
-    fn write(&mut self) -> Result<(), Loss> {
-        while !self.unwritten.is_empty() {
-            match self.stream.try_write(&self.unwritten) {
-                Ok(bytes) => drop(self.unwritten.drain(..bytes)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Loss::Broken(error.to_string())),
-            }
-        }
-        Ok(())
-    }
-
-    fn next_frame(&mut self) -> Option<Result<Incoming, Garbage>> {
-        loop {
-            let rest = &self.unread[self.done..];
-            match self.splitter.step(rest, EVENT_BYTES_MAX, false) {
-                Step::More => {
-                    self.unread.drain(..self.done);
-                    self.done = 0;
-                    return None;
-                }
-                Step::Skip(bytes) => self.done += bytes,
-                Step::Bad(..) => return Some(Err(Garbage)),
-                Step::Frame(bytes) => {
-                    let incoming = Incoming::decode(&rest[..bytes]).map_err(|_| Garbage);
-                    self.done += bytes;
-                    return Some(incoming);
-                }
-            }
-        }
-    }
-
-    /// Closes it in order, with what was written on its way.
-    fn close(mut self) {
-        self.write().unwrap_or_default();
-        // It may be closed already.
-        SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or_default();
-    }
-}
-
-async fn opened(opening: &mut Option<Opening>) -> Result<TcpStream, Trouble> {
+async fn opened(opening: &mut Option<Opening>) -> Result<Opened, OpenError> {
     match opening {
         Some(opening) => opening.await,
         None => pending().await,
@@ -364,14 +319,14 @@ async fn opened(opening: &mut Option<Opening>) -> Result<TcpStream, Trouble> {
 /// Waits until the connection can be read, if that is wanted, or written, if there is need.
 async fn ready(connection: Option<&Connection>, read: bool) {
     let Some(connection) = connection else { return pending().await };
-    let interest = match (read, !connection.unwritten.is_empty()) {
+    let interest = match (read, connection.wants_write()) {
         (true, true) => Interest::READABLE | Interest::WRITABLE,
         (true, false) => Interest::READABLE,
         (false, true) => Interest::WRITABLE,
         (false, false) => return pending().await,
     };
     // An error here is found again, and told, by the read that follows.
-    drop(connection.stream.ready(interest).await);
+    drop(connection.stream().ready(interest).await);
 }
 
 async fn reached(deadline: Option<Instant>) {

@@ -5,7 +5,11 @@
 
 use std::net::IpAddr;
 
+use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
+use whoelse_proto::{Fingerprint, InviteLink, Place};
+
 use crate::command::Command;
+use crate::trust::Distrust;
 
 /// Something for the screen, with its place in the order of all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +33,16 @@ pub enum Tell {
 /// What the person has to type before anything else can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Name and password.
-    Credentials,
-    /// The password for the same name again.
+    /// Whether to trust the server that was just told about ([`Notice::Stranger`]).
+    Trust,
+    /// The name.
+    Name,
+    /// The password for that name.
     Password,
+    /// A name for a new account.
+    NewName,
+    /// A password for a new account of that name.
+    NewPassword,
 }
 
 /// Something the person is told.
@@ -45,10 +55,48 @@ pub enum Notice {
         /// What the server says about it.
         sentence: Option<String>,
     },
+    /// A server that was never seen before wants to be trusted; the question follows.
+    Stranger {
+        /// Where it is.
+        place: Place,
+        /// Its key.
+        key: Fingerprint,
+    },
+    /// What an invite is worth; the questions follow.
+    Invited {
+        /// Who made it; none if the operator did.
+        by: Option<String>,
+        /// Whoever uses it becomes an administrator.
+        admin: bool,
+    },
+    /// The account was not made; the question follows.
+    JoinRefused {
+        /// What the server says about it.
+        sentence: String,
+    },
+    /// The device is not known there, or no longer; the password has to do.
+    ResumeRefused {
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
     /// The session has begun, for the first time.
     LoggedIn {
         /// As whom.
         name: String,
+        /// This person may do what administrators may.
+        admin: bool,
+    },
+    /// How safe the connection is, where that is worth a word.
+    Security(Security),
+    /// Somebody tried to log in by this name in the meantime.
+    FailedLogins {
+        /// How often.
+        count: u64,
+    },
+    /// Something could not be kept on this machine for the next time.
+    NotKept {
+        /// Why, in the words of the system.
+        words: String,
     },
     /// The server wants the login later; it is sent again by itself.
     LoginLater {
@@ -182,8 +230,35 @@ pub enum Answer {
         /// The port, if the server gives one.
         port: Option<u16>,
     },
+    /// An invite was made.
+    Invited {
+        /// What is to be passed on. Whoever has it can use it.
+        link: InviteLink,
+        /// For how many seconds it is valid.
+        expires_in_s: u64,
+        /// Where the server can be reached was guessed.
+        guessed: bool,
+    },
+    /// Invites that are open.
+    Invites(Vec<IncomingInvite>),
+    /// Devices that need no password.
+    Devices(Vec<IncomingDevice>),
     /// It was not done.
     Refused(Refusal),
+}
+
+/// How safe a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Encrypted, with a server that was known.
+    Known,
+    /// Encrypted, with a server whose key is remembered from now on.
+    FirstContact {
+        /// That key.
+        key: Fingerprint,
+    },
+    /// Not encrypted; it does not leave the machine.
+    Plain,
 }
 
 /// Why a request was not done.
@@ -233,6 +308,8 @@ pub enum Why {
     },
     /// Too many messages wait for a connection already.
     TooManyKept,
+    /// Servers of the original system know nothing like it.
+    Original,
     /// Anything else, by the server's word for it.
     Other(String),
 }
@@ -248,6 +325,8 @@ pub enum Loss {
     Garbage,
     /// The server did not answer the login.
     NoAnswer,
+    /// The connection ended, and the other side had not said that it would.
+    Cut,
 }
 
 /// Why there is no connection.
@@ -283,8 +362,22 @@ pub enum Ending {
     Timeout,
     /// The person logged in elsewhere and took the session over.
     TakenOver,
+    /// The server ended the session for another reason.
+    Ended {
+        /// The server's word for it.
+        reason: String,
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
     /// The login was refused for good.
     Refused(LoginRefusal),
+    /// The server is not to be trusted; nothing was sent to it.
+    Distrusted {
+        /// Where it is.
+        place: Place,
+        /// Why not.
+        distrust: Distrust,
+    },
     /// There never was a connection.
     Unreachable(Trouble),
     /// The connection was lost and did not come back.
@@ -308,6 +401,33 @@ pub enum LoginRefusal {
     },
     /// A session of the same person lives elsewhere.
     AlreadyLoggedIn,
+    /// An administrator keeps the person from logging in.
+    Barred {
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
+    /// The device is not known there any more, and there is no password.
+    ResumeRefused {
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
+    /// The server takes no login from here for a long time.
+    SlowDown {
+        /// For how many seconds.
+        retry_after: u64,
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
+    /// The invite is worth nothing, or no longer.
+    InviteInvalid {
+        /// What the server says about it.
+        sentence: Option<String>,
+    },
+    /// The account could not be made, and nobody can be asked for another name or password.
+    JoinRefused {
+        /// What the server says about it.
+        sentence: String,
+    },
     /// Anything else.
     Other {
         /// The server's word for it.

@@ -88,10 +88,10 @@ impl Outbox {
 
     /// Takes out the oldest written request of this kind, as servers answer that know no ids.
     pub(crate) fn answered_oldest(&mut self, word: &str) -> Option<Command> {
-        let at = self
-            .pending
-            .iter()
-            .position(|pending| pending.written && pending.command.word() == word)?;
+        let is_of_kind = |pending: &Pending| {
+            pending.command.request().is_some_and(|request| request.action().as_str() == word)
+        };
+        let at = self.pending.iter().position(|pending| pending.written && is_of_kind(pending))?;
         self.pending.remove(at).map(|pending| pending.command)
     }
 

@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn keys_survive_being_written_and_read() {
-        let key = DeviceKey(std::array::from_fn(|index| index as u8 * 8));
+        let key = DeviceKey(std::array::from_fn(|index| u8::try_from(index).unwrap() * 8));
         assert_eq!(key.to_string().len(), 43);
         assert_eq!(DeviceKey::parse(&key.to_string()), Ok(key));
         let secret = InviteSecret::new([0xff; 16]);

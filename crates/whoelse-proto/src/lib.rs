@@ -9,6 +9,7 @@
 
 pub mod codec;
 pub mod event;
+pub mod filename;
 pub mod invite;
 pub mod keys;
 pub mod limits;
@@ -18,6 +19,7 @@ pub mod secret;
 pub mod splitter;
 
 pub use event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
+pub use filename::FileName;
 pub use invite::{InviteLink, Place};
 pub use keys::{DeviceKey, Fingerprint, InviteSecret, Nonce, Signature};
 pub use names::Name;

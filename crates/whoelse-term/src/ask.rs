@@ -6,24 +6,38 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rpassword::ConfigBuilder;
+use whoelse_client::Passwords;
 use whoelse_proto::Password;
+use whoelse_proto::limits::NEW_PASSWORD_CHARS_MIN;
 
-use crate::compose::Line;
+use crate::compose::{Line, Text};
 use crate::failure::{Failure, Kind};
 use crate::plain::{Lines, PlainLines, Typed};
 use crate::shown::Shown;
 use crate::terminal::Terminal;
 
 /// What was answered; nothing if the answer is to leave.
-pub(crate) type Answer = Result<Option<(String, Password)>, Failure>;
+pub(crate) type Answer<T> = Result<Option<T>, Failure>;
 
 /// Something that can say who is there.
 pub(crate) trait Ask {
-    /// Name and password.
-    fn credentials(&mut self) -> Answer;
+    /// Whether a server is to be trusted.
+    fn trust(&mut self) -> Answer<bool>;
 
-    /// Another password, for the same name.
-    fn password(&mut self) -> Answer;
+    /// The name.
+    fn name(&mut self) -> Answer<String>;
+
+    /// The password for that name.
+    fn password(&mut self) -> Answer<Password>;
+
+    /// A name for a new account.
+    fn new_name(&mut self) -> Answer<String>;
+
+    /// A password for a new account.
+    fn new_password(&mut self) -> Answer<Password>;
+
+    /// The password that was, and the one that is to be. Only a person can be asked.
+    fn passwords(&mut self) -> Answer<Passwords>;
 
     /// Nothing more is asked for now.
     fn done(&mut self) {}
@@ -68,8 +82,6 @@ fn read_password_file(path: &Path) -> Result<Password, Failure> {
 /// A person at a terminal, who is asked, and whose lines are read in some way.
 pub(crate) struct Person<L> {
     given: Given,
-    /// The name once typed, for the next try with a password.
-    name: String,
     terminal: Arc<Terminal>,
     lines: L,
     /// The terminal shows what is typed into the lines; otherwise they do that themselves.
@@ -78,37 +90,57 @@ pub(crate) struct Person<L> {
 
 impl<L> Person<L> {
     pub(crate) fn new(given: Given, terminal: Arc<Terminal>, lines: L, echo: bool) -> Self {
-        Self { given, name: String::new(), terminal, lines, echo }
+        Self { given, terminal, lines, echo }
     }
 
     /// What is given counts once; if it was wrong, the person is asked.
-    fn ask_name(&mut self) -> Result<Option<String>, Failure> {
+    fn ask_name(&mut self, words: &'static str) -> Answer<String> {
         if let Some(name) = self.given.name.take() {
             return Ok(Some(name));
         }
-        self.terminal.set_echo(true);
         loop {
-            prompt("Name: ").map_err(no_terminal)?;
-            let mut name = String::new();
-            // A terminal hands over one line at a time: nothing behind it is lost.
-            if io::stdin().lock().read_line(&mut name).map_err(no_terminal)? == 0 {
-                return Ok(left());
-            }
-            let name = name.trim();
-            if !name.is_empty() {
-                return Ok(Some(name.to_owned()));
+            match self.ask_line(words)? {
+                Some(name) if name.is_empty() => {}
+                answer => return Ok(answer),
             }
         }
     }
 
-    fn ask_password(&mut self) -> Result<Option<Password>, Failure> {
-        if let Some(password) = self.given.password.take() {
-            return Ok(Some(password));
+    /// Something that may be seen.
+    fn ask_line(&mut self, words: &'static str) -> Answer<String> {
+        self.terminal.set_echo(true);
+        prompt(words).map_err(no_terminal)?;
+        let mut line = String::new();
+        // A terminal hands over one line at a time: nothing behind it is lost.
+        if io::stdin().lock().read_line(&mut line).map_err(no_terminal)? == 0 {
+            return Ok(left());
         }
+        Ok(Some(line.trim().to_owned()))
+    }
+
+    /// A new password, twice, until both are the same.
+    fn ask_new_password(&mut self) -> Answer<Password> {
+        loop {
+            let Some(password) = self.ask_hidden("New password: ")? else { return Ok(None) };
+            if password.expose().chars().count() < NEW_PASSWORD_CHARS_MIN {
+                const _: () = assert!(NEW_PASSWORD_CHARS_MIN == 8, "the next line says so");
+                prompt("A new password has at least 8 characters.\n").map_err(no_terminal)?;
+                continue;
+            }
+            let Some(again) = self.ask_hidden("Again: ")? else { return Ok(None) };
+            if password.expose() == again.expose() {
+                return Ok(Some(password));
+            }
+            prompt("The two differ. Once more:\n").map_err(no_terminal)?;
+        }
+    }
+
+    /// Something that must not be seen.
+    fn ask_hidden(&mut self, words: &'static str) -> Answer<Password> {
         // Also while the answer is awaited: what is typed too early may be the next password.
         self.terminal.set_echo(false);
         loop {
-            match read_password() {
+            match read_password(words) {
                 Ok(password) if password.is_empty() => {}
                 Ok(password) => return Ok(Some(Password::new(password))),
                 Err(error) => match error.kind() {
@@ -123,14 +155,36 @@ impl<L> Person<L> {
 }
 
 impl<L> Ask for Person<L> {
-    fn credentials(&mut self) -> Answer {
-        let Some(name) = self.ask_name()? else { return Ok(None) };
-        self.name = name;
-        self.password()
+    fn trust(&mut self) -> Answer<bool> {
+        let answer = self.ask_line("Type yes to trust it from now on: ")?;
+        Ok(answer.map(|answer| answer.eq_ignore_ascii_case("yes")))
     }
 
-    fn password(&mut self) -> Answer {
-        Ok(self.ask_password()?.map(|password| (self.name.clone(), password)))
+    fn name(&mut self) -> Answer<String> {
+        self.ask_name("Name: ")
+    }
+
+    fn password(&mut self) -> Answer<Password> {
+        match self.given.password.take() {
+            Some(password) => Ok(Some(password)),
+            None => self.ask_hidden("Password: "),
+        }
+    }
+
+    fn new_name(&mut self) -> Answer<String> {
+        self.ask_name("Name you want to have: ")
+    }
+
+    fn new_password(&mut self) -> Answer<Password> {
+        match self.given.password.take() {
+            Some(password) => Ok(Some(password)),
+            None => self.ask_new_password(),
+        }
+    }
+
+    fn passwords(&mut self) -> Answer<Passwords> {
+        let Some(old) = self.ask_hidden("Password until now: ")? else { return Ok(None) };
+        Ok(self.ask_new_password()?.map(|new| Passwords { old, new }))
     }
 
     fn done(&mut self) {
@@ -141,15 +195,14 @@ impl<L> Ask for Person<L> {
 }
 
 impl<L: Lines> Lines for Person<L> {
-    fn next(&mut self, prompt: &str) -> Typed {
+    fn next(&mut self, prompt: &Text) -> Typed {
         self.lines.next(prompt)
     }
 }
 
 /// Asks without showing what is typed. The terminal at the standard input is meant, which is
 /// the controlling terminal too, but for programs that start us in a terminal of their own.
-fn read_password() -> io::Result<String> {
-    const PROMPT: &str = "Password: ";
+fn read_password(words: &'static str) -> io::Result<String> {
     let config = ConfigBuilder::new().input_file_path("/dev/stdin");
     let config = if io::stdout().is_terminal() {
         config.output_file_path("/dev/stdout")
@@ -158,15 +211,16 @@ fn read_password() -> io::Result<String> {
     } else {
         config.output_discard()
     };
-    match rpassword::prompt_password_with_config(PROMPT, config.build()) {
+    match rpassword::prompt_password_with_config(words, config.build()) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-            rpassword::prompt_password(PROMPT)
+            rpassword::prompt_password(words)
         }
         result => result,
     }
 }
 
-fn prompt(words: &str) -> io::Result<()> {
+/// Prints our own words, and no others: what is not ours goes through the screen.
+fn prompt(words: &'static str) -> io::Result<()> {
     if io::stdout().is_terminal() {
         io::stdout().write_all(words.as_bytes())?;
         io::stdout().flush()
@@ -201,7 +255,7 @@ impl<R: BufRead> Script<R> {
     }
 
     fn line(&mut self, what: &'static str, hint: &'static str) -> Result<String, Failure> {
-        match self.lines.next("") {
+        match self.lines.next(&Text::default()) {
             Typed::Line(line) if !line.is_empty() => Ok(line),
             _ => Err(Failure::new(Kind::Usage, Line::new().say(what), Line::new().say(hint))),
         }
@@ -209,7 +263,12 @@ impl<R: BufRead> Script<R> {
 }
 
 impl<R: BufRead> Ask for Script<R> {
-    fn credentials(&mut self) -> Answer {
+    fn trust(&mut self) -> Answer<bool> {
+        // Only a person can compare keys.
+        Ok(Some(false))
+    }
+
+    fn name(&mut self) -> Answer<String> {
         let name = match self.given.name.take() {
             Some(name) => name,
             None => self.line(
@@ -217,24 +276,34 @@ impl<R: BufRead> Ask for Script<R> {
                 "Its first line must be the name, or use --user.",
             )?,
         };
-        let password = match self.given.password.take() {
+        Ok(Some(name.trim().to_owned()))
+    }
+
+    fn password(&mut self) -> Answer<Password> {
+        Ok(Some(match self.given.password.take() {
             Some(password) => password,
             None => Password::new(self.line(
                 "the input holds no password",
                 "The line after the name must be the password, or use --password-file.",
             )?),
-        };
-        Ok(Some((name.trim().to_owned(), password)))
+        }))
     }
 
-    fn password(&mut self) -> Answer {
-        // Only a person is asked again.
+    fn new_name(&mut self) -> Answer<String> {
+        self.name()
+    }
+
+    fn new_password(&mut self) -> Answer<Password> {
+        self.password()
+    }
+
+    fn passwords(&mut self) -> Answer<Passwords> {
         Ok(None)
     }
 }
 
 impl<R: BufRead> Lines for Script<R> {
-    fn next(&mut self, prompt: &str) -> Typed {
+    fn next(&mut self, prompt: &Text) -> Typed {
         self.lines.next(prompt)
     }
 }
@@ -244,11 +313,12 @@ mod tests {
     use super::*;
 
     fn answer(given: Given, input: &str) -> Result<(String, String), String> {
-        match Script::new(given, input.as_bytes()).credentials() {
-            Ok(Some((name, password))) => Ok((name, password.expose().to_owned())),
-            Ok(None) => unreachable!(),
-            Err(failure) => Err(failure.line()),
-        }
+        let mut script = Script::new(given, input.as_bytes());
+        let mut answer = || {
+            let name = script.name()?.unwrap();
+            Ok((name, script.password()?.unwrap().expose().to_owned()))
+        };
+        answer().map_err(|failure: Failure| failure.line().to_string())
     }
 
     fn pair(name: &str, password: &str) -> Result<(String, String), String> {

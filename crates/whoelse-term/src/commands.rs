@@ -1,6 +1,7 @@
 //! The commands people type: one table, from which parsing, help and completion follow.
 
 use whoelse_client::Command;
+use whoelse_proto::Role;
 
 use crate::people::nearest;
 
@@ -16,6 +17,8 @@ pub struct Definition {
     /// Words of other programs for the same thing; not accepted, but understood enough to say
     /// what it is called here.
     also: &'static [&'static str],
+    /// Only administrators can use it.
+    admin: bool,
     build: fn(Arguments) -> Wish,
 }
 
@@ -30,6 +33,12 @@ pub enum Argument {
     Seconds,
     /// The word of a command; may be missing.
     Word,
+    /// The word `admin`; may be missing.
+    Admin,
+    /// The word `revoke` and the number of an invite; may be missing.
+    RevokeNumber,
+    /// The word `revoke` and the name of a device; may be missing.
+    RevokeName,
 }
 
 /// What a line asks for.
@@ -37,6 +46,8 @@ pub enum Argument {
 pub enum Wish {
     /// Something for the client.
     Command(Command),
+    /// Another password, for which must be asked first.
+    Passwd,
     /// Help, on one command or on all.
     Help(Option<&'static Definition>),
 }
@@ -65,6 +76,13 @@ pub enum UsageError {
         /// What was typed.
         typed: String,
     },
+    /// What follows is no number.
+    NotNumber {
+        /// The command.
+        definition: &'static Definition,
+        /// What was typed.
+        typed: String,
+    },
     /// Something follows that does not belong there.
     TooMuch {
         /// The command.
@@ -78,10 +96,14 @@ struct Arguments {
     user: String,
     text: String,
     seconds: u64,
+    admin: bool,
+    /// What is to be taken back: a number, or a name.
+    number: Option<u64>,
+    name: Option<String>,
     definition: Option<&'static Definition>,
 }
 
-use Argument::{Seconds, Text, User, Word};
+use Argument::{Admin, RevokeName, RevokeNumber, Seconds, Text, User, Word};
 
 /// All commands, in the order of the help.
 pub static COMMANDS: &[Definition] = &[
@@ -90,6 +112,7 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[User, Text],
         help: "send a message; it waits for people who are away",
         also: &["msg", "send", "tell", "dm", "pm", "m", "query"],
+        admin: false,
         build: |Arguments { user, text, .. }| Wish::Command(Command::Message { user, text }),
     },
     Definition {
@@ -97,6 +120,7 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[Text],
         help: "say something to everybody who is online",
         also: &["say", "all", "wall", "shout"],
+        admin: false,
         build: |Arguments { text, .. }| Wish::Command(Command::Broadcast { text }),
     },
     Definition {
@@ -104,6 +128,7 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[],
         help: "list who else is online",
         also: &["who", "users", "names", "list", "online"],
+        admin: false,
         build: |_| Wish::Command(Command::Whoelse),
     },
     Definition {
@@ -111,6 +136,7 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[Seconds],
         help: "list who else was online in the past so many seconds",
         also: &["last", "since"],
+        admin: false,
         build: |Arguments { seconds, .. }| Wish::Command(Command::WhoelseSince { seconds }),
     },
     Definition {
@@ -118,6 +144,7 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[User],
         help: "take no more messages from a person, and hide from that person",
         also: &["ignore", "ban", "mute"],
+        admin: false,
         build: |Arguments { user, .. }| Wish::Command(Command::Block { user }),
     },
     Definition {
@@ -125,6 +152,7 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[User],
         help: "take a block back",
         also: &["unignore", "unban", "unmute"],
+        admin: false,
         build: |Arguments { user, .. }| Wish::Command(Command::Unblock { user }),
     },
     Definition {
@@ -132,6 +160,7 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[User],
         help: "open a private link to a person, past the server",
         also: &["connect"],
+        admin: false,
         build: |Arguments { user, .. }| Wish::Command(Command::StartPrivate { user }),
     },
     Definition {
@@ -139,6 +168,7 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[User, Text],
         help: "say something over a private link",
         also: &["priv"],
+        admin: false,
         build: |Arguments { user, text, .. }| Wish::Command(Command::Private { user, text }),
     },
     Definition {
@@ -146,23 +176,92 @@ pub static COMMANDS: &[Definition] = &[
         arguments: &[User],
         help: "close a private link",
         also: &["endprivate", "disconnect"],
+        admin: false,
         build: |Arguments { user, .. }| Wish::Command(Command::StopPrivate { user }),
+    },
+    Definition {
+        word: "invite",
+        arguments: &[Admin],
+        help: "make an invite for somebody new",
+        also: &["adduser", "add"],
+        admin: false,
+        build: |Arguments { admin, .. }| {
+            let role = if admin { Role::Admin } else { Role::Member };
+            Wish::Command(Command::Invite { role })
+        },
+    },
+    Definition {
+        word: "invites",
+        arguments: &[RevokeNumber],
+        help: "list the invites that are open, or take one back",
+        also: &[],
+        admin: false,
+        build: |Arguments { number, .. }| {
+            Wish::Command(match number {
+                Some(number) => Command::RevokeInvite { number },
+                None => Command::Invites,
+            })
+        },
+    },
+    Definition {
+        word: "devices",
+        arguments: &[RevokeName],
+        help: "list the devices that log in without a password, or revoke one",
+        also: &["sessions", "clients"],
+        admin: false,
+        build: |Arguments { name, .. }| {
+            Wish::Command(match name {
+                Some(name) => Command::RevokeDevice { name },
+                None => Command::Devices,
+            })
+        },
+    },
+    Definition {
+        word: "passwd",
+        arguments: &[],
+        help: "change the password",
+        also: &["password"],
+        admin: false,
+        build: |_| Wish::Passwd,
+    },
+    Definition {
+        word: "lock",
+        arguments: &[User],
+        help: "keep a person from logging in (administrators only)",
+        also: &["suspend"],
+        admin: true,
+        build: |Arguments { user, .. }| Wish::Command(Command::Lock { user }),
+    },
+    Definition {
+        word: "unlock",
+        arguments: &[User],
+        help: "let that person log in again (administrators only)",
+        also: &["unsuspend"],
+        admin: true,
+        build: |Arguments { user, .. }| Wish::Command(Command::Unlock { user }),
     },
     Definition {
         word: "help",
         arguments: &[Word],
         help: "list the commands, or say what one of them does",
         also: &["?", "h", "man", "commands"],
+        admin: false,
         build: |Arguments { definition, .. }| Wish::Help(definition),
     },
     Definition {
         word: "logout",
         arguments: &[],
-        help: "log out and leave (Ctrl-D does the same)",
+        help: "log out and forget this device; Ctrl-D leaves and keeps it",
         also: &["quit", "exit", "bye", "q", "leave", "logoff"],
+        admin: false,
         build: |_| Wish::Command(Command::Logout),
     },
 ];
+
+/// The commands that somebody may use, in the order of the help.
+pub(crate) fn commands(admin: bool) -> impl Iterator<Item = &'static Definition> {
+    COMMANDS.iter().filter(move |definition| admin || !definition.admin)
+}
 
 /// Reads a line; nothing if it is blank. A `/` before the command is accepted.
 ///
@@ -192,23 +291,40 @@ pub fn find(word: &str) -> Result<&'static Definition, UsageError> {
 fn arguments(definition: &'static Definition, mut rest: &str) -> Result<Arguments, UsageError> {
     let mut arguments = Arguments::default();
     for argument in definition.arguments {
-        let (word, after) = match argument {
+        let (word, mut after) = match argument {
             Text => (rest, ""),
             _ => split_word(rest),
         };
-        if word.is_empty() && *argument != Word {
+        if word.is_empty() && matches!(argument, User | Text | Seconds) {
             return Err(UsageError::Missing { definition, argument: *argument });
         }
         match argument {
+            Admin | RevokeNumber | RevokeName | Word if word.is_empty() => {}
+            Admin if word == "admin" => arguments.admin = true,
+            RevokeNumber | RevokeName if word == "revoke" => {
+                let (what, behind) = split_word(after);
+                match argument {
+                    _ if what.is_empty() => {
+                        return Err(UsageError::Missing { definition, argument: *argument });
+                    }
+                    RevokeNumber => arguments.number = Some(number(definition, what)?),
+                    _ => arguments.name = Some(what.to_owned()),
+                }
+                after = behind;
+            }
+            Admin | RevokeNumber | RevokeName => return Err(UsageError::TooMuch { definition }),
             User => arguments.user = word.to_owned(),
             Text => arguments.text = word.to_owned(),
             Seconds => arguments.seconds = seconds(definition, word)?,
-            Word if word.is_empty() => {}
             Word => arguments.definition = Some(find(word.strip_prefix('/').unwrap_or(word))?),
         }
         rest = after;
     }
     if rest.is_empty() { Ok(arguments) } else { Err(UsageError::TooMuch { definition }) }
+}
+
+fn number(definition: &'static Definition, typed: &str) -> Result<u64, UsageError> {
+    typed.parse().map_err(|_| UsageError::NotNumber { definition, typed: typed.to_owned() })
 }
 
 fn seconds(definition: &'static Definition, typed: &str) -> Result<u64, UsageError> {
@@ -259,6 +375,9 @@ impl Argument {
             Text => "<text>",
             Seconds => "<seconds>",
             Word => "[command]",
+            Admin => "[admin]",
+            RevokeNumber => "[revoke <n>]",
+            RevokeName => "[revoke <name>]",
         }
     }
 }
@@ -297,10 +416,19 @@ mod tests {
             ("private luke psst", Command::Private { user: user(), text: "psst".into() }),
             ("stopprivate luke", Command::StopPrivate { user: user() }),
             ("logout", Command::Logout),
+            ("invite", Command::Invite { role: Role::Member }),
+            ("invite admin", Command::Invite { role: Role::Admin }),
+            ("invites", Command::Invites),
+            ("invites revoke 4", Command::RevokeInvite { number: 4 }),
+            ("devices", Command::Devices),
+            ("devices revoke laptop", Command::RevokeDevice { name: "laptop".into() }),
+            ("lock luke", Command::Lock { user: user() }),
+            ("unlock luke", Command::Unlock { user: user() }),
         ] {
             assert_eq!(command(line), wanted);
             assert_eq!(command(&format!("  /{line} \t")), wanted, "with a slash and spaces around");
         }
+        assert_eq!(parse("passwd"), Ok(Some(Wish::Passwd)));
         assert_eq!(parse("help"), Ok(Some(Wish::Help(None))));
         assert_eq!(parse("help /block"), Ok(Some(Wish::Help(Some(find("block").unwrap())))));
     }
@@ -355,7 +483,24 @@ mod tests {
         assert_eq!(parse("message luke"), missing("message", Text));
         assert_eq!(parse("broadcast  "), missing("broadcast", Text));
         assert_eq!(parse("whoelsesince"), missing("whoelsesince", Seconds));
-        for word in ["whoelse", "logout", "block luke", "help block", "whoelsesince 1"] {
+        assert_eq!(parse("invites revoke"), missing("invites", RevokeNumber));
+        assert_eq!(parse("devices revoke"), missing("devices", RevokeName));
+        let not_number = |typed: &str| {
+            Err(UsageError::NotNumber { definition: find("invites").unwrap(), typed: typed.into() })
+        };
+        assert_eq!(parse("invites revoke four"), not_number("four"));
+        assert_eq!(parse("invites revoke -1"), not_number("-1"));
+        for word in [
+            "invite",
+            "invites",
+            "devices",
+            "passwd",
+            "whoelse",
+            "logout",
+            "block luke",
+            "help block",
+            "whoelsesince 1",
+        ] {
             let definition = find(word.split(' ').next().unwrap()).unwrap();
             assert_eq!(parse(&format!("{word} more")), Err(UsageError::TooMuch { definition }));
         }
@@ -380,6 +525,7 @@ mod tests {
             let arguments = Arguments { definition: None, ..Arguments::default() };
             match (definition.build)(arguments) {
                 Wish::Command(command) => assert_eq!(command.word(), definition.word),
+                Wish::Passwd => assert_eq!(definition.word, "passwd"),
                 Wish::Help(_) => assert_eq!(definition.word, "help"),
             }
             assert!(definition.help.len() <= 64, "{}: the help fits a line", definition.word);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustyline::completion::{Completer, Pair};
 use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
 
-use crate::commands::{Argument, COMMANDS, find};
+use crate::commands::{Argument, commands, find};
 use crate::people::People;
 
 /// Most candidates offered at once; with more, more letters are needed anyway.
@@ -43,8 +43,7 @@ fn candidates(typed: &str, people: &People) -> (usize, Vec<Pair>) {
         replacement: if more { format!("{name} ") } else { name.to_owned() },
     };
     let commands = |word: &str| -> Vec<Pair> {
-        COMMANDS
-            .iter()
+        commands(people.is_admin())
             .filter(|definition| definition.word.starts_with(word))
             .map(|definition| pair(definition.word, !definition.arguments.is_empty()))
             .collect()
@@ -64,6 +63,12 @@ fn candidates(typed: &str, people: &People) -> (usize, Vec<Pair>) {
                     .map(|name| pair(name, arguments.len() > 1))
                     .collect(),
                 Some(Argument::Word) => commands(word),
+                Some(Argument::Admin) if "admin".starts_with(word) => vec![pair("admin", false)],
+                Some(Argument::RevokeNumber | Argument::RevokeName)
+                    if "revoke".starts_with(word) =>
+                {
+                    vec![pair("revoke", true)]
+                }
                 _ => Vec::new(),
             }
         }
@@ -104,9 +109,12 @@ mod tests {
             ("whoelsesince 1", vec![]),
             ("nonsense lu", vec![]),
             ("help un", vec!["help unblock "]),
+            ("lo", vec!["logout"]),
+            ("devices ", vec!["devices revoke "]),
+            ("invite a", vec!["invite admin"]),
         ] {
             assert_eq!(completed(typed), becomes, "{typed}");
         }
-        assert_eq!(completed("").len(), COMMANDS.len());
+        assert_eq!(completed("").len(), commands(false).count());
     }
 }

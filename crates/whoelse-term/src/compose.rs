@@ -13,11 +13,16 @@
 
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
+use std::ops::{Add, AddAssign, Deref};
 
 use anstyle::{AnsiColor, Style};
 
+use whoelse_proto::Fingerprint;
+
 use crate::shown::Shown;
 use crate::wrap::wrap;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Something that can be put on a line without harm.
 pub(crate) trait Harmless: Display {}
@@ -30,6 +35,7 @@ impl Harmless for usize {}
 impl Harmless for u16 {}
 impl Harmless for IpAddr {}
 impl Harmless for Spoken {}
+impl Harmless for Fingerprint {}
 impl Harmless for jiff_local::fmt::strtime::Display<'_> {}
 
 /// A time span in words.
@@ -42,8 +48,10 @@ impl Display for Spoken {
         if self.ms < 1000 {
             // Nobody wants to know more precisely, and 0 s would be odd.
             write!(formatter, "0.{} s", (self.ms / 100).max(1))
-        } else {
+        } else if self.ms < 2 * DAY_MS {
             formatter.write_str(&whoelse_proto::event::spoken(self.ms))
+        } else {
+            write!(formatter, "{} days", self.ms.div_ceil(DAY_MS))
         }
     }
 }
@@ -60,9 +68,59 @@ impl Spoken {
 }
 
 /// A part that was put together like a line.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part(String);
 
 impl Harmless for Part {}
+impl Harmless for &Part {}
+
+impl Deref for Part {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Finished lines, or a prompt: the one thing that the screen takes. It can be made of a [`Line`]
+/// and of nothing else, and lines are made of what is [`Harmless`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text(String);
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl Add<&Self> for Text {
+    type Output = Self;
+
+    fn add(mut self, more: &Self) -> Self {
+        self += more;
+        self
+    }
+}
+
+impl AddAssign<&Self> for Text {
+    fn add_assign(&mut self, more: &Self) {
+        self.0 += &more.0;
+    }
+}
+
+impl FromIterator<Self> for Text {
+    fn from_iter<I: IntoIterator<Item = Self>>(texts: I) -> Self {
+        texts.into_iter().fold(Self::default(), |all, text| all + &text)
+    }
+}
 
 impl Display for Part {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -125,24 +183,29 @@ impl Line {
         Part(self.0)
     }
 
+    /// The finished text, behind which something is typed.
+    pub(crate) fn prompt(self) -> Text {
+        Text(self.0)
+    }
+
     /// The finished line, with its end.
-    pub(crate) fn end(self, tone: Tone, colour: bool) -> String {
+    pub(crate) fn end(self, tone: Tone, colour: bool) -> Text {
         finish(&self.0, tone, colour)
     }
 
     /// The finished line in rows that fit into so many columns, so that the terminal need not
     /// break it where its author wants; rows after the first begin with `mark`.
-    pub(crate) fn rows(self, columns: usize, mark: &str, tone: Tone, colour: bool) -> String {
+    pub(crate) fn rows(self, columns: usize, mark: &str, tone: Tone, colour: bool) -> Text {
         wrap(&self.0, columns, mark).iter().map(|row| finish(row, tone, colour)).collect()
     }
 }
 
-fn finish(row: &str, tone: Tone, colour: bool) -> String {
+fn finish(row: &str, tone: Tone, colour: bool) -> Text {
     let style = tone.style();
     if colour && style != Style::new() {
-        format!("{style}{row}{style:#}\n")
+        Text(format!("{style}{row}{style:#}\n"))
     } else {
-        format!("{row}\n")
+        Text(format!("{row}\n"))
     }
 }
 
@@ -153,16 +216,21 @@ mod tests {
     #[test]
     fn colours_surround_a_line_and_never_split_it() {
         let line = || Line::system().say("luke").say(" logged in");
-        assert_eq!(line().end(Tone::Quiet, false), "* luke logged in\n");
-        assert_eq!(line().end(Tone::Quiet, true), "\u{1b}[2m* luke logged in\u{1b}[0m\n");
-        assert_eq!(line().end(Tone::Plain, true), "* luke logged in\n");
+        assert_eq!(&*line().end(Tone::Quiet, false), "* luke logged in\n");
+        assert_eq!(&*line().end(Tone::Quiet, true), "\u{1b}[2m* luke logged in\u{1b}[0m\n");
+        assert_eq!(&*line().end(Tone::Plain, true), "* luke logged in\n");
     }
 
     #[test]
     fn spans_are_spoken() {
-        for (ms, words) in
-            [(0, "0.1 s"), (470, "0.4 s"), (1_000, "1 second"), (9_001, "10 seconds")]
-        {
+        for (ms, words) in [
+            (0, "0.1 s"),
+            (470, "0.4 s"),
+            (1_000, "1 second"),
+            (9_001, "10 seconds"),
+            (36 * 60 * 60 * 1000, "36 hours"),
+            (7 * DAY_MS - 1, "7 days"),
+        ] {
             assert_eq!(Spoken { ms }.to_string(), words);
         }
     }

@@ -9,6 +9,7 @@ use whoelse_client::{Command, Question};
 
 use crate::ask::Ask;
 use crate::commands::{Wish, parse};
+use crate::compose::{Line, Text};
 use crate::failure::Failure;
 use crate::plain::{Lines, Typed};
 use crate::render::Render;
@@ -26,6 +27,8 @@ pub(crate) struct Keyboard<S> {
     pub(crate) render: Render,
     /// A person types, who needs hints, and whose last line means logging out.
     pub(crate) person: bool,
+    /// The person is an administrator, who is told of more commands.
+    pub(crate) admin: bool,
     /// The person has a line editor. Then the queue to the client is never waited for: the
     /// editor must go on, because the client may be waiting for the printer, and the printer
     /// for the editor.
@@ -46,7 +49,10 @@ impl<S: Ask + Lines> Keyboard<S> {
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         let mut name = loop {
             match self.controls.recv() {
-                Ok(Control::LoggedIn { name }) => break name,
+                Ok(Control::LoggedIn { name, admin }) => {
+                    self.admin = admin;
+                    break name;
+                }
                 Ok(Control::Ask(question)) => {
                     if self.answer(question)? == Next::Stop {
                         return Ok(());
@@ -72,11 +78,12 @@ impl<S: Ask + Lines> Keyboard<S> {
                     // What is typed next is no answer, and may be seen.
                     self.source.done();
                 }
-                Ok(Control::LoggedIn { name: new }) => name = new,
+                Ok(Control::LoggedIn { name: new, .. }) => name = new,
                 Err(_) => {}
             }
-            let typed = self.source.next(&format!("{}> ", Shown::name(&name)));
-            if self.take(typed) == Next::Stop {
+            let prompt = Line::new().say(Shown::name(&name)).say("> ").prompt();
+            let typed = self.source.next(&prompt);
+            if self.take(typed)? == Next::Stop {
                 break;
             }
         }
@@ -85,16 +92,47 @@ impl<S: Ask + Lines> Keyboard<S> {
 
     fn answer(&mut self, question: Question) -> Result<Next, Failure> {
         self.screen.gate.ask();
+        let source = &mut self.source;
         let answer = match question {
-            Question::Credentials => self.source.credentials(),
-            Question::Password => self.source.password(),
+            Question::Trust => source.trust().map(|yes| yes.map(Input::Trust)),
+            Question::Name => source.name().map(|name| name.map(Input::Name)),
+            Question::Password => source.password().map(|password| password.map(Input::Password)),
+            Question::NewName => source.new_name().map(|name| name.map(Input::Name)),
+            Question::NewPassword => {
+                source.new_password().map(|password| password.map(Input::Password))
+            }
         };
         self.screen.gate.free();
-        let Some((name, password)) = answer? else { return Ok(Next::Stop) };
-        Ok(self.send(Input::Credentials { name, password }))
+        let Some(input) = answer? else { return Ok(Next::Stop) };
+        Ok(self.send(input))
     }
 
-    fn take(&mut self, typed: Typed) -> Next {
+    /// Asks for the passwords that a change needs. Whoever asks for it and then leaves the
+    /// question has changed nothing, and goes on.
+    fn change_password(&mut self) -> Result<Next, Failure> {
+        if !self.person {
+            return Ok(self.refuse("passwd: not done; it needs a terminal, to ask unseen"));
+        }
+        self.screen.gate.ask();
+        let passwords = self.source.passwords();
+        self.screen.gate.free();
+        self.source.done();
+        Ok(match passwords? {
+            Some(passwords) => self.send(Input::Command(Command::Passwd(passwords))),
+            None => self.refuse("passwd: not done"),
+        })
+    }
+
+    fn take(&mut self, typed: Typed) -> Result<Next, Failure> {
+        Ok(match typed {
+            Typed::Line(line) if matches!(parse(&line), Ok(Some(Wish::Passwd))) => {
+                self.change_password()?
+            }
+            typed => self.take_line(typed),
+        })
+    }
+
+    fn take_line(&mut self, typed: Typed) -> Next {
         let line = match typed {
             Typed::Line(line) => line,
             Typed::Interrupt { empty } => {
@@ -106,7 +144,7 @@ impl<S: Ask + Lines> Keyboard<S> {
             Typed::TooLong => return self.refuse("that line is too long; it was not sent"),
             Typed::NotUtf8 => return self.refuse("that line is not UTF-8; it was not sent"),
             Typed::End if self.person => {
-                self.send(Input::Command(Command::Logout));
+                self.send(Input::Leave);
                 return Next::Stop;
             }
             Typed::End => {
@@ -115,9 +153,9 @@ impl<S: Ask + Lines> Keyboard<S> {
             }
         };
         match parse(&line) {
-            Ok(None) => Next::Line,
+            Ok(None | Some(Wish::Passwd)) => Next::Line,
             Ok(Some(Wish::Help(definition))) => {
-                self.print(&self.render.help(definition));
+                self.print(&self.render.help(definition, self.admin));
                 Next::Line
             }
             Ok(Some(Wish::Command(Command::Logout))) => {
@@ -153,7 +191,7 @@ impl<S: Ask + Lines> Keyboard<S> {
         Next::Line
     }
 
-    fn print(&self, text: &str) {
+    fn print(&self, text: &Text) {
         // If the output is gone, the other thread that prints notices, and everything ends.
         self.screen.print(text).unwrap_or_default();
     }
@@ -166,6 +204,7 @@ mod tests {
     use std::sync::Mutex;
 
     use jiff_local::tz::TimeZone;
+    use whoelse_client::Passwords;
     use whoelse_proto::Password;
 
     use super::*;
@@ -179,14 +218,31 @@ mod tests {
     }
 
     impl Ask for Typist {
-        fn credentials(&mut self) -> Answer {
-            self.hidden = true;
-            Ok(Some(("hans".into(), Password::from("secret"))))
+        fn trust(&mut self) -> Answer<bool> {
+            Ok(Some(true))
         }
 
-        fn password(&mut self) -> Answer {
+        fn name(&mut self) -> Answer<String> {
+            Ok(Some("hans".into()))
+        }
+
+        fn password(&mut self) -> Answer<Password> {
             self.hidden = true;
-            Ok(Some(("hans".into(), Password::from("again"))))
+            Ok(Some(Password::from("secret")))
+        }
+
+        fn new_name(&mut self) -> Answer<String> {
+            Ok(Some("anna".into()))
+        }
+
+        fn new_password(&mut self) -> Answer<Password> {
+            self.hidden = true;
+            Ok(Some(Password::from("long enough")))
+        }
+
+        fn passwords(&mut self) -> Answer<Passwords> {
+            self.hidden = true;
+            Ok(Some(Passwords { old: "secret".into(), new: "long enough".into() }))
         }
 
         fn done(&mut self) {
@@ -195,8 +251,8 @@ mod tests {
     }
 
     impl Lines for Typist {
-        fn next(&mut self, prompt: &str) -> Typed {
-            assert_eq!(prompt, "hans> ");
+        fn next(&mut self, prompt: &Text) -> Typed {
+            assert_eq!(&**prompt, "hans> ");
             assert!(!self.hidden, "a line is typed blindly");
             self.lines.pop_front().unwrap_or(Typed::End)
         }
@@ -224,8 +280,10 @@ mod tests {
             line => Typed::Line(line.into()),
         });
         let (control, controls) = mpsc::channel();
-        control.send(Control::Ask(Question::Credentials)).unwrap();
-        control.send(Control::LoggedIn { name: "hans".into() }).unwrap();
+        for question in [Question::Trust, Question::Name, Question::Password] {
+            control.send(Control::Ask(question)).unwrap();
+        }
+        control.send(Control::LoggedIn { name: "hans".into(), admin: false }).unwrap();
         control.send(Control::Ask(Question::Password)).unwrap();
         let (inputs, mut received) = queue::channel(room);
         let paper = Paper::default();
@@ -236,12 +294,16 @@ mod tests {
             screen: Arc::new(Screen::new(Box::new(paper.clone()))),
             render: Render { colour: false, columns: None, person, zone: TimeZone::UTC },
             person,
+            admin: false,
             edited: person,
             stopping: Arc::default(),
         };
         keyboard.run().unwrap();
         let inputs = std::iter::from_fn(|| received.try_recv().ok()).map(|input| match input {
-            Input::Credentials { name, password } => format!("{name}:{}", password.expose()),
+            Input::Trust(yes) => format!("trust:{yes}"),
+            Input::Name(name) => format!("name:{name}"),
+            Input::Password(password) => format!("password:{}", password.expose()),
+            Input::Leave => "leave".to_owned(),
             Input::Command(command) => command.word().to_owned(),
             Input::End => "end".to_owned(),
         });
@@ -252,8 +314,10 @@ mod tests {
 
     #[test]
     fn a_person_logs_in_types_commands_and_leaves_with_the_last_line() {
-        let (inputs, printed) = typed(&["whoelse", "", "mesage x", "^C"], true, 9);
-        assert_eq!(inputs, ["hans:secret", "hans:again", "whoelse", "logout"]);
+        let (inputs, printed) = typed(&["whoelse", "", "mesage x", "passwd", "^C"], true, 9);
+        let answers = ["trust:true", "name:hans", "password:secret", "password:secret"];
+        assert_eq!(inputs[..4], answers);
+        assert_eq!(inputs[4..], ["whoelse", "passwd", "leave"]);
         assert_eq!(
             printed,
             "* help lists the commands, Tab completes, Ctrl-D leaves\n\
@@ -265,16 +329,16 @@ mod tests {
     #[test]
     fn the_end_of_a_script_is_the_end_of_input_unless_it_says_logout() {
         let (inputs, printed) = typed(&["whoelse"], false, 9);
-        assert_eq!(inputs[2..], ["whoelse", "end"]);
+        assert_eq!(inputs[4..], ["whoelse", "end"]);
         assert_eq!(printed, "");
         let (inputs, _) = typed(&["logout", "whoelse"], false, 9);
-        assert_eq!(inputs[2..], ["logout"]);
+        assert_eq!(inputs[4..], ["logout"]);
     }
 
     #[test]
     fn lines_that_cannot_be_read_are_refused_and_the_next_are_read() {
         let (inputs, printed) = typed(&["(too long)", "(not UTF-8)", "whoelse"], false, 9);
-        assert_eq!(inputs[2..], ["whoelse", "end"]);
+        assert_eq!(inputs[4..], ["whoelse", "end"]);
         assert_eq!(
             printed,
             "* that line is too long; it was not sent\n* that line is not UTF-8; it was not sent\n"
@@ -282,9 +346,16 @@ mod tests {
     }
 
     #[test]
+    fn a_script_cannot_change_the_password() {
+        let (inputs, printed) = typed(&["passwd"], false, 9);
+        assert_eq!(inputs[4..], ["end"]);
+        assert_eq!(printed, "* passwd: not done; it needs a terminal, to ask unseen\n");
+    }
+
+    #[test]
     fn the_editor_never_waits_for_the_client() {
-        let (inputs, printed) = typed(&["whoelse", "whoelse", "whoelse"], true, 4);
-        assert_eq!(inputs, ["hans:secret", "hans:again", "whoelse", "whoelse"]);
+        let (inputs, printed) = typed(&["whoelse", "whoelse", "whoelse"], true, 6);
+        assert_eq!(inputs[4..], ["whoelse", "whoelse"]);
         assert!(printed.ends_with("* too many commands at once; that one was not sent\n"));
     }
 }

@@ -27,6 +27,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use whoelse_proto::{Fingerprint, InviteSecret};
+
 /// How a client is to run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -39,6 +41,14 @@ pub struct Options {
     /// A file with the password on its first line; without it the person, or the next line of
     /// the input, says it.
     pub password_file: Option<PathBuf>,
+    /// Makes an account with this invite, instead of logging in to one.
+    pub invite: Option<InviteSecret>,
+    /// The key that the server must have.
+    pub expected_key: Option<Fingerprint>,
+    /// The folder for what is kept from run to run; without one nothing is.
+    pub state: Option<PathBuf>,
+    /// What this device is to be called.
+    pub device_name: String,
     /// Lines may carry colours.
     pub colour: bool,
     /// Plain lines, even at a terminal that could do more.
@@ -51,8 +61,8 @@ pub struct Options {
 ///
 /// Everything that belongs to the conversation goes to standard output. What kept it from
 /// beginning goes to standard error, as one line. The exit code is 0 after a logout, 2 if the
-/// client was started in a way that cannot work, 3 if there was no server or it was lost for
-/// good, 4 if the login was refused, 1 otherwise.
+/// client was started in a way that cannot work, 3 if there was no server, it is not to be
+/// trusted, or it was lost for good, 4 if the login was refused, 1 otherwise.
 #[must_use]
 pub fn run(options: Options) -> ExitCode {
     session::run(options).unwrap_or_else(|failure| {

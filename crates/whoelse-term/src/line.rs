@@ -23,6 +23,7 @@ use rustyline::{
 };
 
 use crate::complete::Completion;
+use crate::compose::Text;
 use crate::plain::{Lines, Typed};
 use crate::screen::Screen;
 use crate::terminal::Terminal;
@@ -112,14 +113,14 @@ fn withholding_keys() -> [KeyEvent; 5] {
 }
 
 impl Lines for EditedLines {
-    fn next(&mut self, prompt: &str) -> Typed {
+    fn next(&mut self, prompt: &Text) -> Typed {
         loop {
             let prompt = GatedPrompt {
-                raw: prompt.to_owned(),
+                raw: prompt.to_string(),
                 styled: if self.colour {
-                    format!("\u{1b}[1m{prompt}\u{1b}[0m")
+                    format!("\u{1b}[1m{}\u{1b}[0m", &**prompt)
                 } else {
-                    prompt.to_owned()
+                    prompt.to_string()
                 },
                 screen: &self.screen,
             };

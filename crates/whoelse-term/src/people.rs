@@ -15,12 +15,17 @@ const DISTANCE_MAX: usize = 2;
 
 /// Names of people that were seen.
 #[derive(Debug, Default)]
-pub(crate) struct People(BTreeSet<String>);
+pub(crate) struct People {
+    names: BTreeSet<String>,
+    /// Whoever is logged in here may do what administrators may.
+    admin: bool,
+}
 
 impl People {
     /// Remembers the names in a notice.
     pub(crate) fn learn(&mut self, notice: &Notice) {
         match notice {
+            Notice::LoggedIn { admin, .. } => self.admin = *admin,
             Notice::Came { name: from }
             | Notice::Left { name: from }
             | Notice::Message { from, .. }
@@ -39,7 +44,7 @@ impl People {
     pub(crate) fn beginning_with(&self, prefix: &str) -> Vec<&str> {
         let lower = prefix.to_lowercase();
         let mut names: Vec<&str> = self
-            .0
+            .names
             .iter()
             .map(String::as_str)
             .filter(|name| name.to_lowercase().starts_with(&lower))
@@ -48,15 +53,20 @@ impl People {
         names
     }
 
+    /// Whether commands for administrators are offered.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.admin
+    }
+
     /// The name most like this one, if one is like it.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.0.iter().map(String::as_str).filter(|known| *known != name))
+        nearest(name, self.names.iter().map(String::as_str).filter(|known| *known != name))
     }
 
     /// Only names that look like what they are can be typed or offered.
     fn add(&mut self, name: &str) {
-        if self.0.len() < NAMES_MAX && Shown::is_plain_name(name) {
-            self.0.insert(name.to_owned());
+        if self.names.len() < NAMES_MAX && Shown::is_plain_name(name) {
+            self.names.insert(name.to_owned());
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use crate::compose::Text;
+
 /// Longest line taken in. Longer ones would fit into no request either.
 const LINE_BYTES_MAX: u64 = 256 * 1024;
 
@@ -26,14 +28,14 @@ pub(crate) enum Typed {
 /// Something that reads what is typed, line by line.
 pub(crate) trait Lines {
     /// Waits for the next line.
-    fn next(&mut self, prompt: &str) -> Typed;
+    fn next(&mut self, prompt: &Text) -> Typed;
 }
 
 /// Reads lines from a file, a pipe, or a terminal that does the editing itself.
 pub(crate) struct PlainLines<R>(pub(crate) R);
 
 impl<R: BufRead> Lines for PlainLines<R> {
-    fn next(&mut self, _: &str) -> Typed {
+    fn next(&mut self, _: &Text) -> Typed {
         // What cannot be read any more has ended.
         self.read().unwrap_or(Typed::End)
     }
@@ -81,7 +83,10 @@ mod tests {
 
     fn lines(input: &[u8]) -> Vec<Typed> {
         let mut lines = PlainLines(input);
-        std::iter::from_fn(|| Some(lines.next("")).filter(|typed| *typed != Typed::End)).collect()
+        std::iter::from_fn(|| {
+            Some(lines.next(&Text::default())).filter(|typed| *typed != Typed::End)
+        })
+        .collect()
     }
 
     fn line(text: &str) -> Typed {

@@ -4,10 +4,15 @@
 
 use jiff_local::tz::TimeZone;
 use jiff_local::{SignedDuration, Timestamp};
-use whoelse_client::{Answer, Command, Ending, LoginRefusal, Loss, Notice, Refusal, Trouble, Why};
+use whoelse_client::{
+    Answer, Command, Ending, LoginRefusal, Loss, Notice, Refusal, Security, Trouble, Why,
+};
+use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
+use whoelse_proto::{InviteLink, Role};
 
-use crate::commands::{Argument, COMMANDS, Definition, UsageError};
-use crate::compose::{Line, Spoken, Tone};
+use crate::commands::{Argument, Definition, UsageError, commands};
+use crate::compose::{Line, Part, Spoken, Text, Tone};
+use crate::failure::say_distrust;
 use crate::people::People;
 use crate::shown::Shown;
 
@@ -38,7 +43,7 @@ pub(crate) struct Render {
 
 impl Render {
     /// The lines for a notice.
-    pub(crate) fn notice(&self, notice: &Notice, people: &People, now: Timestamp) -> String {
+    pub(crate) fn notice(&self, notice: &Notice, people: &People, now: Timestamp) -> Text {
         match notice {
             Notice::Message { from, text, at } => {
                 let line = match at.as_deref().and_then(|at| at.parse().ok()) {
@@ -58,7 +63,7 @@ impl Render {
                 self.quiet(Line::system().say(Shown::name(name)).say(" logged out"))
             }
             Notice::Answered { command, answer } => self.answer(command, answer, people),
-            Notice::LoggedIn { name } => {
+            Notice::LoggedIn { name, .. } => {
                 self.quiet(Line::system().say("logged in as ").say(Shown::name(name)))
             }
             Notice::WrongPassword { name, sentence } => {
@@ -80,12 +85,63 @@ impl Render {
                     .say("); the server will send them again at the next login"),
             ),
             Notice::Ended { ending } => self.ending(ending),
+            Notice::Stranger { .. }
+            | Notice::Invited { .. }
+            | Notice::JoinRefused { .. }
+            | Notice::ResumeRefused { .. }
+            | Notice::Security(_)
+            | Notice::FailedLogins { .. }
+            | Notice::NotKept { .. } => self.safety(notice),
             _ => self.connection(notice),
         }
     }
 
+    /// The lines for what is told about who is there, on both sides.
+    fn safety(&self, notice: &Notice) -> Text {
+        let line = Line::system();
+        match notice {
+            Notice::Stranger { place, key } => {
+                let line = line.say("the server at ").say(Shown::line(&place.host));
+                let line = line.say(" port ").say(place.port);
+                self.alert(line.say(" is not known here yet. Its key is"))
+                    + &Line::new().say("  ").say(*key).end(Tone::Alert, self.colour)
+                    + &self.alert(Line::system().say(
+                        "whoever runs it can say whether that is right; nothing was sent to it",
+                    ))
+            }
+            Notice::Invited { by, admin } => {
+                let line = match by {
+                    Some(name) => line.say(Shown::name(name)).say(" invites you to this server"),
+                    None => line.say("you are invited to this server"),
+                };
+                self.quiet(line.say(if *admin { ", as an administrator" } else { "" }))
+            }
+            Notice::JoinRefused { sentence } => self.alert(line.say(Shown::line(sentence))),
+            Notice::ResumeRefused { sentence } => self.alert(match sentence {
+                Some(sentence) => line.say(Shown::line(sentence)),
+                None => line.say("this device is not known there any more; log in by password"),
+            }),
+            Notice::Security(Security::FirstContact { key }) => self.quiet(
+                line.say("this server's key is ").say(*key).say(" (first contact: remembered)"),
+            ),
+            Notice::Security(Security::Plain) => {
+                self.quiet(line.say("this connection is not encrypted (same machine)"))
+            }
+            Notice::FailedLogins { count } => self.alert(
+                line.say(*count)
+                    .say(if *count == 1 { " failed login" } else { " failed logins" })
+                    .say(" since your last session"),
+            ),
+            Notice::NotKept { words } => self.alert(
+                line.say("cannot keep what would be of use the next time: ")
+                    .say(Shown::line(words)),
+            ),
+            _ => Text::default(),
+        }
+    }
+
     /// The lines for what is told about the connection.
-    fn connection(&self, notice: &Notice) -> String {
+    fn connection(&self, notice: &Notice) -> Text {
         let again = |line: Line, ms: u64| line.say("; trying again in ").say(Spoken { ms });
         match notice {
             Notice::Lost { loss, retry_ms } => {
@@ -99,6 +155,7 @@ impl Render {
                     Loss::NoAnswer => {
                         Line::system().say("connection lost: the server does not answer")
                     }
+                    Loss::Cut => Line::system().say("connection lost: it was cut"),
                 };
                 self.alert(again(line, *retry_ms))
             }
@@ -143,11 +200,11 @@ impl Render {
                 "uncertain: the connection broke before the answer; it may or may not have \
                  been done",
             )),
-            _ => String::new(),
+            _ => Text::default(),
         }
     }
 
-    fn answer(&self, command: &Command, answer: &Answer, people: &People) -> String {
+    fn answer(&self, command: &Command, answer: &Answer, people: &People) -> Text {
         let line = about(command);
         match (command, answer) {
             (_, Answer::Refused(refusal)) => self.refusal(command, refusal, people),
@@ -184,13 +241,31 @@ impl Render {
             (Command::Unblock { user }, Answer::Done) => {
                 self.quiet(line.say(Shown::name(user)).say(" is no longer blocked"))
             }
+            (_, Answer::Invited { link, expires_in_s, guessed }) => {
+                self.invited(command, link, *expires_in_s, *guessed)
+            }
+            (_, Answer::Invites(invites)) => self.invites(line, invites),
+            (_, Answer::Devices(devices)) => self.devices(line, devices),
+            (Command::RevokeInvite { .. }, Answer::Done) => self.quiet(line.say("taken back")),
+            (Command::RevokeDevice { .. }, Answer::Done) => {
+                self.quiet(line.say("that device needs the password again"))
+            }
+            (Command::Passwd(_), Answer::Done) => {
+                self.quiet(line.say("changed; your other devices need the new password"))
+            }
+            (Command::Lock { user }, Answer::Done) => {
+                self.quiet(line.say(Shown::name(user)).say(" cannot log in any more"))
+            }
+            (Command::Unlock { user }, Answer::Done) => {
+                self.quiet(line.say(Shown::name(user)).say(" can log in again"))
+            }
             (Command::Message { .. }, Answer::Done) => self.quiet(line.say("sent")),
             (_, Answer::Done) => self.quiet(line.say("done")),
         }
     }
 
     /// One name a line, under a line that says what they are.
-    fn names(&self, command: &Command, names: &[String]) -> String {
+    fn names(&self, command: &Command, names: &[String]) -> Text {
         let line = about(command);
         let since = matches!(command, Command::WhoelseSince { .. });
         if names.is_empty() {
@@ -211,7 +286,76 @@ impl Render {
         })
     }
 
-    fn refusal(&self, command: &Command, refusal: &Refusal, people: &People) -> String {
+    fn invited(
+        &self,
+        command: &Command,
+        link: &InviteLink,
+        expires_in_s: u64,
+        guessed: bool,
+    ) -> Text {
+        let span = Spoken { ms: expires_in_s.saturating_mul(1000) };
+        let line = about(command).say("valid for ").say(span);
+        // Not in rows: it is to be copied whole.
+        let link = Line::new().say("whoelse client ").say(Shown::line(&link.expose()));
+        let lines = self.quiet(line.say(", for one person. Pass this line on:"))
+            + &link.end(Tone::Plain, self.colour);
+        if !guessed {
+            return lines;
+        }
+        lines
+            + &self.alert(about(command).say(
+                "the address in it was guessed; the operator can say what it is with \
+                 --public-address",
+            ))
+    }
+
+    fn invites(&self, line: Line, invites: &[IncomingInvite]) -> Text {
+        let line = match invites.len() {
+            0 => line.say("none are open"),
+            1 => line.say("1 is open"),
+            count => line.say(count).say(" are open"),
+        };
+        invites.iter().fold(self.quiet(line), |lines, invite| {
+            let line = Line::new().say("  ").say(invite.number).say(": for ");
+            let line = line.say(match Role::parse(&invite.role) {
+                Some(Role::Admin) => "an administrator",
+                _ => "a member",
+            });
+            let line = match &invite.by {
+                Some(name) => line.say(", made by ").say(Shown::name(name)),
+                None => line.say(", made by the operator"),
+            };
+            let left = Spoken { ms: invite.expires_in.saturating_mul(1000) };
+            lines + &self.plain(line.say(", valid for ").say(left.more()))
+        })
+    }
+
+    fn devices(&self, line: Line, devices: &[IncomingDevice]) -> Text {
+        let line = match devices.len() {
+            0 => line.say("none logs in without a password"),
+            1 => line.say("1 logs in without a password"),
+            count => line.say(count).say(" log in without a password"),
+        };
+        devices.iter().fold(self.quiet(line), |lines, device| {
+            let line = Line::new().say("  ").say(Shown::name(&device.device_name));
+            let line = line.say(": since ").say(self.date(&device.added));
+            let line = line.say(", last used ").say(self.date(&device.used));
+            lines + &self.plain(line.say(if device.this { " (this one)" } else { "" }))
+        })
+    }
+
+    /// The day and time of something, as this person counts them.
+    fn date(&self, at: &str) -> Part {
+        match at.parse::<Timestamp>() {
+            Ok(at) => {
+                let at = at.to_zoned(self.zone.clone());
+                Line::new().say(at.strftime("%Y-%m-%d %H:%M")).part()
+            }
+            Err(_) => Line::new().say(Shown::line(at)).part(),
+        }
+    }
+
+    fn refusal(&self, command: &Command, refusal: &Refusal, people: &People) -> Text {
         let line = about(command).say(match command {
             Command::Message { .. } | Command::Broadcast { .. } | Command::Private { .. } => {
                 "not sent; "
@@ -246,6 +390,7 @@ impl Render {
                 .say(" bytes; ")
                 .say(*bytes_max)
                 .say(" fit"),
+            Why::Original => line.say("servers of the original system know nothing like it"),
             Why::TooManyKept => line.say("too many messages wait for the connection already"),
             Why::Other(status) => {
                 let words = refusal.sentence.as_deref().unwrap_or(status);
@@ -260,7 +405,7 @@ impl Render {
         })
     }
 
-    fn ending(&self, ending: &Ending) -> String {
+    fn ending(&self, ending: &Ending) -> Text {
         let line = Line::system();
         match ending {
             Ending::LoggedOut => self.quiet(line.say("logged out")),
@@ -277,6 +422,16 @@ impl Render {
             Ending::Lost => {
                 self.alert(line.say("the connection did not come back within a minute; giving up"))
             }
+            Ending::Ended { sentence: Some(sentence), .. } => {
+                self.alert(line.say(Shown::line(sentence)))
+            }
+            Ending::Ended { reason, sentence: None } => {
+                self.alert(line.say("logged out by the server: ").say(Shown::line(reason)))
+            }
+            Ending::Distrusted { place, distrust } => {
+                let (what, hint) = say_distrust(place, distrust, &self.zone);
+                self.alert(line.say(what.part()).say(". ").say(hint.part()))
+            }
             Ending::Unreachable(trouble) => self.alert(say_trouble(line, trouble)),
             Ending::Refused(refusal) => {
                 self.alert(say_login_refusal(line.say("cannot log in again: "), refusal))
@@ -285,7 +440,7 @@ impl Render {
     }
 
     /// The line for a mistake in what was typed.
-    pub(crate) fn mistake(&self, mistake: &UsageError) -> String {
+    pub(crate) fn mistake(&self, mistake: &UsageError) -> Text {
         let line = Line::system();
         self.alert(match mistake {
             UsageError::Unknown { word, nearest } => {
@@ -300,7 +455,7 @@ impl Render {
                     Argument::User => ": whom? ",
                     Argument::Text => ": what? ",
                     Argument::Seconds => ": since how many seconds? ",
-                    Argument::Word => ": which? ",
+                    _ => ": which? ",
                 });
                 say_usage(line.say("use: "), definition)
             }
@@ -308,23 +463,28 @@ impl Render {
                 let line = line.say(definition.word).say(": ").say(Shown::line(typed));
                 say_usage(line.say(" is not a number of seconds; use: "), definition)
             }
+            UsageError::NotNumber { definition, typed } => {
+                let line = line.say(definition.word).say(": ").say(Shown::line(typed));
+                say_usage(line.say(" is not a number of the list; use: "), definition)
+            }
             UsageError::TooMuch { definition } => {
                 say_usage(line.say(definition.word).say(": that is too much; use: "), definition)
             }
         })
     }
 
-    /// The lines of the help, on one command or on all.
-    pub(crate) fn help(&self, definition: Option<&Definition>) -> String {
+    /// The lines of the help, on one command or on all that this person may use.
+    pub(crate) fn help(&self, definition: Option<&Definition>, admin: bool) -> Text {
         if let Some(definition) = definition {
             let line = say_usage(Line::new().say("  "), definition).say(": ");
             return self.rows(line.say(definition.help), "    ", Tone::Plain);
         }
-        let width = COMMANDS.iter().map(|definition| definition.usage().len()).max().unwrap_or(0);
+        let usages = commands(admin).map(|definition| definition.usage().len());
+        let width = usages.max().unwrap_or(0);
         let beside = width + 4;
         let narrow = self.columns.is_some_and(|columns| columns() < beside + HELP_COLUMNS_MIN);
         let mark = " ".repeat(if narrow { 4 } else { beside });
-        COMMANDS.iter().fold(String::new(), |lines, definition| {
+        commands(admin).fold(Text::default(), |lines, definition| {
             let mut line = say_usage(Line::new().say("  "), definition);
             for _ in definition.usage().len()..width + 2 {
                 line = line.say(" ");
@@ -334,18 +494,18 @@ impl Render {
     }
 
     /// A line of our own words.
-    pub(crate) fn remark(&self, words: &'static str) -> String {
+    pub(crate) fn remark(&self, words: &'static str) -> Text {
         self.quiet(Line::system().say(words))
     }
 
     /// A line of our own words about something that did not go.
-    pub(crate) fn objection(&self, words: &'static str) -> String {
+    pub(crate) fn objection(&self, words: &'static str) -> Text {
         self.alert(Line::system().say(words))
     }
 
     /// A message; lines after its first are marked as such.
-    fn message(&self, mut line: Line, text: &str, tone: Tone) -> String {
-        let mut lines = String::new();
+    fn message(&self, mut line: Line, text: &str, tone: Tone) -> Text {
+        let mut lines = Text::default();
         for (index, shown) in Shown::lines(text).iter().enumerate() {
             if index > 0 {
                 lines += &self.rows(line, MESSAGE_MARK, tone);
@@ -357,7 +517,7 @@ impl Render {
     }
 
     /// The finished line, in rows where that is ours to do.
-    fn rows(&self, line: Line, mark: &str, tone: Tone) -> String {
+    fn rows(&self, line: Line, mark: &str, tone: Tone) -> Text {
         match self.columns {
             Some(columns) => line.rows(columns(), mark, tone, self.colour),
             None => line.end(tone, self.colour),
@@ -371,15 +531,15 @@ impl Render {
         Line::new().say(at.strftime(if today { "[%H:%M] " } else { "[%Y-%m-%d %H:%M] " }))
     }
 
-    fn plain(&self, line: Line) -> String {
+    fn plain(&self, line: Line) -> Text {
         self.rows(line, NOTE_MARK, Tone::Plain)
     }
 
-    fn quiet(&self, line: Line) -> String {
+    fn quiet(&self, line: Line) -> Text {
         self.rows(line, NOTE_MARK, Tone::Quiet)
     }
 
-    fn alert(&self, line: Line) -> String {
+    fn alert(&self, line: Line) -> Text {
         self.rows(line, NOTE_MARK, Tone::Alert)
     }
 }
@@ -390,6 +550,8 @@ fn about(command: &Command) -> Line {
     match (command, command.user()) {
         (_, Some(user)) => line.say(" ").say(Shown::name(user)),
         (Command::WhoelseSince { seconds }, None) => line.say(" ").say(*seconds),
+        (Command::RevokeInvite { number }, None) => line.say(" revoke ").say(*number),
+        (Command::RevokeDevice { name }, None) => line.say(" revoke ").say(Shown::name(name)),
         _ => line,
     }
     .say(": ")
@@ -431,6 +593,23 @@ pub(crate) fn say_login_refusal(line: Line, refusal: &LoginRefusal) -> Line {
         LoginRefusal::Locked { now: false, retry_after: None } => {
             line.say("the name is still locked after three wrong passwords")
         }
+        LoginRefusal::Barred { sentence: None } => {
+            line.say("an administrator keeps this name from logging in")
+        }
+        LoginRefusal::ResumeRefused { sentence: None } => {
+            line.say("this device is not known there any more")
+        }
+        LoginRefusal::SlowDown { retry_after, sentence: None } => {
+            span(line.say("the server takes no logins from here "), &Some(*retry_after))
+        }
+        LoginRefusal::InviteInvalid { sentence: None } => {
+            line.say("it was used or taken back, or has expired")
+        }
+        LoginRefusal::Barred { sentence: Some(sentence) }
+        | LoginRefusal::ResumeRefused { sentence: Some(sentence) }
+        | LoginRefusal::SlowDown { sentence: Some(sentence), .. }
+        | LoginRefusal::InviteInvalid { sentence: Some(sentence) }
+        | LoginRefusal::JoinRefused { sentence } => line.say(Shown::line(sentence)),
         LoginRefusal::AlreadyLoggedIn => line.say("already logged in elsewhere"),
         LoginRefusal::Other { status, sentence } => {
             line.say(Shown::line(sentence.as_deref().unwrap_or(status)))

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustyline::ExternalPrinter;
 
+use crate::compose::Text;
 use crate::gate::{Gate, Way};
 
 /// One row up and one down again: nothing to see, but text the editor must take like any other.
@@ -24,7 +25,7 @@ pub(crate) struct Printer {
     screen: Arc<Screen>,
     editor: Option<Box<dyn ExternalPrinter + Send>>,
     /// Handed to the editor, and perhaps not printed yet.
-    pending: Option<String>,
+    pending: Option<Text>,
 }
 
 impl Screen {
@@ -33,12 +34,12 @@ impl Screen {
     }
 
     /// Prints from the thread that reads what is typed, while nothing is being typed.
-    pub(crate) fn print(&self, text: &str) -> io::Result<()> {
+    pub(crate) fn print(&self, text: &Text) -> io::Result<()> {
         let _held = self.gate.hold();
         self.write(text)
     }
 
-    fn write(&self, text: &str) -> io::Result<()> {
+    fn write(&self, text: &Text) -> io::Result<()> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.write_all(text.as_bytes())?;
         out.flush()
@@ -55,7 +56,7 @@ impl Printer {
     }
 
     /// Prints a text, now or as soon as the editor takes it; see [`Printer::confirm`].
-    pub(crate) fn print(&mut self, text: String) -> io::Result<()> {
+    pub(crate) fn print(&mut self, text: Text) -> io::Result<()> {
         let screen = Arc::clone(&self.screen);
         loop {
             match screen.gate.wait(self.pending.is_some()) {
@@ -112,6 +113,7 @@ mod tests {
     use rustyline::error::ReadlineError;
 
     use super::*;
+    use crate::compose::{Line, Tone};
 
     /// What was written to the output and what the editor has printed, in order.
     #[derive(Clone, Default)]
@@ -153,7 +155,7 @@ mod tests {
     fn print_all(screen: &Arc<Screen>, editor: External, count: usize) {
         let mut printer = Printer::new(Arc::clone(screen), editor);
         for number in 0..count {
-            printer.print(format!("{number}\n")).unwrap();
+            printer.print(Line::new().say(number).end(Tone::Plain, false)).unwrap();
         }
         printer.confirm().unwrap();
     }

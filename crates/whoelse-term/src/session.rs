@@ -18,11 +18,12 @@ use tokio::sync::{mpsc as queue, watch};
 use tokio::time::timeout;
 use whoelse_client::driver::{self, Ended, Input};
 use whoelse_client::{Told, core};
+use whoelse_proto::Place;
 
 use crate::Options;
 use crate::ask::{Ask, Given, Person, Script};
 use crate::complete::Completion;
-use crate::compose::Line;
+use crate::compose::{Line, Tone};
 use crate::failure::{Failure, Kind, code};
 use crate::keyboard::Keyboard;
 use crate::line::EditedLines;
@@ -68,9 +69,15 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
     let (shown, showing) = watch::channel(0);
     let (session, inputs) = Session::begin(&options, &terminal, given, telling, shown);
     let driver_options = driver::Options {
-        config: core::Config { interactive: session.person, takeover: options.takeover },
-        host: options.host.clone(),
-        port: options.port,
+        config: core::Config {
+            interactive: session.person,
+            takeover: options.takeover,
+            invite: options.invite.clone(),
+            place: Place { host: options.host.clone(), port: options.port },
+            device_name: options.device_name.clone(),
+        },
+        state: options.state.clone(),
+        expected_key: options.expected_key,
     };
     let ended = runtime.block_on(driver::run(driver_options, inputs, told.clone(), showing, stop));
     let result = session.end(ended, told, runtime, &options, &terminal);
@@ -230,6 +237,7 @@ impl Session {
             screen: Arc::clone(&self.screen),
             render: self.render.clone(),
             person: self.person,
+            admin: false,
             edited: self.edited,
             stopping: Arc::clone(&self.stopping),
         };
@@ -311,7 +319,7 @@ impl Session {
         if self.person && self.screen.gate.is_asking() {
             // What follows begins on a line of its own, not behind the question.
             self.screen.gate.close();
-            self.screen.print("\n").unwrap_or_default();
+            self.screen.print(&Line::new().end(Tone::Plain, false)).unwrap_or_default();
         }
         self.screen.gate.close();
         LAST_LINES_WAIT

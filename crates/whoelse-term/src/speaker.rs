@@ -11,6 +11,7 @@ use jiff_local::Timestamp;
 use tokio::sync::{mpsc as queue, watch};
 use whoelse_client::{Notice, Question, Tell, Told};
 
+use crate::compose::Text;
 use crate::people::People;
 use crate::render::Render;
 use crate::screen::Printer;
@@ -27,6 +28,8 @@ pub(crate) enum Control {
     LoggedIn {
         /// As whom.
         name: String,
+        /// That is an administrator.
+        admin: bool,
     },
 }
 
@@ -47,7 +50,7 @@ impl Speaker {
         let mut typing = false;
         while self.told.blocking_recv_many(&mut batch, BATCH) > 0 {
             let mut shown = 0;
-            let mut text = String::new();
+            let mut text = Text::default();
             for Told { sequence, tell } in batch.drain(..) {
                 shown = sequence;
                 let control = match tell {
@@ -61,9 +64,9 @@ impl Speaker {
                     Tell::Notice(notice) => {
                         text += &self.say(&notice);
                         match notice {
-                            Notice::LoggedIn { name } => {
+                            Notice::LoggedIn { name, admin } => {
                                 typing = true;
-                                Some(Control::LoggedIn { name })
+                                Some(Control::LoggedIn { name, admin })
                             }
                             _ => None,
                         }
@@ -83,13 +86,13 @@ impl Speaker {
         self.printer.confirm()
     }
 
-    fn say(&self, notice: &Notice) -> String {
+    fn say(&self, notice: &Notice) -> Text {
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         people.learn(notice);
         self.render.notice(notice, &people, Timestamp::now())
     }
 
-    fn print(&mut self, text: String) -> io::Result<()> {
+    fn print(&mut self, text: Text) -> io::Result<()> {
         if text.is_empty() { Ok(()) } else { self.printer.print(text) }
     }
 }

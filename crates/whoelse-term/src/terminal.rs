@@ -82,7 +82,7 @@ impl Terminal {
         self.write(PASTE_BRACKETS_ON);
     }
 
-    fn write(&self, sequence: &str) {
+    fn write(&self, sequence: &'static str) {
         let mut out = stdout();
         // A terminal that is gone shows itself where it is read.
         out.write_all(sequence.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand};
-use whoelse_proto::Role;
+use whoelse_proto::invite::LinkError;
+use whoelse_proto::{Fingerprint, InviteLink, Role};
 use whoelse_server::{Config, Network, PublicAddress, TlsFiles};
 
 /// The messenger people run themselves: server and client in one program.
@@ -183,18 +184,24 @@ fn is_logged() -> bool {
 /// On a terminal it asks for name and password, and `help` lists what can be typed; Tab completes
 /// commands and names. Otherwise the first line of standard input is the name, the second the
 /// password, and every other line a command; it ends with the input once everything is confirmed.
+///
+/// Lines are encrypted. A server is known by its key, which an invite brings along, or which is
+/// shown and asked for at the first contact; one whose key has changed is not spoken to. On this
+/// machine nothing is asked, and a server without encryption will do.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   whoelse client localhost 12346
+  whoelse client whoelse://chat.example.org:12346/KEY/SECRET
+  whoelse client --forget chat.example.org
   printf 'hans\\nfalcon*solo\\nmessage luke hello\\n' | whoelse client localhost
   echo 'broadcast lunch' | whoelse client localhost --user hans --password-file hans.txt
 
 Exit codes: 0 ended as told and everything confirmed, 1 ended otherwise (logged out for being idle or by
-a takeover, interrupted, not confirmed in time), 2 usage, 3 the server cannot be reached or is lost,
-4 login refused.")]
+a takeover, interrupted, not confirmed in time), 2 usage, 3 the server cannot be reached, is not trusted
+or is lost, 4 login refused.")]
 pub(crate) struct ClientArguments {
-    /// The server's name or address
+    /// The server's name or address, or an invite
     #[arg(value_name = "HOST", env = "WHOELSE_HOST", default_value = "localhost")]
     pub(crate) host: String,
 
@@ -214,6 +221,14 @@ pub(crate) struct ClientArguments {
     #[arg(long, value_name = "FILE", env = "WHOELSE_PASSWORD_FILE")]
     pub(crate) password_file: Option<PathBuf>,
 
+    /// The key that the server must have, as whoever runs it says
+    #[arg(long, value_name = "KEY", env = "WHOELSE_FINGERPRINT", value_parser = fingerprint)]
+    pub(crate) fingerprint: Option<Fingerprint>,
+
+    /// Forgets the key of the server, on PORT or on all ports, and ends
+    #[arg(long, requires = "host")]
+    pub(crate) forget: bool,
+
     /// Ends your session elsewhere instead of being refused because of it
     #[arg(long, env = "WHOELSE_TAKEOVER", value_parser = FalseyValueParser::new())]
     pub(crate) takeover: bool,
@@ -225,7 +240,17 @@ pub(crate) struct ClientArguments {
 
 impl ClientArguments {
     pub(crate) fn port(&self) -> u16 {
-        self.port.or(self.port_flag).unwrap_or(Config::PORT)
+        self.given_port().unwrap_or(Config::PORT)
+    }
+
+    /// The port, if one is given.
+    pub(crate) fn given_port(&self) -> Option<u16> {
+        self.port.or(self.port_flag)
+    }
+
+    /// The invite, if that is what stands in the place of the host.
+    pub(crate) fn invite(&self) -> Option<Result<InviteLink, LinkError>> {
+        InviteLink::is_meant(self.host.trim()).then(|| self.host.parse())
     }
 }
 
@@ -467,6 +492,10 @@ fn role(text: &str) -> Result<Role, String> {
     })
 }
 
+fn fingerprint(text: &str) -> Result<Fingerprint, String> {
+    Fingerprint::parse(text).map_err(|error| format!("that is no key of a server: {error}."))
+}
+
 fn port(text: &str) -> Result<u16, String> {
     text.parse()
         .map_err(|_| format!("'{text}' is no port: a number from 0 to 65535. Example: 12346"))
@@ -529,6 +558,37 @@ mod tests {
             panic!()
         };
         assert_eq!((client.host.as_str(), client.port()), ("localhost", 12346));
+    }
+
+    fn client(words: &[&str]) -> Result<ClientArguments, clap::Error> {
+        match Cli::try_parse_from([&["whoelse", "client"], words].concat())?.command {
+            Command::Client(client) => Ok(client),
+            _ => panic!(),
+        }
+    }
+
+    #[test]
+    fn an_invite_stands_in_the_place_of_the_host() {
+        let key = Fingerprint([7; 32]);
+        let link = format!("whoelse://chat.example:443/{key}/CQkJCQkJCQkJCQkJCQkJCQ");
+        let invite = client(&[&link]).unwrap().invite().unwrap().unwrap();
+        assert_eq!((invite.place.host.as_str(), invite.place.port), ("chat.example", 443));
+        assert_eq!(invite.key, key);
+        let cut = client(&["WHOELSE://chat.example"]).unwrap().invite().unwrap();
+        assert_eq!(cut, Err(LinkError::Cut));
+        assert!(client(&["chat.example"]).unwrap().invite().is_none());
+    }
+
+    #[test]
+    fn keys_are_read_and_a_server_is_forgotten_by_name_only() {
+        let key = Fingerprint([7; 32]);
+        let read = client(&["a", "--fingerprint", &key.to_string()]).unwrap();
+        assert_eq!(read.fingerprint, Some(key));
+        let error = client(&["a", "--fingerprint", "4f:9c"]).err().expect("refused").to_string();
+        assert!(error.contains("43 characters"), "{error}");
+        assert!(client(&["--forget", "a"]).unwrap().forget);
+        assert!(client(&["--forget"]).is_err());
+        assert_eq!(client(&["--forget", "a", "7"]).unwrap().given_port(), Some(7));
     }
 
     #[test]

@@ -1,23 +1,96 @@
 //! `whoelse client`: line mode.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use etcetera::BaseStrategy;
+use whoelse_client::KnownServers;
+use whoelse_proto::limits::NAME_CHARS_MAX;
+use whoelse_proto::{InviteLink, Name};
 use whoelse_term::Options;
 
 use crate::cli::ClientArguments;
+use crate::complain;
+
+/// The exit code for what was asked in a way that cannot work.
+const USAGE: u8 = 2;
 
 pub(crate) fn run(arguments: ClientArguments) -> ExitCode {
-    let port = arguments.port();
+    let invite = match arguments.invite().transpose() {
+        Ok(invite) => invite,
+        Err(error) => {
+            complain(&format_args!("{error}."));
+            return ExitCode::from(USAGE);
+        }
+    };
+    if arguments.forget {
+        return forget(&arguments, invite.as_ref());
+    }
+    let expected_key = invite.as_ref().map(|invite| invite.key);
+    if expected_key.is_some() && arguments.fingerprint.is_some_and(|key| Some(key) != expected_key)
+    {
+        complain(&"the key in the invite is another than that of --fingerprint. Use one of them.");
+        return ExitCode::from(USAGE);
+    }
+    let (host, port) = match &invite {
+        Some(invite) => (invite.place.host.clone(), invite.place.port),
+        None => (arguments.host.clone(), arguments.port()),
+    };
     whoelse_term::run(Options {
-        host: arguments.host,
+        host,
         port,
+        invite: invite.map(|invite| invite.secret),
+        expected_key: expected_key.or(arguments.fingerprint),
+        state: state(),
+        device_name: device_name(),
         user: arguments.user,
         password_file: arguments.password_file,
         colour: !arguments.plain && has_colour(),
         plain: arguments.plain,
         takeover: arguments.takeover,
     })
+}
+
+/// Forgets what is remembered of a server.
+fn forget(arguments: &ClientArguments, invite: Option<&InviteLink>) -> ExitCode {
+    let (host, port) = match invite {
+        Some(invite) => (invite.place.host.as_str(), Some(invite.place.port)),
+        None => (arguments.host.as_str(), arguments.given_port()),
+    };
+    let forgotten = match state() {
+        Some(state) => KnownServers::new(&state).forget(host, port),
+        None => Ok(0),
+    };
+    // What was typed may have come from elsewhere, and goes to a terminal.
+    let host = host.escape_debug();
+    let said = match forgotten {
+        Ok(0) => format!("Nothing was known of {host}."),
+        Ok(_) => format!("What was known of {host} is forgotten; the next contact is a first one."),
+        Err(error) => {
+            complain(&format_args!("cannot change the list of known servers: {error}."));
+            return ExitCode::FAILURE;
+        }
+    };
+    writeln!(std::io::stdout(), "{said}").unwrap_or_default();
+    ExitCode::SUCCESS
+}
+
+/// The folder for what is kept from run to run, where the system says that it belongs.
+fn state() -> Option<PathBuf> {
+    let strategy = etcetera::choose_base_strategy().ok()?;
+    Some(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("whoelse"))
+}
+
+/// What this machine is called, if that is fit to be a name.
+fn device_name() -> String {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    let cut: String = host.chars().take(NAME_CHARS_MAX).collect();
+    match Name::new(&cut) {
+        Ok(_) => cut,
+        Err(_) => "device".to_owned(),
+    }
 }
 
 /// Colours only where a person sits at a terminal that can show them, and not where they are unwanted

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use whoelse_client::core::{Action, Config};
-use whoelse_client::{Command, Core, Loss, Notice, Tell, Trouble};
+use whoelse_client::core::{Action, Config, Link};
+use whoelse_client::profile::Device;
+use whoelse_client::{Command, Core, Loss, Notice, Security, Tell, Trouble};
 use whoelse_proto::codec::{self, Incoming};
-use whoelse_proto::{Password, request};
+use whoelse_proto::{Fingerprint, InviteSecret, Nonce, Password, Place, request};
 
 use crate::choices::Choices;
 
@@ -18,11 +19,18 @@ const STEPS_MAX: usize = 300;
 /// Lets happen what the bytes say.
 pub fn run(data: &[u8]) {
     let mut choices = Choices::new(data);
-    let config = Config { interactive: choices.truth(), takeover: choices.truth() };
+    let config = Config {
+        interactive: choices.truth(),
+        takeover: choices.truth(),
+        invite: (choices.below(4) == 0).then(|| InviteSecret::new([3; 16])),
+        place: Place { host: "localhost".into(), port: 12346 },
+        device_name: "laptop".into(),
+    };
     let mut world = World {
         core: Core::new(config, *b"0123456789abcdef"),
         now_ms: 1_000,
         line: Line::None,
+        is_strange: false,
         asked: None,
         told: BTreeMap::new(),
         last_told: 0,
@@ -54,6 +62,8 @@ struct World {
     core: Core,
     now_ms: u64,
     line: Line,
+    /// The person has yet to say whether to trust the server.
+    is_strange: bool,
     /// The number of the mail that is being handed in.
     asked: Option<u64>,
     /// Numbers of mail that was told, by their places in the order of what was told.
@@ -75,9 +85,19 @@ impl World {
             }
             0 | 1 if self.line == Line::Opening => {
                 self.line = Line::Open;
-                // JOIN: and over which kind of line, once the client asks that.
-                self.core.handle_connected(now_ms);
+                if choices.below(4) == 0 {
+                    self.is_strange = true;
+                    self.core.handle_stranger(Fingerprint([5; 32]));
+                } else {
+                    self.core.handle_connected(now_ms, link(choices));
+                }
             }
+            // Nothing is heard of a server before it is trusted.
+            2 if self.is_strange => {
+                self.is_strange = false;
+                self.core.handle_trust(choices.below(4) > 0);
+            }
+            0..=15 if self.is_strange => {}
             0 if self.line == Line::Open => {
                 self.line = Line::None;
                 let loss = [Loss::Closed, Loss::Garbage, Loss::NoAnswer];
@@ -87,7 +107,15 @@ impl World {
                 self.line = Line::None;
                 self.core.handle_garbage(now_ms);
             }
-            2 => self.core.handle_credentials(now_ms, typed(choices), Password::from("secret")),
+            2 => match choices.below(4) {
+                0 => self.core.handle_name(typed(choices)),
+                1 => {
+                    let device = choices.truth().then(|| Device::new([7; 32]));
+                    self.core.handle_device(now_ms, device, choices.truth());
+                }
+                2 => self.core.handle_password(now_ms, Password::from("a secret")),
+                _ => self.core.handle_not_kept("no room".into()),
+            },
             3 | 4 => self.core.handle_command(now_ms, command(choices)),
             5 => {
                 let until = self.last_told.min(choices.any_number());
@@ -121,6 +149,11 @@ impl World {
                 }
                 Action::Disconnect => self.line = Line::None,
                 Action::Send(bytes) => self.check_sent(&bytes),
+                // What came of these is told at some time, or never.
+                Action::Trust
+                | Action::OpenProfile { .. }
+                | Action::KeepDevice
+                | Action::ForgetDevice => {}
             }
         }
         while let Some(told) = self.core.next_told() {
@@ -173,8 +206,12 @@ impl World {
 }
 
 fn said(choices: &mut Choices<'_>) -> Incoming {
-    const ACTIONS: [&str; 12] = [
+    const ACTIONS: [&str; 16] = [
         "login",
+        "challenge",
+        "resume",
+        "join",
+        "invitation",
         "receive_message",
         "receive_message",
         "receive_message",
@@ -187,7 +224,11 @@ fn said(choices: &mut Choices<'_>) -> Incoming {
         "error",
         "ended",
     ];
-    const STATUS: [&str; 8] = [
+    const STATUS: [&str; 12] = [
+        "RESUME_REFUSED",
+        "LOCKED",
+        "SLOW_DOWN",
+        "INVITE_INVALID",
         "SUCCESS",
         "SUCCESS",
         "SUCCESS",
@@ -200,7 +241,11 @@ fn said(choices: &mut Choices<'_>) -> Incoming {
     let action = choices.one_of(&ACTIONS);
     let mut incoming = Incoming { action: action.to_owned(), ..Incoming::default() };
     match action {
-        "login" => {
+        "challenge" => {
+            incoming.status = Some(choices.one_of(&STATUS).to_owned());
+            incoming.nonce = choices.truth().then(|| Nonce([9; 32]).to_string());
+        }
+        "login" | "resume" | "join" => {
             incoming.status = Some(choices.one_of(&STATUS).to_owned());
             incoming.protocol = Some(1);
             incoming.server = Some(choices.one_of(&["one", "other"]).to_owned());
@@ -222,6 +267,16 @@ fn said(choices: &mut Choices<'_>) -> Incoming {
         }
     }
     incoming
+}
+
+/// How a line may be.
+fn link(choices: &mut Choices<'_>) -> Link {
+    let key = Fingerprint([5; 32]);
+    match choices.below(3) {
+        0 => Link { security: Security::Known, key: Some(key), loopback: choices.truth() },
+        1 => Link { security: Security::FirstContact { key }, key: Some(key), loopback: true },
+        _ => Link { security: Security::Plain, key: None, loopback: true },
+    }
 }
 
 /// What a person can type.

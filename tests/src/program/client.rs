@@ -18,6 +18,13 @@ impl Client {
         Self { running: Running::start(program, &words, home), heard: 0 }
     }
 
+    /// The same with a folder for what it keeps from run to run, instead of a new one.
+    #[must_use]
+    pub fn start_with(program: &Path, words: &[&str], home: &Path, state: &Path) -> Self {
+        let words = [&["client"], words].concat();
+        Self { running: Running::start_with(program, &words, home, state), heard: 0 }
+    }
+
     /// Types a line.
     pub fn say(&mut self, line: &str) {
         self.running.write(&format!("{line}\n"));

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -45,7 +46,24 @@ impl Running {
     /// If it cannot be started.
     #[must_use]
     pub fn start(program: &Path, arguments: &[impl AsRef<str>], home: &Path) -> Self {
-        let mut command = command(program, arguments, home);
+        Self::spawn(command(program, arguments, home))
+    }
+
+    /// The same with a folder for what it keeps from run to run, instead of a new one.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_with(
+        program: &Path,
+        arguments: &[impl AsRef<str>],
+        home: &Path,
+        state: &Path,
+    ) -> Self {
+        Self::spawn(command_with(program, arguments, home, state))
+    }
+
+    fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let starting = starting();
         let mut child = command.spawn().expect("the program was built before its tests");
@@ -146,10 +164,24 @@ impl Drop for Running {
     }
 }
 
-/// The command line of a program that shall know nothing of the machine it runs on.
+/// The command line of a program that shall know nothing of the machine it runs on, nor of those
+/// that ran before it.
 pub(super) fn command(program: &Path, arguments: &[impl AsRef<str>], home: &Path) -> Command {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let state = home.join(format!(".state-{}", STARTED.fetch_add(1, Ordering::Relaxed)));
+    command_with(program, arguments, home, &state)
+}
+
+/// The same for a program that shall know what others have kept in this folder.
+pub(super) fn command_with(
+    program: &Path,
+    arguments: &[impl AsRef<str>],
+    home: &Path,
+    state: &Path,
+) -> Command {
     let mut command = Command::new(program);
     command.args(arguments.iter().map(AsRef::as_ref)).current_dir(home);
     command.env_clear().env("HOME", home).env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
+    command.env("XDG_STATE_HOME", state);
     command
 }

@@ -12,7 +12,7 @@ use expectrl::session::OsSession;
 use vt100::Parser;
 
 use super::DEADLINE;
-use super::running::{command, starting};
+use super::running::{command, command_with, starting};
 
 /// The size of the pseudo-terminal; the library's default.
 const ROWS: NonZeroU16 = NonZeroU16::new(24).expect("not 0");
@@ -45,8 +45,21 @@ impl Terminal {
     /// If it cannot be started.
     #[must_use]
     pub fn start(program: &Path, words: &[&str], home: &Path) -> Self {
+        Self::spawn(command(program, words, home))
+    }
+
+    /// The same with a folder for what it keeps from run to run, instead of a new one.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_with(program: &Path, words: &[&str], home: &Path, state: &Path) -> Self {
+        Self::spawn(command_with(program, words, home, state))
+    }
+
+    fn spawn(command: std::process::Command) -> Self {
         let starting = starting();
-        let session = Session::spawn(command(program, words, home));
+        let session = Session::spawn(command);
         drop(starting);
         let session = session.expect("the program was built before its tests");
         let output = session.get_process().get_raw_handle().expect("the terminal is open");

@@ -1,6 +1,7 @@
 //! What a server says, made into what a person is told.
 
 use whoelse_proto::codec::{Incoming, Reply};
+use whoelse_proto::{Fingerprint, InviteLink, InviteSecret, Place};
 
 use super::{Core, Line};
 use crate::command::Command;
@@ -15,7 +16,11 @@ impl Core {
         }
         self.note_life(now_ms);
         match incoming.action.as_str() {
-            "login" => self.handle_login_answer(now_ms, &incoming),
+            // Nobody listens yet to a server that is not trusted.
+            _ if matches!(self.line, Line::Trusting) => {}
+            "login" | "challenge" | "resume" | "invitation" | "join" => {
+                self.handle_login_answer(now_ms, &incoming);
+            }
             "error" => {
                 if let Some(sentence) = incoming.message {
                     self.notice(Notice::ServerSays { sentence });
@@ -42,6 +47,10 @@ impl Core {
             // Neither is followed by another try: somebody or nobody wanted it so.
             "timeout" => self.end(Ending::Timeout),
             "takeover" => self.end(Ending::TakenOver),
+            "ended" => self.end(Ending::Ended {
+                reason: incoming.reason.unwrap_or_default(),
+                sentence: incoming.message,
+            }),
             "logout" => self.handle_goodbye(),
             _ => self.handle_answer(now_ms, incoming),
         }
@@ -83,10 +92,52 @@ impl Core {
         if let Line::Session { proven, .. } = &mut self.line {
             *proven = true;
         }
-        let answer = answer(&command, incoming);
+        let answer = match &command {
+            Command::Invite { .. } => self.invited(incoming),
+            _ => answer(&command, incoming),
+        };
+        self.follow(&command, &answer);
         self.notice(Notice::Answered { command, answer });
         self.write(now_ms);
         self.ask_who_is_present();
+    }
+
+    /// What an answer changes for this client itself.
+    fn follow(&mut self, command: &Command, answer: &Answer) {
+        if let (Command::Passwd(passwords), Answer::Done) = (command, answer)
+            && let Some(who) = self.who.as_mut().filter(|who| who.password.is_some())
+        {
+            // Without a device it is what brings the session back.
+            who.password = Some(passwords.new.clone());
+        }
+    }
+
+    /// The line to pass on, from the answer to `invite`.
+    fn invited(&self, incoming: Incoming) -> Answer {
+        let link = || {
+            let secret = InviteSecret::parse(incoming.invite.as_deref()?).ok()?;
+            let key = Fingerprint::parse(incoming.server_key.as_deref()?).ok()?;
+            let place = incoming.place.as_deref()?.parse().ok()?;
+            Some(InviteLink { place, key, secret })
+        };
+        let Some(mut link) = link().filter(|_| incoming.outcome() == Some("SUCCESS")) else {
+            return refusal(incoming);
+        };
+        let mut guessed = incoming.guessed.unwrap_or(true);
+        if guessed && let Some((place, key)) = self.way_here() {
+            // Where we got through, others will, too.
+            link = InviteLink { place, key, ..link };
+            guessed = false;
+        }
+        Answer::Invited { link, expires_in_s: incoming.expires_in.unwrap_or(0), guessed }
+    }
+
+    /// How we reached the server, if others can do the same.
+    fn way_here(&self) -> Option<(Place, Fingerprint)> {
+        let link = self.link.filter(|link| !link.loopback)?;
+        // Not everything that can be typed is fit for a link.
+        let place = self.config.place.to_string().parse().ok()?;
+        Some((place, link.key?))
     }
 
     fn handle_present(&mut self, incoming: Incoming) {
@@ -107,6 +158,14 @@ fn answer(command: &Command, incoming: Incoming) -> Answer {
         Command::Broadcast { .. } if !refused => Answer::Counted {
             n_sent: incoming.n_sent.unwrap_or(0),
             n_blocked: incoming.n_blocked.unwrap_or(0),
+        },
+        Command::Invites if !refused => match incoming.invites {
+            Some(invites) => Answer::Invites(invites),
+            None => refusal(incoming),
+        },
+        Command::Devices if !refused => match incoming.devices {
+            Some(devices) => Answer::Devices(devices),
+            None => refusal(incoming),
         },
         Command::StartPrivate { .. } if incoming.outcome() == Some("SUCCESS") => {
             Answer::Address { address: incoming.address, port: incoming.port }

@@ -2,7 +2,7 @@
 
 use whoelse_proto::request;
 
-use super::{Core, Line};
+use super::{Action, Core, Line};
 use crate::notice::Ending;
 
 /// How long confirmations are waited for.
@@ -21,17 +21,24 @@ pub(super) struct Leave {
     quiet_since_ms: Option<u64>,
     /// The logout is sent.
     said: bool,
+    /// The device is to be forgotten, too.
+    forget: bool,
 }
 
 impl Core {
-    /// The person wants to leave.
+    /// The person wants to log out: here the next login needs the password.
     pub(super) fn handle_logout(&mut self, now_ms: u64) {
-        self.begin_leaving(now_ms, None);
+        self.begin_leaving(now_ms, None, self.is_known_device());
+    }
+
+    /// The person wants to leave, and to come back without much ado.
+    pub fn handle_leave(&mut self, now_ms: u64) {
+        self.begin_leaving(now_ms, None, false);
     }
 
     /// Nothing more will be asked: the input has ended.
     pub fn handle_end_of_input(&mut self, now_ms: u64) {
-        self.begin_leaving(now_ms, Some(now_ms));
+        self.begin_leaving(now_ms, Some(now_ms), false);
     }
 
     /// The program has to stop at once.
@@ -42,10 +49,10 @@ impl Core {
         self.end(Ending::Interrupted);
     }
 
-    fn begin_leaving(&mut self, now_ms: u64, quiet_since_ms: Option<u64>) {
+    fn begin_leaving(&mut self, now_ms: u64, quiet_since_ms: Option<u64>, forget: bool) {
         if self.leave.is_none() {
             let until_ms = now_ms + CONFIRM_MS_MAX;
-            self.leave = Some(Leave { until_ms, quiet_since_ms, said: false });
+            self.leave = Some(Leave { until_ms, quiet_since_ms, said: false, forget });
         }
         self.go_on_leaving(now_ms);
     }
@@ -74,10 +81,11 @@ impl Core {
         let too_late = now_ms >= leave.until_ms;
         let ready = self.ready_to_say(leave) && now_ms >= self.say_at_ms(leave);
         if in_session && !leave.said && (ready || too_late) {
+            let forget = leave.forget;
             if let Some(leave) = &mut self.leave {
                 leave.said = true;
             }
-            self.send(request::Command::Logout { forget: false }, !self.original);
+            self.send(request::Command::Logout { forget }, !self.original);
         }
         if too_late && !nothing_open {
             self.end(Ending::Unconfirmed { lost: !in_session });
@@ -88,6 +96,9 @@ impl Core {
 
     /// The server has confirmed the logout.
     pub(super) fn handle_goodbye(&mut self) {
+        if self.leave.as_ref().is_some_and(|leave| leave.said && leave.forget) {
+            self.actions.push_back(Action::ForgetDevice);
+        }
         self.end(self.left());
     }
 

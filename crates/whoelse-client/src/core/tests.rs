@@ -1,6 +1,8 @@
 //! Scenarios: what a server says and a person types, and what comes of it.
 
 mod answers;
+mod devices;
+mod invites;
 mod leaving;
 mod login;
 mod mail;
@@ -11,23 +13,42 @@ use whoelse_proto::Password;
 use whoelse_proto::codec::Incoming;
 
 use super::*;
+use crate::command::Passwords;
 use crate::notice::LoginRefusal;
 
 const WELCOME: &str =
     r#"{"action":"login","status":"SUCCESS","protocol":1,"server":"s1","acknowledged":0}"#;
 const ORIGINAL_WELCOME: &str = r#"{"action":"login","status":"SUCCESS"}"#;
 
+/// An encrypted connection to a server that was known.
+const LINK: Link = Link { security: Security::Known, key: Some(SERVER), loopback: false };
+const SERVER: Fingerprint = Fingerprint([1; 32]);
+
+fn config(interactive: bool) -> Config {
+    let place = Place { host: "chat.example".into(), port: 443 };
+    let device_name = "laptop".into();
+    Config { interactive, takeover: false, invite: None, place, device_name }
+}
+
 /// A client under test, its clock, and a screen that shows everything at once unless told not to.
 struct Client {
     core: Core,
     now_ms: u64,
     shows: bool,
+    /// Makes the device that its profile holds.
+    seed: Option<[u8; 32]>,
+    /// That device was there before.
+    kept: bool,
 }
 
 impl Client {
     fn new(interactive: bool) -> Self {
-        let core = Core::new(Config { interactive, takeover: false }, *b"0123456789abcdef");
-        let mut client = Self { core, now_ms: 1_000, shows: true };
+        Self::of(config(interactive))
+    }
+
+    fn of(config: Config) -> Self {
+        let core = Core::new(config, *b"0123456789abcdef");
+        let mut client = Self { core, now_ms: 1_000, shows: true, seed: None, kept: false };
         assert_eq!(client.done(), ["connect"]);
         client
     }
@@ -42,9 +63,20 @@ impl Client {
         Self::new(false)
     }
 
+    /// With a profile that holds a device, which was `kept` there or is new.
+    fn with_device(mut self, kept: bool) -> Self {
+        self.seed = Some([7; 32]);
+        self.kept = kept;
+        self
+    }
+
+    fn connects(&mut self) {
+        self.core.handle_connected(self.now_ms, LINK);
+    }
+
     /// Logged in as hans, with nothing left over from that.
     fn logged_in(mut self, welcome: &str) -> Self {
-        self.core.handle_connected(self.now_ms);
+        self.connects();
         self.types_password("secret");
         self.hears(welcome);
         self.done();
@@ -52,8 +84,20 @@ impl Client {
         self
     }
 
+    fn types_name(&mut self, name: &str) {
+        self.core.handle_name(name.into());
+        let wanted = Some(Action::OpenProfile { name: name.into() });
+        assert_eq!(self.core.actions.pop_back(), wanted);
+        let device = self.seed.map(Device::new);
+        self.core.handle_device(self.now_ms, device, self.kept);
+    }
+
+    /// Types the password, after the name if that is not known.
     fn types_password(&mut self, password: &str) {
-        self.core.handle_credentials(self.now_ms, "hans".into(), Password::from(password));
+        if self.core.name().is_none() {
+            self.types_name("hans");
+        }
+        self.core.handle_password(self.now_ms, Password::from(password));
     }
 
     fn wants(&mut self, command: Command) {
@@ -100,6 +144,10 @@ impl Client {
             .map(|action| match action {
                 Action::Connect => "connect".to_owned(),
                 Action::Disconnect => "disconnect".to_owned(),
+                Action::Trust => "trust".to_owned(),
+                Action::OpenProfile { name } => format!("profile {name}"),
+                Action::KeepDevice => "keep the device".to_owned(),
+                Action::ForgetDevice => "forget the device".to_owned(),
                 Action::Send(bytes) => String::from_utf8(bytes).unwrap().trim_end().to_owned(),
             })
             .collect()
@@ -126,6 +174,10 @@ impl Client {
             })
             .collect()
     }
+}
+
+fn distrusted(distrust: Distrust) -> Ending {
+    Ending::Distrusted { place: config(true).place, distrust }
 }
 
 fn mail(number: u64) -> String {

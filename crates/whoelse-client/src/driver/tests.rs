@@ -1,11 +1,16 @@
 //! The loop with a real socket, against a server of a few lines. Nothing here waits for time to
 //! pass: each step waits for the one before it.
 
+mod encrypted;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use whoelse_proto::Place;
+use whoelse_proto::codec::Incoming;
+use whoelse_proto::limits::EVENT_BYTES_MAX;
 
 use super::*;
-use crate::notice::{Notice, Question, Tell, Why};
+use crate::notice::{Loss, Notice, Question, Security, Tell, Why};
 
 const WELCOME: &[u8] =
     b"{\"action\":\"login\",\"status\":\"SUCCESS\",\"protocol\":1,\"server\":\"s\",\"acknowledged\":0}\n";
@@ -19,29 +24,62 @@ struct Running {
     client: tokio::task::JoinHandle<Ended>,
 }
 
+fn options(host: &str, port: u16) -> Options {
+    let config = Config {
+        interactive: true,
+        takeover: false,
+        invite: None,
+        place: Place { host: host.into(), port },
+        device_name: "laptop".into(),
+    };
+    Options { config, state: None, expected_key: None }
+}
+
+/// Accepts a client that tries TLS first, as one that has none of it.
+async fn accept_plain(listener: &TcpListener) -> TcpStream {
+    let (mut first, _) = listener.accept().await.unwrap();
+    assert_eq!(first.read_u8().await.unwrap(), 0x16, "TLS is tried first");
+    drop(first);
+    listener.accept().await.unwrap().0
+}
+
 impl Running {
     async fn start(told_max: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        Self::with(listener, options("127.0.0.1", port), told_max)
+    }
+
+    fn with(listener: TcpListener, options: Options, told_max: usize) -> Self {
         let (inputs, typed) = mpsc::channel(8);
         let (telling, told) = mpsc::channel(told_max);
         let (shown, showing) = watch::channel(0);
-        let config = Config { interactive: true, takeover: false };
-        let options = Options { host: "127.0.0.1".into(), port, config };
         let client = tokio::spawn(run(options, typed, telling, showing, pending()));
         Self { listener, inputs, told, shown, client }
     }
 
     /// Accepts the client and logs it in.
     async fn log_in(&mut self) -> TcpStream {
-        let (mut server, _) = self.listener.accept().await.unwrap();
-        assert_eq!(self.next().await, Tell::Question(Question::Credentials));
-        self.type_in(Input::Credentials { name: "hans".into(), password: "secret".into() }).await;
+        let mut server = accept_plain(&self.listener).await;
+        self.gives_name_and_password().await;
         assert!(read(&mut server).await.contains("\"login\""));
         server.write_all(WELCOME).await.unwrap();
-        assert_eq!(self.next().await, Tell::Notice(Notice::LoggedIn { name: "hans".into() }));
+        self.is_in().await;
+        assert_eq!(self.next().await, Tell::Notice(Notice::Security(Security::Plain)));
         assert!(read(&mut server).await.contains("\"whoelse\""), "for the completion of names");
         server
+    }
+
+    async fn gives_name_and_password(&mut self) {
+        assert_eq!(self.next().await, Tell::Question(Question::Name));
+        self.type_in(Input::Name("hans".into())).await;
+        assert_eq!(self.next().await, Tell::Question(Question::Password));
+        self.type_in(Input::Password("secret".into())).await;
+    }
+
+    async fn is_in(&mut self) {
+        let notice = Notice::LoggedIn { name: "hans".into(), admin: false };
+        assert_eq!(self.next().await, Tell::Notice(notice));
     }
 
     async fn type_in(&self, input: Input) {
@@ -104,7 +142,7 @@ async fn a_lost_line_is_found_again_and_the_message_sent_again() {
     let sent = read(&mut server).await;
     drop(server);
     assert!(matches!(running.next().await, Tell::Notice(Notice::Lost { .. })));
-    let (mut server, _) = running.listener.accept().await.unwrap();
+    let mut server = accept_plain(&running.listener).await;
     assert!(read(&mut server).await.contains("secret"));
     server.write_all(WELCOME).await.unwrap();
     assert!(matches!(running.next().await, Tell::Notice(Notice::Back { resent: 1, .. })));
@@ -183,9 +221,7 @@ async fn nobody_listening_and_no_such_machine_are_told_apart() {
         let (_inputs, typed) = mpsc::channel(1);
         let (telling, _told) = mpsc::channel(1);
         let (_shown, showing) = watch::channel(0);
-        let config = Config { interactive: true, takeover: false };
-        let options = Options { host: host.into(), port, config };
-        let ended = run(options, typed, telling, showing, pending()).await;
+        let ended = run(options(host, port), typed, telling, showing, pending()).await;
         assert_eq!(ended.ending, Ending::Unreachable(trouble), "{host}");
     }
 }

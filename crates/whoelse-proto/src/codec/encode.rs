@@ -81,6 +81,7 @@ fn presence(action: &str, name: &Name, out: &mut Vec<u8>) {
     line.end();
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each kind of answer")]
 fn encode_answer(answer: &Answer, dialect: Dialect, out: &mut Vec<u8>) {
     let mut line = Line::begin(answer.action.as_str(), out);
     if let Some(id) = &answer.id {

@@ -1,5 +1,8 @@
 //! The wording, as a table: what happened, and every line a person sees of it.
 
+use whoelse_client::{Distrust, Passwords};
+use whoelse_proto::{Fingerprint, InviteSecret, Place};
+
 use super::*;
 use crate::commands::{self, find};
 
@@ -13,7 +16,7 @@ fn people() -> People {
 
 fn notice(notice: &Notice) -> String {
     let now = "2026-11-22T12:00:00Z".parse().unwrap();
-    RENDER.notice(notice, &people(), now)
+    RENDER.notice(notice, &people(), now).to_string()
 }
 
 fn on(user: &str) -> Command {
@@ -137,6 +140,146 @@ fn what_became_of_a_request() {
 }
 
 #[test]
+fn what_became_of_requests_about_people_and_devices() {
+    let key = Fingerprint([7; 32]);
+    let link = |place: &str| InviteLink {
+        place: place.parse().unwrap(),
+        key,
+        secret: InviteSecret::new([9; 16]),
+    };
+    let invited = |guessed| {
+        let answer =
+            Answer::Invited { link: link("chat.example:443"), expires_in_s: 604_800, guessed };
+        answered(Command::Invite { role: Role::Member }, answer)
+    };
+    let pass_on = "* invite: valid for 7 days, for one person. Pass this line on:\n\
+                   whoelse client whoelse://chat.example:443/\
+                   BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc/CQkJCQkJCQkJCQkJCQkJCQ\n";
+    let guess = "* invite: the address in it was guessed; the operator can say what it is with \
+                 --public-address\n";
+    let invite = |number, role: &str, by: Option<&str>| IncomingInvite {
+        number,
+        role: role.into(),
+        by: by.map(str::to_owned),
+        expires_in: 90_000,
+    };
+    let device = |name: &str, this| IncomingDevice {
+        device_name: name.into(),
+        added: "2026-11-20T09:14:00.000Z".into(),
+        used: "\u{1b}[A".into(),
+        this,
+        ..IncomingDevice::default()
+    };
+    let passwords = Passwords { old: "a".into(), new: "b".into() };
+    let luke = || "luke".to_owned();
+    for (lines, wording) in [
+        (invited(false), pass_on.to_owned()),
+        (invited(true), format!("{pass_on}{guess}")),
+        (answered(Command::Invites, Answer::Invites(vec![])), "* invites: none are open\n".into()),
+        (
+            answered(
+                Command::Invites,
+                Answer::Invites(vec![
+                    invite(3, "admin", None),
+                    invite(12, "member", Some("hans\u{1b}")),
+                ]),
+            ),
+            "* invites: 2 are open\n  3: for an administrator, made by the operator, valid for 25 \
+             more hours\n  12: for a member, made by hans\\u{1b}, valid for 25 more hours\n"
+                .into(),
+        ),
+        (
+            answered(Command::Devices, Answer::Devices(vec![device("laptop", true)])),
+            "* devices: 1 logs in without a password\n  laptop: since 2026-11-20 09:14, last used \
+             \\u{1b}[A (this one)\n"
+                .into(),
+        ),
+        (
+            answered(Command::RevokeInvite { number: 3 }, Answer::Done),
+            "* invites revoke 3: taken back\n".into(),
+        ),
+        (
+            answered(Command::RevokeDevice { name: "old phone".into() }, Answer::Done),
+            "* devices revoke old\\u{20}phone: that device needs the password again\n".into(),
+        ),
+        (
+            answered(Command::Passwd(passwords), Answer::Done),
+            "* passwd: changed; your other devices need the new password\n".into(),
+        ),
+        (
+            answered(Command::Lock { user: luke() }, Answer::Done),
+            "* lock luke: luke cannot log in any more\n".into(),
+        ),
+        (
+            answered(Command::Unlock { user: luke() }, Answer::Done),
+            "* unlock luke: luke can log in again\n".into(),
+        ),
+        (
+            refused(Command::Devices, Why::Original),
+            "* devices: not done; servers of the original system know nothing like it\n".into(),
+        ),
+    ] {
+        assert_eq!(lines, wording);
+    }
+}
+
+#[test]
+fn a_line_to_pass_on_is_never_broken() {
+    let render = Render { columns: Some(|| 40), ..RENDER };
+    let link = InviteLink {
+        place: "chat.example:443".parse().unwrap(),
+        key: Fingerprint([7; 32]),
+        secret: InviteSecret::new([9; 16]),
+    };
+    let line = format!("whoelse client {}", link.expose());
+    let answer = Answer::Invited { link, expires_in_s: 60, guessed: true };
+    let told = Notice::Answered { command: Command::Invite { role: Role::Member }, answer };
+    let lines = render.notice(&told, &People::default(), Timestamp::UNIX_EPOCH);
+    assert!(lines.lines().any(|it| it == line), "{}", &*lines);
+}
+
+#[test]
+fn who_is_there_on_both_sides() {
+    let key = Fingerprint([7; 32]);
+    let place = Place { host: "chat.example".into(), port: 443 };
+    let invited =
+        |by: Option<&str>, admin| notice(&Notice::Invited { by: by.map(str::to_owned), admin });
+    for (lines, wording) in [
+        (
+            notice(&Notice::Stranger { place, key }),
+            "* the server at chat.example port 443 is not known here yet. Its key is\n  \
+             BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\n* whoever runs it can say whether that \
+             is right; nothing was sent to it\n",
+        ),
+        (invited(Some("hans"), false), "* hans invites you to this server\n"),
+        (invited(None, true), "* you are invited to this server, as an administrator\n"),
+        (notice(&Notice::JoinRefused { sentence: "No.\n* x".into() }), "* No.\\u{a}* x\n"),
+        (
+            notice(&Notice::ResumeRefused { sentence: None }),
+            "* this device is not known there any more; log in by password\n",
+        ),
+        (
+            notice(&Notice::Security(Security::FirstContact { key })),
+            "* this server's key is BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc (first contact: \
+             remembered)\n",
+        ),
+        (
+            notice(&Notice::Security(Security::Plain)),
+            "* this connection is not encrypted (same machine)\n",
+        ),
+        (notice(&Notice::Security(Security::Known)), ""),
+        (notice(&Notice::FailedLogins { count: 3 }), "* 3 failed logins since your last session\n"),
+        (notice(&Notice::FailedLogins { count: 1 }), "* 1 failed login since your last session\n"),
+        (
+            notice(&Notice::NotKept { words: "disk full".into() }),
+            "* cannot keep what would be of use the next time: disk full\n",
+        ),
+    ] {
+        assert_eq!(lines, wording);
+    }
+}
+
+#[test]
 fn why_a_request_was_refused() {
     let private = |user: &str| Command::Private { user: user.into(), text: "hi".into() };
     let stop = || Command::StopPrivate { user: "luke".into() };
@@ -219,7 +362,7 @@ fn what_happens_to_the_connection() {
     let back = |resent, sent| notice(&Notice::Back { after_ms: 9_000, resent, sent });
     let later = |locked| notice(&Notice::LoginLater { locked, retry_ms: 42_000 });
     for (lines, wording) in [
-        (notice(&Notice::LoggedIn { name: name() }), "* logged in as hans\n"),
+        (notice(&Notice::LoggedIn { name: name(), admin: false }), "* logged in as hans\n"),
         (
             notice(&Notice::WrongPassword { name: name(), sentence: None }),
             "* login hans: wrong name or password\n",
@@ -230,6 +373,7 @@ fn what_happens_to_the_connection() {
         ),
         (lost(Loss::Closed), "* connection lost: the server closed it; trying again in 0.4 s\n"),
         (lost(Loss::Broken("reset".into())), "* connection lost: reset; trying again in 0.4 s\n"),
+        (lost(Loss::Cut), "* connection lost: it was cut; trying again in 0.4 s\n"),
         (
             lost(Loss::NoAnswer),
             "* connection lost: the server does not answer; trying again in 0.4 s\n",
@@ -309,12 +453,12 @@ fn notes_and_the_help_are_wrapped_under_themselves() {
         "\u{1b}[33m* messages are missing before this one (numbers 5 to 6); the\u{1b}[0m\n\
          \u{1b}[33m  server will send them again at the next login\u{1b}[0m\n"
     );
-    let help = render.help(None);
+    let help = render.help(None, false);
     assert!(help.starts_with(
-        "  message <user> <text>   send a message; it waits for\n                          \
+        "  message <user> <text>    send a message; it waits for\n                           \
          people who are away\n"
     ));
-    assert!(help.lines().all(|line| line.len() <= 60), "{help}");
+    assert!(help.lines().all(|line| line.len() <= 60), "{}", &*help);
 }
 
 #[test]
@@ -365,6 +509,24 @@ fn how_a_session_ends() {
             Ending::Timeout,
             "* timeout: the server has logged you out, because no command came for too long\n",
         ),
+        (
+            Ending::Ended {
+                reason: "LOCKED".into(),
+                sentence: Some("Logged out: an administrator locked this account.".into()),
+            },
+            "* Logged out: an administrator locked this account.\n",
+        ),
+        (
+            Ending::Ended { reason: "NEW\u{7}".into(), sentence: None },
+            "* logged out by the server: NEW\\u{7}\n",
+        ),
+        (
+            Ending::Distrusted {
+                place: Place { host: "chat.example".into(), port: 443 },
+                distrust: Distrust::NoEncryption,
+            },
+            "* The server offers no encryption. Nothing was sent.\n",
+        ),
         (Ending::TakenOver, "* logged out: you have logged in elsewhere\n"),
         (Ending::Lost, "* the connection did not come back within a minute; giving up\n"),
         (
@@ -402,22 +564,30 @@ fn what_was_typed_wrongly() {
             "whoelsesince ten",
             "* whoelsesince: ten is not a number of seconds; use: whoelsesince <seconds>\n",
         ),
+        (
+            "invites revoke x",
+            "* invites: x is not a number of the list; use: invites [revoke <n>]\n",
+        ),
+        ("devices revoke", "* devices: which? use: devices [revoke <name>]\n"),
+        ("devices forget laptop", "* devices: that is too much; use: devices [revoke <name>]\n"),
         ("block luke yoda", "* block: that is too much; use: block <user>\n"),
     ] {
-        assert_eq!(RENDER.mistake(&commands::parse(typed).unwrap_err()), wording);
+        assert_eq!(&*RENDER.mistake(&commands::parse(typed).unwrap_err()), wording);
     }
 }
 
 #[test]
 fn the_help_names_every_command() {
-    let help = RENDER.help(None);
-    assert_eq!(help.lines().count(), COMMANDS.len());
+    let help = RENDER.help(None, true);
+    assert_eq!(help.lines().count(), commands::COMMANDS.len());
     assert!(help.starts_with(
-        "  message <user> <text>   send a message; it waits for people who are away\n"
+        "  message <user> <text>    send a message; it waits for people who are away\n"
     ));
     assert!(help.lines().all(|line| line.starts_with("  ") && line.len() <= 92));
+    let members = RENDER.help(None, false);
+    assert!(help.contains("  unlock <user>") && !members.contains("  lock <user>"));
     assert_eq!(
-        RENDER.help(Some(find("unblock").unwrap())),
+        &*RENDER.help(Some(find("unblock").unwrap()), false),
         "  unblock <user>: take a block back\n"
     );
 }

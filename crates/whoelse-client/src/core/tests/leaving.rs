@@ -97,7 +97,7 @@ fn only_a_person_who_is_back_may_leave_what_was_uncertain_behind() {
         client.wants(Command::Broadcast { text: "all".into() });
         client.loses_the_line();
         client.waits_for_connect();
-        client.core.handle_connected(client.now_ms);
+        client.connects();
         client.hears(WELCOME);
         client.told();
         client.wants(Command::Logout);

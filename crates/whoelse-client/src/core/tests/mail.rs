@@ -24,7 +24,7 @@ fn mail_that_was_told_before_is_dropped_after_a_reconnect_and_acknowledged() {
     client.done();
     client.loses_the_line();
     client.waits_for_connect();
-    client.core.handle_connected(client.now_ms);
+    client.connects();
     client.hears(WELCOME);
     client.told();
     client.done();
@@ -42,7 +42,7 @@ fn mail_of_other_server_data_is_told_again_and_a_gap_is_reported_and_not_acknowl
     client.told();
     client.loses_the_line();
     client.waits_for_connect();
-    client.core.handle_connected(client.now_ms);
+    client.connects();
     client.hears(&WELCOME.replace("s1", "s2"));
     client.hears(&mail(1));
     assert_eq!(texts(&client.notices()), ["m1"]);

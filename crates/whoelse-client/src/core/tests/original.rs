@@ -41,7 +41,7 @@ fn an_original_server_is_sent_nothing_twice() {
     client.loses_the_line();
     assert_eq!(client.notices()[1], Notice::Uncertain { command: message("luke", "written") });
     client.waits_for_connect();
-    client.core.handle_connected(client.now_ms);
+    client.connects();
     client.hears(r#"{"action":"login","status":"ALREADY_LOGGED_IN"}"#);
     client.waits(2_000);
     client.done();

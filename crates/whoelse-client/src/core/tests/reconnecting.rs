@@ -17,7 +17,7 @@ fn an_unconfirmed_message_is_sent_again_under_its_id_after_a_lost_line() {
     client.messages("luke", "three");
     assert_eq!(client.notices(), [Notice::Kept { command: message("luke", "three") }]);
     client.waits_for_connect();
-    client.core.handle_connected(client.now_ms);
+    client.connects();
     assert!(client.done().concat().contains(r#""password":"secret""#));
     client.now_ms += 500;
     client.hears(WELCOME);
@@ -47,17 +47,28 @@ fn what_is_not_a_message_is_never_sent_again_by_itself() {
     client.wants(Command::Whoelse);
     assert_eq!(client.notices(), [Notice::NotAsked { command: Command::Whoelse }]);
     client.waits_for_connect();
-    client.core.handle_connected(client.now_ms);
+    client.connects();
     client.done();
     client.hears(WELCOME);
     assert_eq!(client.done(), [""; 0]);
 }
 
 #[test]
-fn after_a_time_out_or_a_takeover_nothing_is_tried_again() {
-    for (event, ending) in [("timeout", Ending::Timeout), ("takeover", Ending::TakenOver)] {
+fn after_the_server_has_ended_a_session_nothing_is_tried_again() {
+    let ended = |sentence: Option<&str>| Ending::Ended {
+        reason: "LOCKED".into(),
+        sentence: sentence.map(str::to_owned),
+    };
+    for (event, ending) in [
+        (r#""timeout""#, Ending::Timeout),
+        (r#""takeover""#, Ending::TakenOver),
+        (r#""ended","reason":"LOCKED""#, ended(None)),
+        (r#""ended","reason":"LOCKED","message":"Logged out."#, ended(Some("Logged out."))),
+    ] {
+        let event = format!(r#"{{"action":{event}"#);
+        let end = if event.ends_with('.') { r#""}"# } else { "}" };
         let mut client = Client::person().logged_in(WELCOME);
-        client.hears(&format!(r#"{{"action":"{event}"}}"#));
+        client.hears(&(event + end));
         client.loses_the_line();
         client.waits(1_000_000);
         assert_eq!(client.done(), ["disconnect"]);
@@ -116,7 +127,7 @@ fn a_server_that_drops_us_after_each_login_is_not_hammered() {
     for _ in 0..20 {
         client.loses_the_line();
         client.waits_for_connect();
-        client.core.handle_connected(client.now_ms);
+        client.connects();
         client.hears(WELCOME);
         client.done();
     }
@@ -145,7 +156,7 @@ fn last_pause_ms(session: impl Fn(&mut Client)) -> u64 {
         let lost_at_ms = client.now_ms;
         client.waits_for_connect();
         pause_ms = client.now_ms - lost_at_ms;
-        client.core.handle_connected(client.now_ms);
+        client.connects();
         client.hears(WELCOME);
         client.done();
     }
@@ -181,7 +192,7 @@ fn pauses_are_short_again_after_an_answer_or_five_seconds_and_not_after_garbage(
 #[test]
 fn a_person_gets_the_names_of_those_online_with_each_session_and_nobody_waits_for_them() {
     let mut client = Client::person();
-    client.core.handle_connected(client.now_ms);
+    client.connects();
     client.types_password("secret");
     client.done();
     client.told();
@@ -203,7 +214,7 @@ fn a_person_gets_the_names_of_those_online_with_each_session_and_nobody_waits_fo
         client.loses_the_line();
         assert!(matches!(client.notices()[..], [Notice::Lost { .. }]));
         client.waits_for_connect();
-        client.core.handle_connected(client.now_ms);
+        client.connects();
         client.done();
     }
     // It stays unanswered, and the end is an orderly one.
@@ -218,7 +229,7 @@ fn a_person_gets_the_names_of_those_online_with_each_session_and_nobody_waits_fo
 fn neither_a_script_nor_an_original_server_is_bothered_with_names() {
     for (mut client, welcome) in [(Client::script(), WELCOME), (Client::person(), ORIGINAL_WELCOME)]
     {
-        client.core.handle_connected(client.now_ms);
+        client.connects();
         client.types_password("secret");
         client.done();
         client.hears(welcome);
