@@ -119,7 +119,8 @@ fn is_invisible(character: char) -> bool {
             character,
             '\u{ad}'
             | '\u{34f}'
-            | '\u{61c}'
+            | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+            | '\u{890}' | '\u{891}' | '\u{8e2}'
             | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
             | '\u{17b4}' | '\u{17b5}'
             | '\u{180b}'..='\u{180f}'
@@ -131,6 +132,8 @@ fn is_invisible(character: char) -> bool {
             | '\u{fe00}'..='\u{fe0f}'
             | '\u{feff}'
             | '\u{fff0}'..='\u{fffd}'
+            | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}'
             | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{10ffff}'
@@ -241,6 +244,7 @@ mod tests {
         ("up\u{2215}and\u{ff0f}away", "up_and_away"),
         ("wide\u{ff0e}exe", "wide_exe"),
         ("tag\u{e0041}ged", "tag_ged"),
+        ("signs\u{600}\u{70f}\u{13430}x", "signs___x"),
         ("private\u{e000}use", "private_use"),
         ("line\u{2028}end", "line_end"),
         ("tabs\tand\u{a0}spaces", "tabs_and_spaces"),

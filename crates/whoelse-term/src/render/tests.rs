@@ -140,6 +140,7 @@ fn what_became_of_a_request() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_became_of_requests_about_people_and_devices() {
     let key = Fingerprint([7; 32]);
     let link = |place: &str| InviteLink {
