@@ -87,6 +87,8 @@ impl Splitter {
             Scan::End(end) if end > bytes_max => Step::Bad(end, Fault::TooLong),
             Scan::End(end) if bytes.first() == Some(&b'[') => Step::Bad(end, Fault::NotAnObject),
             Scan::End(end) => Step::Frame(end),
+            // Whichever way the bytes came in, the same is said of them.
+            Scan::LineEnd(at) if at > bytes_max => Step::Bad(at + 1, Fault::TooLong),
             Scan::LineEnd(at) => Step::Bad(at + 1, Fault::Unfinished),
             Scan::More if bytes.len() > bytes_max => {
                 self.scanned = 0;
