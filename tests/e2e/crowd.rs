@@ -114,3 +114,19 @@ fn who_comes_and_goes_leaves_nothing_behind() {
         hans.expect_quiet(); // they are let go of soon
     }
 }
+
+#[test]
+fn a_login_that_is_being_checked_is_not_pushed_out() {
+    let server = server(&["hans"]);
+    // Enough work for the one who checks, so that the last has to wait for a while.
+    let mut guessers: Vec<Peer> = (0..60).map(|_| Peer::connect(&server)).collect();
+    for (number, guesser) in guessers.iter_mut().enumerate() {
+        let name = format!("nobody{number}");
+        guesser.send(&json!({"action": "login", "username": name, "password": "x"}));
+    }
+    let mut hans = Peer::connect(&server);
+    hans.send(&whoelse_tests::program::login("hans"));
+    let others: Vec<Peer> = (0..600).map(|_| Peer::connect(&server)).collect();
+    assert_eq!(hans.expect("login")["status"], "SUCCESS");
+    drop(others);
+}

@@ -305,17 +305,16 @@ fn a_new_certificate_is_used_without_dropping_anybody_and_a_bad_one_is_not() {
         assert_eq!(peer.status(&whoelse()), "NOT_LOGGED_IN");
         peer.key().unwrap()
     };
-    let mut failures = 0;
-    for (certificate, key) in [
+    let unusable = [
         (second.as_str(), first_key.as_str()), // another's
         ("", &first_key),
         (&first[..first.len() / 2], &first_key),
         (&first, "no key"),
-    ] {
+    ];
+    for ((certificate, key), failures) in unusable.into_iter().zip(1..) {
         write("cert.pem", certificate);
         write("key.pem", key);
         server.signal(Signal::HUP);
-        failures += 1;
         log.wait("a refusal", |lines| {
             let said = lines.iter().filter(|line| line.contains("stay as they were")).count();
             (said == failures).then_some(())

@@ -10,6 +10,7 @@ mod budget;
 mod lines;
 mod mail;
 mod release;
+mod timers;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -37,7 +38,9 @@ use crate::tail::Tail;
 use crate::turns::Turns;
 
 pub(crate) use arrivals::Arrival;
-pub(crate) use lines::{Gate, Timer};
+pub(crate) use lines::Gate;
+pub(crate) use timers::Timer;
+use timers::Timers;
 
 /// Most bytes of bodies outside the database; then input waits.
 const TAIL_BYTES_MAX: usize = 64 << 20;
@@ -118,7 +121,7 @@ pub(crate) struct Hub {
     dirty: Vec<ConnectionId>,
     /// Doors that stopped reading because the hub was full.
     held: Vec<ConnectionId>,
-    timers: BTreeSet<(Time, ConnectionId, Timer)>,
+    timers: Timers,
     hashing: HashMap<u64, Hashing>,
     hashes_asked: u64,
     /// Who waits to learn whether somebody was added.
@@ -173,7 +176,7 @@ impl Hub {
                 tail,
                 dirty: Vec::new(),
                 held: Vec::new(),
-                timers: BTreeSet::new(),
+                timers: Timers::default(),
                 hashing: HashMap::new(),
                 hashes_asked: 0,
                 additions: HashMap::new(),
@@ -240,7 +243,7 @@ impl Hub {
 
     /// When [`Self::run`] is next wanted without a bell.
     pub(crate) fn deadline(&self) -> Option<std::time::Instant> {
-        let timer = self.timers.first().map(|(at, _, _)| *at);
+        let timer = self.timers.first();
         let silent = self.strangers.first().map(|(asked_at, _)| asked_at.plus(SILENT_MS_MAX));
         let earliest = [self.engine.deadline(), timer, silent].into_iter().flatten().min()?;
         Some(self.clock.instant(earliest))

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use whoelse_engine::{AccountId, Number, Time};
 use whoelse_proto::Nonce;
 
+use crate::hub::Timer;
 use crate::outbox::Outbox;
 use crate::socket::Socket;
 
@@ -65,6 +66,8 @@ pub(crate) struct Line {
     /// Up to where mail was vouched for, for a client that cannot acknowledge.
     pub(crate) vouched: Number,
     pub(crate) is_vouch_timed: bool,
+    /// What is due for it, and when.
+    pub(crate) timed: Vec<(Time, Timer)>,
     /// What a device is to sign to resume here.
     pub(crate) nonce: Option<Nonce>,
 }
@@ -90,6 +93,7 @@ impl Line {
             marked: Number(0),
             vouched: Number(0),
             is_vouch_timed: false,
+            timed: Vec::new(),
             nonce: None,
         }
     }

@@ -114,7 +114,8 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
         tokio::task::spawn_local(listen::accept(Rc::clone(&entrance), listener));
     }
     let reread = Rc::clone(&signals.reread);
-    tokio::task::spawn_local(reread_when_told(reread, entrance, files));
+    let kept = folder.path().to_owned();
+    tokio::task::spawn_local(reread_when_told(reread, entrance, files, kept));
     let greeting = Greeting {
         ready_ms: started.elapsed().as_millis(),
         listening: &listening,
@@ -125,26 +126,29 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
         people: hub.borrow().people(),
         imported: imported.as_ref().map(|(source, new)| (source.as_path(), *new)),
     };
-    let greet = async {
-        let invite = match greeting.people {
-            0 => Some(first_invite::make(&hub, folder.path(), config).await),
-            _ => {
-                first_invite::forget(folder.path());
-                None
-            }
-        };
-        // Whoever started us may have stopped listening; that is no reason to end.
-        greeting.write(invite.as_ref(), out).unwrap_or_default();
-        std::future::pending::<()>().await;
-    };
     let outcome = tokio::select! {
         outcome = keep_going(&hub, &inbox, &mut signals) => outcome,
-        () = greet => Ok(()),
+        () = greet(greeting, &hub, out) => Ok(()),
     };
     std::fs::remove_file(admin::path(folder.path())).unwrap_or_default();
     outcome?;
     hub.borrow_mut().stop();
     close(hub)
+}
+
+/// Says that the server is ready, once an invite for the first person is on disk if there has to be
+/// one. Never returns.
+async fn greet(greeting: Greeting<'_>, hub: &SharedHub, out: &mut dyn Write) {
+    let invite = match greeting.people {
+        0 => Some(first_invite::make(hub, greeting.folder, greeting.config).await),
+        _ => {
+            first_invite::forget(greeting.folder);
+            None
+        }
+    };
+    // Whoever started us may have stopped listening; that is no reason to end.
+    greeting.write(invite.as_ref(), out).unwrap_or_default();
+    std::future::pending::<()>().await;
 }
 
 /// Runs the hub whenever there is something to do, until a signal or a failure of the disk.
@@ -202,7 +206,12 @@ fn watch_space(config: &Config, folder: &Folder, inbox: &Arc<Inbox>) -> Result<S
 
 /// Reads certificate and key again whenever that is wanted. Nobody is dropped; what cannot be used
 /// changes nothing.
-async fn reread_when_told(told: Rc<Notify>, entrance: Rc<Entrance>, files: TlsFiles) {
+async fn reread_when_told(
+    told: Rc<Notify>,
+    entrance: Rc<Entrance>,
+    files: TlsFiles,
+    folder: PathBuf,
+) {
     loop {
         told.notified().await;
         match handshakes::reload(&entrance.handshakes, files.clone()).await {
@@ -210,6 +219,9 @@ async fn reread_when_told(told: Rc<Notify>, entrance: Rc<Entrance>, files: TlsFi
                 info!("certificate and key were read again; the key is {key}");
                 let mut hub = entrance.hub.borrow_mut();
                 let meeting = Meeting { key, ..hub.meeting().clone() };
+                if let Err(failure) = meeting::remember(&folder, &meeting) {
+                    warn!("invites made while no server runs will have the old key: {failure}");
+                }
                 hub.set_meeting(meeting);
             }
             Err(failure) => warn!("certificate and key stay as they were: {failure}"),

@@ -9,6 +9,7 @@ use whoelse_engine::{ConnectionId, Time};
 use whoelse_proto::limits::STRANGERS_MAX;
 
 use super::Hub;
+use crate::line::Stage;
 use crate::socket::Gone;
 
 /// A connection on its way in. It is a stranger among the others, and may be dropped as they are.
@@ -35,14 +36,24 @@ impl Hub {
             Rc::new(Arrival { connection, at, source: Cell::new(None), gone: Gone::default() });
         self.arrivals.insert(connection, Rc::clone(&arrival));
         self.strangers.insert((at, connection));
-        if self.strangers.len() > STRANGERS_MAX
-            && let Some((_, oldest)) = self.strangers.first().copied()
-        {
-            debug!(connection = oldest.0, "dropped: too many are not logged in");
-            self.lost(oldest);
+        if self.strangers.len() > STRANGERS_MAX {
+            self.drop_oldest_stranger();
         }
         self.ring(); // the hub has to wake when it has been silent for too long
         Some(arrival)
+    }
+
+    /// The stranger that asked longest ago has to go; not one that waits for us.
+    fn drop_oldest_stranger(&mut self) {
+        let waits = |connection: &ConnectionId| {
+            self.lines.get(connection).is_some_and(|line| line.stage == Stage::LoggingIn)
+        };
+        let mut strangers = self.strangers.iter().map(|(_, connection)| *connection);
+        let oldest = strangers.find(|connection| !waits(connection));
+        if let Some(oldest) = oldest {
+            debug!(connection = oldest.0, "dropped: too many are not logged in");
+            self.lost(oldest);
+        }
     }
 
     /// Says where a connection comes from. False if that source has as many as it may, or the

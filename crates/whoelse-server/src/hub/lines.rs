@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use ring::signature::{ED25519, UnparsedPublicKey};
 use tracing::debug;
-use whoelse_engine::{Aid, ConnectionId, Effect, Input, Number, Time};
+use whoelse_engine::{Aid, ConnectionId, Effect, Input, Time};
 use whoelse_proto::codec::{self, Fault, Malformed};
 use whoelse_proto::keys::resume_text;
 use whoelse_proto::limits::{
@@ -13,22 +13,9 @@ use whoelse_proto::limits::{
 };
 use whoelse_proto::{Command, Dialect, Event, Fingerprint, InviteSecret, Nonce, Resume, splitter};
 
-use super::{Arrival, Hub};
+use super::{Arrival, Hub, Timer};
 use crate::line::{Line, Stage};
 use crate::socket::Socket;
-
-/// What is due for a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Timer {
-    /// The next object for an original client.
-    Pace,
-    /// A frame that has begun should have ended.
-    Midway,
-    /// Mail up to this number was written so long ago that it counts as arrived.
-    Vouch(Number),
-    /// A connection that was told to end has not.
-    Linger,
-}
 
 /// Whether a door may hand in the next frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +190,7 @@ impl Hub {
             line.midway_since = Some(now);
             if !line.is_midway_timed {
                 line.is_midway_timed = true;
-                self.timers.insert((now.plus(FRAME_MS_MAX), connection, Timer::Midway));
+                self.timers.set(line, connection, now.plus(FRAME_MS_MAX), Timer::Midway);
             }
         }
     }
@@ -238,6 +225,7 @@ impl Hub {
 
     pub(super) fn forget(&mut self, connection: ConnectionId) {
         let Some(line) = self.lines.remove(&connection) else { return };
+        self.timers.forget(&line, connection);
         self.is_no_stranger(line.asked_at, connection, line.source);
         self.sources.leave(line.source);
         self.output_bytes -= line.counted;
@@ -265,10 +253,10 @@ impl Hub {
             self.input(Input::Tick);
         }
         self.drop_silent(now);
-        while let Some((_, connection, timer)) =
-            self.timers.first().copied().filter(|(at, _, _)| *at <= now)
-        {
-            self.timers.pop_first();
+        while let Some((at, connection, timer)) = self.timers.take_due(now) {
+            if let Some(line) = self.lines.get_mut(&connection) {
+                line.timed.retain(|timed| *timed != (at, timer));
+            }
             self.fire(now, connection, timer);
         }
     }
@@ -286,7 +274,7 @@ impl Hub {
                 let due = since.plus(FRAME_MS_MAX);
                 if due > now {
                     line.is_midway_timed = true;
-                    self.timers.insert((due, connection, Timer::Midway));
+                    self.timers.set(line, connection, due, Timer::Midway);
                 } else {
                     self.too_slow(connection);
                 }

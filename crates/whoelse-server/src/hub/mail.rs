@@ -116,6 +116,6 @@ impl Hub {
         let Some(number) = line.unvouched() else { return };
         line.is_vouch_timed = true;
         let at = self.clock.time().plus(SILENT_ACK_MS);
-        self.timers.insert((at, connection, Timer::Vouch(number)));
+        self.timers.set(line, connection, at, Timer::Vouch(number));
     }
 }

@@ -170,7 +170,7 @@ impl Hub {
                 && !line.is_pace_timed
             {
                 line.is_pace_timed = true;
-                self.timers.insert((at, connection, Timer::Pace));
+                self.timers.set(line, connection, at, Timer::Pace);
             }
             let bytes = line.outbox.unwritten();
             if bytes.is_empty() {
@@ -240,7 +240,7 @@ impl Hub {
         line.mail = None;
         line.socket.wake.notify_one();
         let at = self.clock.time().plus(CLOSING_MS_MAX);
-        self.timers.insert((at, connection, Timer::Linger));
+        self.timers.set(line, connection, at, Timer::Linger);
         self.mark_dirty(connection);
     }
 
@@ -258,7 +258,7 @@ impl Hub {
             // Closing at once could destroy, on its way, what the other side has not read yet.
             line.stage = Stage::Lingering;
             let at = self.clock.time().plus(LINGER_MS);
-            self.timers.insert((at, connection, Timer::Linger));
+            self.timers.set(line, connection, at, Timer::Linger);
         }
     }
 }
