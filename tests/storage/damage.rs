@@ -339,6 +339,25 @@ fn numbers_that_nobody_reaches_are_no_numbers() {
     }
 }
 
+#[test]
+fn what_was_in_a_file_without_a_header_does_not_come_back() {
+    // Found by fuzzing: the file was used again, in the same epoch as what it still held.
+    let disk = SimDisk::new(1);
+    let (mut journal, _) = open(&disk, 0, false).unwrap();
+    let record = || vec![Record::Heartbeat { time: Time(1) }];
+    for _ in 0..5 {
+        journal.append(&[record()]).unwrap();
+    }
+    let disk = disk.kill();
+    disk.damage("00000000.segment", |bytes| flip(bytes, 0));
+    let (mut journal, recovered) = open(&disk, 0, false).unwrap();
+    assert!(recovered.batches.is_empty(), "nobody was told of them");
+    journal.append(&[record()]).unwrap();
+    journal.sync().unwrap();
+    let (_, recovered) = open(&disk.kill(), 0, true).unwrap();
+    assert_eq!(recovered.batches, [(BatchNumber(1), record())]);
+}
+
 fn flip(bytes: &mut [u8], bit: u64) {
     bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
 }

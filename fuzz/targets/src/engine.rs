@@ -31,6 +31,9 @@ const NAMES: [&str; 6] = ["anna", "bert", "cleo", "dora", "Anna", "nobody"];
 /// Those who are there from the beginning.
 const PEOPLE: usize = 3;
 
+/// Fewer than there are names.
+const FEW_STRANGERS: usize = 3;
+
 const PASSWORDS: [&str; 3] = ["first secret", "second secret", "short"];
 
 /// Does what the bytes say.
@@ -70,7 +73,7 @@ fn rules(choices: &mut Choices<'_>) -> Rules {
         sender_bytes_max: 400,
         blocks_max: 2,
         checks_max: 4,
-        strangers_max: 3,
+        strangers_max: choices.one_of(&[FEW_STRANGERS, 100]),
         retries_max: 3,
         retry_ms: 50_000,
         broadcast_burst: 2,
@@ -80,7 +83,7 @@ fn rules(choices: &mut Choices<'_>) -> Rules {
         invites_max: 3,
         source_failures_max: 4,
         source_locks_max: 2,
-        sources_max: 2,
+        sources_max: 5,
         loopback_is_exempt: choices.truth(),
         ..Rules::default()
     }
@@ -94,6 +97,7 @@ struct World {
     /// A snapshot, and how many records were emitted before it.
     middle: Option<(Snapshot, usize)>,
     connections: u64,
+    secrets: Secrets,
     /// Open connections, with the last number of mail each may have been handed.
     lines: BTreeMap<ConnectionId, Number>,
     checks: Vec<(Ticket, bool)>,
@@ -110,6 +114,7 @@ impl World {
             records: Vec::new(),
             middle: None,
             connections: 0,
+            secrets: Secrets::default(),
             lines: BTreeMap::new(),
             checks: Vec::new(),
             hashes: Vec::new(),
@@ -191,7 +196,7 @@ impl World {
                 self.handle(Input::Hashed { ticket, hash });
             }
             6 => {
-                let order = order(choices);
+                let order = order(choices, &mut self.secrets);
                 self.handle(Input::Order { ticket: 1, order });
             }
             7 => self.handle_seldom(choices),
@@ -236,7 +241,7 @@ impl World {
         let id = choices.truth().then(|| RequestId::new(choices.one_of(&["a", "b", "c", "d"])));
         let text = "x".repeat(choices.below(200));
         let user = choices.one_of(&NAMES);
-        let (command, aid) = command(choices, user, &text);
+        let (command, aid) = command(choices, &mut self.secrets, user, &text);
         self.handle(Input::Request {
             connection,
             request: Request { id: id.flatten(), command },
@@ -271,6 +276,11 @@ impl World {
                 (account.strikes, account.locked_until) = (0, None);
             }
         }
+        let has_lapsed = |until: Option<Time>| until.is_some_and(|until| until.0 <= self.now_ms);
+        // Where there is no room for all, whom to forget is decided when one is heard of, which is
+        // on no record if nothing comes of it.
+        let is_crowded = self.rules.strangers_max == FEW_STRANGERS;
+        snapshot.strangers.retain(|it| !is_crowded && !has_lapsed(it.locked_until));
         snapshot
     }
 }
@@ -291,11 +301,31 @@ fn address(choices: &mut Choices<'_>) -> IpAddr {
     }
 }
 
-fn secret(choices: &mut Choices<'_>) -> InviteSecret {
-    InviteSecret::new([choices.byte() % 8; InviteSecret::BYTES])
+/// Secrets of invites: drawn at random by the world, so never the same twice.
+#[derive(Default)]
+struct Secrets {
+    made: u64,
 }
 
-fn order(choices: &mut Choices<'_>) -> Order {
+impl Secrets {
+    fn fresh(&mut self) -> InviteSecret {
+        self.made += 1;
+        Self::of(self.made)
+    }
+
+    /// One of the latest, or one that there is not.
+    fn guess(&self, choices: &mut Choices<'_>) -> InviteSecret {
+        Self::of((self.made + 1).saturating_sub(u64::from(choices.byte() % 4)))
+    }
+
+    fn of(number: u64) -> InviteSecret {
+        let mut bytes = [0; InviteSecret::BYTES];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        InviteSecret::new(bytes)
+    }
+}
+
+fn order(choices: &mut Choices<'_>, secrets: &mut Secrets) -> Order {
     let name = choices.one_of(&NAMES).to_owned();
     match choices.below(8) {
         0 => Order::SetPassword { name, hash: hash(choices.one_of(&PASSWORDS)) },
@@ -305,9 +335,9 @@ fn order(choices: &mut Choices<'_>) -> Order {
         4 => Order::SetRole { name, role: role(choices) },
         5 => Order::RevokeInvite { number: choices.any_number() % 8 },
         _ => Order::Invite {
-            secret: secret(choices),
+            secret: secrets.fresh(),
             role: role(choices),
-            valid_ms: u64::from(choices.number()),
+            valid_ms: 1 + u64::from(choices.number()),
             is_first: choices.below(4) == 0,
         },
     }
@@ -318,7 +348,12 @@ fn device(choices: &mut Choices<'_>) -> Device<'static> {
     Device { key, name: choices.one_of(&["desk", "lap"]).into() }
 }
 
-fn command<'a>(choices: &mut Choices<'_>, user: &'a str, text: &'a str) -> (Command<'a>, Aid) {
+fn command<'a>(
+    choices: &mut Choices<'_>,
+    secrets: &mut Secrets,
+    user: &'a str,
+    text: &'a str,
+) -> (Command<'a>, Aid) {
     let user = user.into();
     let command = match choices.below(28) {
         0..=4 => Command::Login(login(choices, user)),
@@ -335,7 +370,7 @@ fn command<'a>(choices: &mut Choices<'_>, user: &'a str, text: &'a str) -> (Comm
         }
         7 => {
             let join = Join {
-                invite: secret(choices),
+                invite: secrets.guess(choices),
                 username: user,
                 password: choices.one_of(&PASSWORDS).into(),
                 protocol: 1,
@@ -351,10 +386,10 @@ fn command<'a>(choices: &mut Choices<'_>, user: &'a str, text: &'a str) -> (Comm
                 is_guessed: true,
                 key: Fingerprint([0; 32]),
             };
-            let aid = Aid::Invite { secret: secret(choices), meeting };
+            let aid = Aid::Invite { secret: secrets.fresh(), meeting };
             return (Command::Invite { role: role(choices) }, aid);
         }
-        10 => Command::Invitation { invite: secret(choices) },
+        10 => Command::Invitation { invite: secrets.guess(choices) },
         11 => Command::Invites,
         12 => Command::RevokeInvite { number: choices.any_number() % 8 },
         13 => Command::Devices,

@@ -12,8 +12,8 @@ use whoelse_engine::Record;
 
 use super::disk::{Disk, DiskFile};
 use super::segment::{
-    self, BATCHES_OFFSET, BLOCK_BYTES, FORMAT_VERSION, FoundBatch, HeaderFault, SEAL_OFFSET, Scan,
-    Seal, SegmentHeader, ServerId,
+    self, BATCHES_OFFSET, BLOCK_BYTES, FORMAT_VERSION, FoundBatch, HeaderFault, NUMBER_MAX,
+    SEAL_OFFSET, Scan, Seal, SegmentHeader, ServerId,
 };
 use super::{
     BatchNumber, Journal, JournalError, JournalOptions, SEGMENT_BYTES_MIN, Segment, io_error,
@@ -103,7 +103,7 @@ pub(super) fn open(
     let first_live = check_segments(&folder.used, start)?;
     let (chain, newest) = read_chain(&*disk, &folder.used[first_live..], start.position.0)?;
     check_chain(&folder.used[first_live..], &chain, start.position.0)?;
-    check_unreadable(&*disk, &folder.unreadable, chain.last)?;
+    let unreadable_epoch = check_unreadable(&*disk, &folder.unreadable, chain.last)?;
 
     // From here on things are written: all that counts is there.
     settle(&*disk, &folder.used, &chain, &newest)?;
@@ -114,7 +114,7 @@ pub(super) fn open(
     let live = folder.used.split_off(first_live);
     let (free, surplus) = unneeded(&mut folder, options);
     let torn = torn_tail(&live, &chain, &newest);
-    let epoch = live.iter().map(|used| used.header.epoch).max().unwrap_or(0);
+    let epoch = live.iter().map(|used| used.header.epoch).max().unwrap_or(0).max(unreadable_epoch);
     let mut journal = Journal {
         disk,
         options,
@@ -286,20 +286,26 @@ fn check_chain(live: &[Used], chain: &Chain, position: u64) -> Result<(), Journa
 }
 
 /// A segment whose header is not whole was about to be used again, unless it holds proof.
+///
+/// Returns the largest epoch of what is in them: a new use must not take that for its own.
 fn check_unreadable(
     disk: &dyn Disk,
     unreadable: &[DiskFile],
     last: u64,
-) -> Result<(), JournalError> {
+) -> Result<u64, JournalError> {
+    let mut epoch = 0;
     for file in unreadable {
         let bytes = read_all(disk, file)?;
         for batch in segment::scan_any(&bytes) {
+            if batch.header.epoch <= NUMBER_MAX {
+                epoch = epoch.max(batch.header.epoch);
+            }
             if batch.header.number > last && batch.header.synced_through > last {
                 return Err(damaged(&file.name, 0, last + 1, "its header is not whole"));
             }
         }
     }
-    Ok(())
+    Ok(epoch)
 }
 
 /// Makes everything that was found safe.
@@ -401,6 +407,5 @@ pub(super) fn unfinished_name(name: &str) -> String {
 }
 
 fn segment_number(name: &str) -> Option<u64> {
-    // No file of ours comes near the end of the numbers, from which there would be no next.
-    name.strip_suffix(EXTENSION)?.parse().ok().filter(|number| *number < u64::MAX / 2)
+    name.strip_suffix(EXTENSION)?.parse().ok().filter(|number| *number <= NUMBER_MAX)
 }

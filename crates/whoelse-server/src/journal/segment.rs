@@ -23,6 +23,10 @@ pub(crate) const BATCH_HEADER_BYTES: usize = 40;
 /// The version of the format written here. Older ones must stay readable.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
+/// Nobody lives to write so many batches or segments: a larger number is not of our making, and
+/// whatever counts on from this one cannot overflow.
+pub(crate) const NUMBER_MAX: u64 = u64::MAX / 2;
+
 const SEGMENT_MAGIC: [u8; 8] = *b"whoelse\xFF";
 const SEAL_MAGIC: [u8; 8] = *b"whsealed";
 
@@ -81,8 +85,7 @@ impl SegmentHeader {
         let mut server_id = ServerId::default();
         server_id.copy_from_slice(&bytes[32..64]);
         let (epoch, first) = (u64_at(bytes, 16), u64_at(bytes, 24));
-        // Nobody lives to write so many; whatever counts on from here cannot overflow.
-        if epoch.max(first) > u64::MAX / 2 {
+        if epoch.max(first) > NUMBER_MAX {
             return Err(HeaderFault::Bad);
         }
         Ok(Self { segment_bytes: u32_at(bytes, 12), epoch, first, server_id })
