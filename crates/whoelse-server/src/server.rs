@@ -125,21 +125,9 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
         people: hub.borrow().people(),
         imported: imported.as_ref().map(|(source, new)| (source.as_path(), *new)),
     };
-    let greet = async {
-        let invite = match greeting.people {
-            0 => Some(first_invite::make(&hub, folder.path(), config).await),
-            _ => {
-                first_invite::forget(folder.path());
-                None
-            }
-        };
-        // Whoever started us may have stopped listening; that is no reason to end.
-        greeting.write(invite.as_ref(), out).unwrap_or_default();
-        std::future::pending::<()>().await;
-    };
     let outcome = tokio::select! {
         outcome = keep_going(&hub, &inbox, &mut signals) => outcome,
-        () = greet => Ok(()),
+        () = greeting.say(&hub, out) => Ok(()),
     };
     std::fs::remove_file(admin::path(folder.path())).unwrap_or_default();
     outcome?;
@@ -387,6 +375,21 @@ struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
+    /// Says that the server is ready, with an invite if there are no people yet. Does not end by
+    /// itself: what comes then is the hub's affair.
+    async fn say(&self, hub: &SharedHub, out: &mut dyn Write) {
+        let invite = match self.people {
+            0 => Some(first_invite::make(hub, self.folder, self.config).await),
+            _ => {
+                first_invite::forget(self.folder);
+                None
+            }
+        };
+        // Whoever started us may have stopped listening; that is no reason to end.
+        self.write(invite.as_ref(), out).unwrap_or_default();
+        std::future::pending::<()>().await;
+    }
+
     fn write(&self, invite: Option<&FirstInvite>, out: &mut dyn Write) -> io::Result<()> {
         let version = env!("CARGO_PKG_VERSION");
         let block = spoken(u64::from(self.config.block_seconds) * 1000);
