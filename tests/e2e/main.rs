@@ -16,6 +16,7 @@ mod lockout;
 mod logs;
 mod operator;
 mod original;
+mod people;
 mod presence;
 mod protocol;
 mod proxy;
