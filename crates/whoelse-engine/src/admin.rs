@@ -84,7 +84,8 @@ impl Engine {
                     self.revoke_invites(|invite| invite.is_first, turn);
                 }
                 let number =
-                    self.make_invite(now.time, &secret, None, role, valid_ms, is_first, turn);
+                    // One that has expired when it is made would never be found again.
+                    self.make_invite(now.time, &secret, None, role, valid_ms.max(1), is_first, turn);
                 number.map(|number| Ordered::Invited { number }).ok_or(OrderRefusal::TooManyInvites)
             }
             Order::RevokeInvite { number } => {

@@ -193,7 +193,7 @@ impl Sources {
 
     pub(crate) fn check(&self, rules: &Rules) {
         assert_eq!(self.budgets.len(), self.by_heard.len());
-        assert!(self.budgets.len() <= rules.sources_max.max(rules.checks_max));
+        assert!(self.budgets.len() <= rules.sources_max.max(rules.checks_max + 1));
         for (source, budget) in &self.budgets {
             assert!(self.by_heard.contains(&(budget.heard, *source)));
             assert!(budget.failures.len() <= rules.source_failures_max as usize);

@@ -115,17 +115,25 @@ impl Shown {
         let joins = |character: &char| {
             !character.is_ascii() && (is_companion(*character) || !is_deceptive(*character))
         };
+        // One behind another would show nothing: two texts would look the same.
+        let is_joiner = |character: &char| matches!(character, '\u{200c}' | '\u{200d}');
+        let is_bare =
+            |character: &char| is_joiner(character) || matches!(character, '\u{fe0e}' | '\u{fe0f}');
         match character {
             // Joiners belong between letters of some scripts and between emoji, nowhere else.
             '\u{200c}' | '\u{200d}' => {
-                if before.as_ref().is_some_and(joins) && rest.peek().is_some_and(joins) {
+                let before = before.filter(|before| joins(before) && !is_joiner(before));
+                let next = rest.peek().filter(|next| joins(next) && !is_bare(next));
+                if before.is_some() && next.is_some() {
                     self.0.push(character);
                 } else {
                     self.escape(character);
                 }
             }
             '\u{fe0e}' | '\u{fe0f}' => match before {
-                Some(before) if joins(&before) || "0123456789#*".contains(before) => {
+                Some(before)
+                    if joins(&before) && !is_bare(&before) || "0123456789#*".contains(before) =>
+                {
                     self.0.push(character);
                 }
                 _ => self.escape(character),
@@ -260,6 +268,9 @@ mod tests {
             ("\u{200d}", "\\u{200d}"),
             ("👩\u{200d}", "👩\\u{200d}"),
             ("x\u{fe0f}", "x\\u{fe0f}"),
+            ("👩\u{200d}\u{200d}👩", "👩\\u{200d}\\u{200d}👩"),
+            ("ن\u{200c}\u{fe0f}ن", "ن\\u{200c}\\u{fe0f}ن"),
+            ("❤\u{fe0f}\u{fe0f}", "❤\u{fe0f}\\u{fe0f}"),
             (" \u{301}a", " ◌\u{301}a"),
             ("\u{301}", "◌\u{301}"),
             ("\u{34f}\u{34f}", "\\u{34f}\\u{34f}"),
