@@ -170,6 +170,10 @@ impl Database {
         let set_up = |connection: &mut Connection| {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+            if version == 0 {
+                // Only a file without tables can be told so.
+                connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+            }
             connection.execute_batch(PRAGMAS)?;
             connection.set_prepared_statement_cache_capacity(32);
             // A transaction costs a sync, also when it changes nothing that matters.
