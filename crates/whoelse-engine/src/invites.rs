@@ -186,7 +186,10 @@ impl Engine {
         is_first: bool,
         turn: &mut Turn,
     ) -> Option<u64> {
-        if self.state.invites.valid(time).count() >= self.rules.invites_max {
+        // Members share a number; those who keep order must not be shut out by them.
+        let is_member = by.is_some_and(|by| !self.is_admin(by));
+        let most = self.rules.invites_max * if is_member { 1 } else { 2 };
+        if self.state.invites.valid(time).count() >= most {
             return None;
         }
         let number = self.state.invites.last() + 1;

@@ -86,6 +86,8 @@ impl Entry {
 impl Engine {
     /// Ends the sessions that the end of the last process left open, at the newest time known.
     pub(crate) fn start(&mut self, now: Now, turn: &mut Turn) {
+        // Who reads the log of an earlier start must not become administrator now.
+        self.revoke_invites(|invite| invite.is_first, turn);
         let newest = self.state.newest;
         self.state.strangers.limit(now.time.plus(self.rules.block_ms));
         for index in 0..self.state.accounts.len() {

@@ -18,8 +18,11 @@ use crate::{ConnectionId, Engine};
 /// How long a client is asked to wait when its source has enough checks under way.
 const BUSY_MS: u64 = 1_000;
 
-/// Locks of the same name are counted over this time.
+/// Locks of the same name are counted over this time at least, in milliseconds.
 const LOCKS_MS: u64 = 3_600_000;
+
+/// And over so many times as long as a name is locked.
+const LOCKS_WINDOW: u64 = 10;
 
 /// After so long without a failure a source is like any other again.
 const QUIET_MS: u64 = 24 * 3_600_000;
@@ -73,12 +76,17 @@ impl Source {
 }
 
 impl Budget {
+    /// Locks of one name are counted over this time: long enough for several of them to fall into it.
+    fn locks_ms(rules: &Rules) -> u64 {
+        LOCKS_MS.max(rules.block_ms.saturating_mul(LOCKS_WINDOW))
+    }
+
     /// Forgets what no longer counts.
     fn forget_old(&mut self, now: Time, rules: &Rules) {
         while self.failures.front().is_some_and(|at| now.since(*at) >= rules.source_ms) {
             self.failures.pop_front();
         }
-        while self.locks.front().is_some_and(|(_, at)| now.since(*at) >= LOCKS_MS) {
+        while self.locks.front().is_some_and(|(_, at)| now.since(*at) >= Self::locks_ms(rules)) {
             self.locks.pop_front();
         }
         if now.since(self.failed) >= QUIET_MS {
@@ -96,7 +104,10 @@ impl Budget {
             return;
         }
         let factor = 1_u64.checked_shl(self.pauses).unwrap_or(u64::MAX);
-        let pause_ms = rules.source_pause_ms.saturating_mul(factor).min(rules.source_pause_ms_max);
+        // However long names are locked, whoever locks them is refused for longer.
+        let least_ms = rules.source_pause_ms.max(rules.block_ms.saturating_mul(LOCKS_WINDOW));
+        let most_ms = rules.source_pause_ms_max.max(least_ms);
+        let pause_ms = least_ms.saturating_mul(factor).min(most_ms);
         self.paused_until = Some(now.plus(pause_ms));
         self.pauses = self.pauses.saturating_add(1);
     }

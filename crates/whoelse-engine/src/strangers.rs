@@ -13,6 +13,9 @@ use crate::record::Time;
 use crate::rules::Rules;
 use crate::snapshot::StrangerSnapshot;
 
+/// Most names that are looked at to find one that may be forgotten.
+const LOOKED_AT_MAX: usize = 64;
+
 /// The names that nobody has, hashed, with their failures.
 #[derive(Default)]
 pub(crate) struct Strangers {
@@ -62,8 +65,10 @@ impl Strangers {
 
     /// Forgetting failures would tell a name that nobody has from one that somebody has.
     fn forgettable(&self, now: Time) -> Option<(Time, u128)> {
+        // The oldest of all are the likeliest, and nobody must wait for a walk through all of them.
         let find = |fits: fn(&Lockout, Time) -> bool| {
-            self.order.iter().find(|(_, key)| fits(&self.known[key].lockout, now)).copied()
+            let mut oldest = self.order.iter().take(LOOKED_AT_MAX);
+            oldest.find(|(_, key)| fits(&self.known[key].lockout, now)).copied()
         };
         find(Lockout::is_blank).or_else(|| find(Lockout::is_unlocked))
     }
