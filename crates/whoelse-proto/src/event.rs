@@ -516,7 +516,7 @@ impl Refusal {
             Self::DeviceNotExist => "You have no device of that name. See 'devices'.".into(),
             Self::InviteNotExist => "There is no open invite of that number. See 'invites'.".into(),
             Self::TooManyInvites => {
-                "As many invites of yours are open as may be. Revoke one first.".into()
+                "As many invites are open as may be. Revoke one of yours first, or wait.".into()
             }
             Self::ServerFull => {
                 "The server's disk is nearly full, so it takes nothing new. Tell its operator."

@@ -66,6 +66,9 @@ pub const SOURCE_CONNECTIONS_MAX: u32 = 256;
 /// Most connections of one source that have not logged in. One more is answered in the same way.
 pub const SOURCE_STRANGERS_MAX: u32 = 32;
 
+/// Wrong proofs of a device on one connection; with the last of them it ends.
+pub const WRONG_PROOFS_MAX: u32 = 8;
+
 /// Most requests of one connection handled at one wake-up; then it is the others' turn.
 pub const REQUESTS_PER_WAKE_UP: usize = 64;
 

@@ -70,6 +70,8 @@ pub(crate) struct Line {
     pub(crate) timed: Vec<(Time, Timer)>,
     /// What a device is to sign to resume here.
     pub(crate) nonce: Option<Nonce>,
+    /// Proofs that were wrong.
+    pub(crate) wrong_proofs: u32,
 }
 
 impl Line {
@@ -95,6 +97,7 @@ impl Line {
             is_vouch_timed: false,
             timed: Vec::new(),
             nonce: None,
+            wrong_proofs: 0,
         }
     }
 

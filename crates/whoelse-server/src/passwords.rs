@@ -79,7 +79,13 @@ struct Work {
     /// What this run has hashed: a check may have been asked for before the engine learnt of it.
     imported: BTreeMap<AccountId, PasswordHash>,
     ended: bool,
+    /// Checks since something else had its turn.
+    checks_in_a_row: u32,
 }
+
+/// After so many checks of logins it is the turn of a new password, if one waits: otherwise somebody
+/// who logs in over and over would keep everybody else from changing theirs.
+const CHECKS_IN_A_ROW_MAX: u32 = 3;
 
 enum Job {
     Check(Check),
@@ -162,7 +168,14 @@ impl Shared {
 
 impl Work {
     fn next(&mut self) -> Option<Job> {
+        if self.checks_in_a_row >= CHECKS_IN_A_ROW_MAX || self.checks.is_empty() {
+            self.checks_in_a_row = 0;
+            if let Some(job) = self.next_new_password() {
+                return Some(job);
+            }
+        }
         if let Some(mut check) = self.checks.pop_front() {
+            self.checks_in_a_row += 1;
             if let (Some(account), None) = (check.account, &check.hash) {
                 if let Some(password) = self.imports.remove(&account) {
                     return Some(Job::CheckImport(check, account, password));
@@ -171,13 +184,15 @@ impl Work {
             }
             return Some(Job::Check(check));
         }
+        self.imports.pop_first().map(|(account, password)| Job::Import(account, password))
+    }
+
+    fn next_new_password(&mut self) -> Option<Job> {
         if let Some((ticket, password)) = self.changes.pop_front() {
             return Some(Job::Change(ticket, password));
         }
-        if let Some((ticket, password)) = self.additions.pop_front() {
-            return Some(Job::Addition(ticket, password));
-        }
-        self.imports.pop_first().map(|(account, password)| Job::Import(account, password))
+        let (ticket, password) = self.additions.pop_front()?;
+        Some(Job::Addition(ticket, password))
     }
 }
 
@@ -346,6 +361,23 @@ mod tests {
         assert!(matches!(work.next(), Some(Job::Check(Check { hash: Some(_), .. }))));
         assert!(matches!(work.next(), Some(Job::Addition(7, _))));
         assert!(matches!(work.next(), Some(Job::Import(AccountId(0), _))));
+    }
+
+    #[test]
+    fn whoever_keeps_logging_in_does_not_keep_others_from_a_new_password() {
+        let work = &mut Work::default();
+        work.checks.extend((0..20).map(|ticket| check(ticket, None, None, "p")));
+        work.changes.push_back((Ticket(100), "new".into()));
+        work.additions.push_back((7, "x".into()));
+        let jobs: Vec<char> = (0..9)
+            .map(|_| match work.next() {
+                Some(Job::Check(_)) => 'c',
+                Some(Job::Change(..)) => 'n',
+                Some(Job::Addition(..)) => 'a',
+                _ => '?',
+            })
+            .collect();
+        assert_eq!(jobs, ['c', 'c', 'c', 'n', 'c', 'c', 'c', 'a', 'c']);
     }
 
     #[test]

@@ -89,7 +89,14 @@ impl Socket {
     /// Whether the line is whole: what was written after the other side had gone comes back as an
     /// error.
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.stream.take_error(), Ok(None))
+        // In TLS an orderly end says only that nothing more will be said: a library says it whether or
+        // not it has read everything, and the system's word about what was thrown away comes later.
+        self.tls.is_none() && matches!(self.stream.take_error(), Ok(None))
+    }
+
+    /// Whether a record of TLS has come in part.
+    pub(crate) fn is_in_record(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.borrow().is_in_record())
     }
 
     /// Ends our half, in order. Only if the last word cannot be said now, it would block.

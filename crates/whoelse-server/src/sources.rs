@@ -55,6 +55,15 @@ impl Sources {
         Ok(Some(source))
     }
 
+    /// The source with the most strangers, of so many in all. Those that are not counted for anybody
+    /// are one source together.
+    pub(crate) fn busiest(&self, strangers: usize) -> Option<IpAddr> {
+        let of_sources = self.by_source.values().map(|count| count.strangers as usize).sum();
+        let uncounted = strangers.saturating_sub(of_sources);
+        let most = self.by_source.iter().max_by_key(|(_, count)| count.strangers);
+        most.filter(|(_, count)| count.strangers as usize > uncounted).map(|(source, _)| *source)
+    }
+
     /// A connection of this source is a stranger no longer.
     pub(crate) fn logged_in(&mut self, source: Option<IpAddr>) {
         if let Some(count) = source.and_then(|source| self.by_source.get_mut(&source)) {
@@ -102,6 +111,20 @@ mod tests {
         assert!(sources.count(address(one)).is_err(), "as many as it may have");
         sources.leave(source);
         assert!(sources.count(address(one)).is_ok());
+    }
+
+    #[test]
+    fn the_source_with_the_most_strangers_is_found() {
+        let mut sources = Sources::new(1000, true);
+        assert_eq!(sources.busiest(0), None);
+        for (text, times) in [("192.0.2.1", 3), ("192.0.2.2", 5)] {
+            for _ in 0..times {
+                assert!(sources.count(address(text)).is_ok());
+            }
+        }
+        assert_eq!(sources.busiest(8), Some(address("192.0.2.2")));
+        assert_eq!(sources.busiest(12), Some(address("192.0.2.2")), "4 of this machine");
+        assert_eq!(sources.busiest(13), None, "5 of this machine");
     }
 
     #[test]

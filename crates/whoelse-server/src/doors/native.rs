@@ -28,6 +28,8 @@ pub(crate) fn scratch() -> Scratch {
 struct Inbound {
     bytes: Vec<u8>,
     splitter: Splitter,
+    /// A record of TLS has come in part, and its rest has as long as that of a request.
+    is_in_record: bool,
     is_known: bool,
     /// What JSON is answered with instead of being looked at.
     refusal: Option<String>,
@@ -105,7 +107,9 @@ impl Inbound {
             Gate::Open { bytes_max, .. } => bytes_max,
             Gate::Shut | Gate::Deaf | Gate::Gone => FRAME_BYTES_MAX_BEFORE_LOGIN,
         };
-        let read = match socket.try_read(&mut scratch[..room]) {
+        let read = socket.try_read(&mut scratch[..room]);
+        self.is_in_record = socket.is_in_record();
+        let read = match read {
             Ok(0) => return Ok(false),
             Ok(read) => &scratch[..read],
             Err(error) if is_passing(&error) => return Ok(true),
@@ -182,7 +186,7 @@ impl Inbound {
                     self.done += 1;
                 }
                 Step::More => {
-                    hub.midway(connection, self.splitter.is_midway());
+                    hub.midway(connection, self.splitter.is_midway() || self.is_in_record);
                     return (used, Next::Read);
                 }
             }

@@ -43,14 +43,16 @@ impl Hub {
         Some(arrival)
     }
 
-    /// The stranger that asked longest ago has to go; not one that waits for us.
+    /// Of the source with the most strangers, the one that asked longest ago has to go: whoever comes
+    /// in numbers pushes out its own. Not one that waits for us.
     fn drop_oldest_stranger(&mut self) {
-        let waits = |connection: &ConnectionId| {
-            self.lines.get(connection).is_some_and(|line| line.stage == Stage::LoggingIn)
+        let busiest = self.sources.busiest(self.strangers.len());
+        let fits = |connection: &ConnectionId| match self.lines.get(connection) {
+            Some(line) => line.source == busiest && line.stage != Stage::LoggingIn,
+            None => self.arrivals.get(connection).is_some_and(|it| it.source.get() == busiest),
         };
         let mut strangers = self.strangers.iter().map(|(_, connection)| *connection);
-        let oldest = strangers.find(|connection| !waits(connection));
-        if let Some(oldest) = oldest {
+        if let Some(oldest) = strangers.find(fits) {
             debug!(connection = oldest.0, "dropped: too many are not logged in");
             self.lost(oldest);
         }

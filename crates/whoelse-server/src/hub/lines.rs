@@ -9,7 +9,7 @@ use whoelse_engine::{Aid, ConnectionId, Effect, Input, Time};
 use whoelse_proto::codec::{self, Fault, Malformed};
 use whoelse_proto::keys::resume_text;
 use whoelse_proto::limits::{
-    FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN, FRAME_MS_MAX, SILENT_MS_MAX,
+    FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN, FRAME_MS_MAX, SILENT_MS_MAX, WRONG_PROOFS_MAX,
 };
 use whoelse_proto::{Command, Dialect, Event, Fingerprint, InviteSecret, Nonce, Resume, splitter};
 
@@ -112,8 +112,22 @@ impl Hub {
                     self.has_asked(connection);
                 }
                 let aid = self.aid(connection, &request.command);
+                let is_wrong_proof = matches!(aid, Aid::Proof(false));
                 self.input(Input::Request { connection, request, aid });
+                if is_wrong_proof {
+                    self.count_wrong_proof(connection);
+                }
             }
+        }
+    }
+
+    /// Checking proofs costs everybody; whoever has none does not try for ever.
+    fn count_wrong_proof(&mut self, connection: ConnectionId) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        line.wrong_proofs += 1;
+        if line.wrong_proofs >= WRONG_PROOFS_MAX {
+            self.input(Input::Disconnected { connection });
+            self.turn.effects.push(Effect::Close { connection });
         }
     }
 

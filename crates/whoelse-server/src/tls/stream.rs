@@ -65,6 +65,11 @@ impl Tls {
         self.plain > 0 || self.has_ended
     }
 
+    /// Whether a record has come in part.
+    pub(crate) fn is_in_record(&self) -> bool {
+        self.records.is_midway()
+    }
+
     /// Whether nothing of what came waits to be read, and no record has come in part.
     pub(crate) fn is_silent(&self) -> bool {
         !self.is_ready() && !self.records.is_midway()
