@@ -150,6 +150,35 @@ fn accounts() -> Vec<Record> {
 }
 
 #[test]
+fn what_deleted_mail_took_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    let mut database = Database::open(&path, "id").unwrap();
+    let mut projector = Projector::default();
+    let body: Arc<str> = "x".repeat(60_000).into();
+    let mail = (1..=600).map(|number| {
+        Record::Message(Arc::new(Message {
+            to: AccountId(1),
+            number: Number(number),
+            from: AccountId(0),
+            time: Time(number),
+            at_ms: number,
+            retry: None,
+            body: Arc::clone(&body),
+        }))
+    });
+    projector.push(BatchNumber(1), accounts().into_iter().chain(mail).collect());
+    projector.project(&mut database).unwrap();
+    let read = Record::Acknowledged { account: AccountId(1), number: Number(600) };
+    projector.push(BatchNumber(2), vec![read]);
+    projector.project(&mut database).unwrap();
+    database.close().unwrap();
+    // 36 MB of mail were in it, of which 16 MiB of unused pages may stay.
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    assert!(bytes < 18 << 20, "{bytes}");
+}
+
+#[test]
 fn what_contradicts_changes_nothing() {
     let mut database = Database::open_in_memory("id").unwrap();
     let mut projector = Projector::default();

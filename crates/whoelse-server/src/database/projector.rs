@@ -86,7 +86,9 @@ fn give_back_pages(connection: &Connection) -> rusqlite::Result<()> {
     let unused: u32 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
     let surplus = unused.saturating_sub(UNUSED_PAGES_MAX).min(PAGES_GIVEN_BACK_MAX);
     if surplus > 0 {
-        connection.execute_batch(&format!("PRAGMA incremental_vacuum({surplus})"))?;
+        let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({surplus})"))?;
+        let mut pages = statement.query(())?;
+        while pages.next()?.is_some() {} // one page for each step
     }
     Ok(())
 }
