@@ -17,6 +17,10 @@ use crate::{Asker, ConnectionId, Effect, Engine, Now, Turn};
 /// The version of our protocol that this engine speaks.
 const PROTOCOL: u32 = 1;
 
+/// When thousands leave at once everybody has to hear of each: after so many announcements the others
+/// have their turn, and the rest is due at once after that.
+const ANNOUNCED_PER_TICK_MAX: usize = 64 << 10;
+
 pub(crate) struct Session {
     /// None while away.
     pub(crate) connection: Option<ConnectionId>,
@@ -328,7 +332,10 @@ impl Engine {
     }
 
     pub(crate) fn tick(&mut self, now: Now, turn: &mut Turn) {
-        while let Some(timer) = self.state.timers.take_due(now.time) {
+        let mut announced = 0;
+        while announced < ANNOUNCED_PER_TICK_MAX {
+            let Some(timer) = self.state.timers.take_due(now.time) else { return };
+            let before = self.state.online.len();
             match timer {
                 Timer::Heartbeat => {
                     self.emit(turn, Record::Heartbeat { time: now.time });
@@ -338,6 +345,7 @@ impl Engine {
                 Timer::Away(account) => self.end_session(now.time, account, turn),
                 Timer::Idle(account) => self.idle_timer(now.time, account, turn),
             }
+            announced += if self.state.online.len() < before { before } else { 0 };
         }
     }
 

@@ -155,6 +155,8 @@ async fn greet(greeting: Greeting<'_>, hub: &SharedHub, out: &mut dyn Write) {
 async fn keep_going(hub: &SharedHub, inbox: &Inbox, signals: &mut Signals) -> Result<(), Failure> {
     let mut drained_by: Option<Instant> = None;
     loop {
+        // However much is due, the doors have their turn.
+        tokio::task::yield_now().await;
         let deadline = {
             let mut hub = hub.borrow_mut();
             hub.run();
