@@ -192,7 +192,7 @@ pub(crate) fn say_distrust(place: &Place, distrust: &Distrust, zone: &TimeZone) 
         ),
         Distrust::Unknown { offered } => (
             say_place(line()).say(" is not known here; its key is ").say(*offered),
-            command(nothing().say("If that is right: "), "").say(" --fingerprint ").say(*offered),
+            command(nothing().say("If that is right: "), "").say(" --fingerprint=").say(*offered),
         ),
         Distrust::Declined => {
             (say_place(line()).say(" is not trusted"), line().say("Nothing was sent."))
@@ -345,7 +345,7 @@ mod tests {
                 Distrust::Unknown { offered: one },
                 format!(
                     "chat.example port 443 is not known here; its key is {one_text}. Nothing was \
-                     sent. If that is right: whoelse client chat.example 443 --fingerprint \
+                     sent. If that is right: whoelse client chat.example 443 --fingerprint=\
                      {one_text}"
                 ),
             ),

@@ -223,6 +223,7 @@ pub(crate) struct ClientArguments {
 
     /// The key that the server must have, as whoever runs it says
     #[arg(long, value_name = "KEY", env = "WHOELSE_FINGERPRINT", value_parser = fingerprint)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) fingerprint: Option<Fingerprint>,
 
     /// Forgets the key of the server, on PORT or on all ports, and ends
@@ -589,6 +590,15 @@ mod tests {
         assert!(client(&["--forget", "a"]).unwrap().forget);
         assert!(client(&["--forget"]).is_err());
         assert_eq!(client(&["--forget", "a", "7"]).unwrap().given_port(), Some(7));
+    }
+
+    #[test]
+    fn a_key_may_begin_with_a_dash() {
+        // One key in 64 does, and the client prints this very command.
+        let key = Fingerprint([0xf8; 32]);
+        assert!(key.to_string().starts_with('-'));
+        let read = client(&["a", "7", "--fingerprint", &key.to_string()]);
+        assert_eq!(read.ok().and_then(|read| read.fingerprint), Some(key));
     }
 
     #[test]

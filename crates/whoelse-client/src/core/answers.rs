@@ -47,10 +47,13 @@ impl Core {
             // Neither is followed by another try: somebody or nobody wanted it so.
             "timeout" => self.end(Ending::Timeout),
             "takeover" => self.end(Ending::TakenOver),
-            "ended" => self.end(Ending::Ended {
-                reason: incoming.reason.unwrap_or_default(),
-                sentence: incoming.message,
-            }),
+            "ended" => {
+                let reason = incoming.reason.unwrap_or_default();
+                if matches!(reason.as_str(), "DEVICE_REVOKED" | "PASSWORD_CHANGED" | "REMOVED") {
+                    self.drop_device();
+                }
+                self.end(Ending::Ended { reason, sentence: incoming.message });
+            }
             "logout" => self.handle_goodbye(),
             _ => self.handle_answer(now_ms, incoming),
         }

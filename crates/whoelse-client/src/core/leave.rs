@@ -2,7 +2,7 @@
 
 use whoelse_proto::request;
 
-use super::{Action, Core, Line};
+use super::{Core, Line};
 use crate::notice::Ending;
 
 /// How long confirmations are waited for.
@@ -87,6 +87,9 @@ impl Core {
             }
             self.send(request::Command::Logout { forget }, !self.original);
         }
+        if too_late || (!in_session && nothing_open) {
+            self.forget_unheard();
+        }
         if too_late && !nothing_open {
             self.end(Ending::Unconfirmed { lost: !in_session });
         } else if too_late || (!in_session && nothing_open) {
@@ -96,8 +99,16 @@ impl Core {
 
     /// The server has confirmed the logout.
     pub(super) fn handle_goodbye(&mut self) {
-        if self.leave.as_ref().is_some_and(|leave| leave.said && leave.forget) {
-            self.actions.push_back(Action::ForgetDevice);
+        if !self.said_goodbye() {
+            // Nobody asked for it, so it confirms nothing.
+            let (reason, sentence) = ("LOGOUT".to_owned(), None);
+            return self.end(match self.outbox.is_empty() {
+                true => Ending::Ended { reason, sentence },
+                false => Ending::Unconfirmed { lost: true },
+            });
+        }
+        if self.leave.as_ref().is_some_and(|leave| leave.forget) {
+            self.drop_device();
         }
         self.end(self.left());
     }
@@ -113,10 +124,19 @@ impl Core {
         if self.unconfirmed { Ending::Unconfirmed { lost: true } } else { Ending::LoggedOut }
     }
 
+    /// A device that was to be forgotten is forgotten here, whether or not the server has heard of it.
+    fn forget_unheard(&mut self) {
+        if self.leave.as_ref().is_some_and(|leave| leave.forget) {
+            self.drop_device();
+            self.unconfirmed = true;
+        }
+    }
+
     /// Whether the connection ended because the person wanted to leave.
     pub(super) fn finish_leaving(&mut self) -> bool {
         let finished = self.said_goodbye();
         if finished {
+            self.forget_unheard();
             self.end(self.left());
         }
         finished

@@ -165,7 +165,7 @@ impl Core {
             // A server that knows no devices.
             _ => {
                 self.who = Some(who);
-                self.go_on_without_device(now_ms, None);
+                self.go_on_with_password(now_ms, None);
             }
         }
     }
@@ -177,6 +177,10 @@ impl Core {
 
     /// What the server is told of the device. Without TLS it could not know whom it talks to.
     fn introduce<'w>(&self, who: &'w Who) -> Option<request::Device<'w>> {
+        // A script has its password anyway, and may run anywhere and any number of times.
+        if !self.config.interactive {
+            return None;
+        }
         let device =
             who.device.as_ref().filter(|_| self.link.is_some_and(|it| it.key.is_some()))?;
         Some(request::Device { key: device.key(), name: self.config.device_name.clone().into() })
@@ -246,9 +250,15 @@ impl Core {
         self.end(Ending::Refused(refusal));
     }
 
-    /// The server does not know the device: the password has to do. The key is kept, because a
-    /// login with the password makes it known again.
+    /// The server does not know the device: the password has to do. It may have been revoked because
+    /// somebody has a copy of its key, so that key is never made known again; the next start has
+    /// a new one.
     fn go_on_without_device(&mut self, now_ms: u64, sentence: Option<String>) {
+        self.drop_device();
+        self.go_on_with_password(now_ms, sentence);
+    }
+
+    fn go_on_with_password(&mut self, now_ms: u64, sentence: Option<String>) {
         let Some(who) = &mut self.who else { return };
         who.resumes = false;
         if who.password.is_some() {
@@ -258,6 +268,15 @@ impl Core {
             self.ask_password();
         } else {
             self.end(Ending::Refused(LoginRefusal::ResumeRefused { sentence }));
+        }
+    }
+
+    /// The key of this device is worth nothing any more, whoever has it.
+    pub(super) fn drop_device(&mut self) {
+        let Some(who) = &mut self.who else { return };
+        who.resumes = false;
+        if who.device.take().is_some() {
+            self.actions.push_back(Action::ForgetDevice);
         }
     }
 
@@ -341,7 +360,10 @@ impl Core {
     fn keep_device(&mut self, incoming: &Incoming) {
         let by_device = matches!(self.line, Line::LoggingIn { step: Step::Resume, .. });
         let has_key = self.link.is_some_and(|link| link.key.is_some());
-        let Some(who) = self.who.as_mut().filter(|who| who.device.is_some()) else { return };
+        let is_person = self.config.interactive;
+        let Some(who) = self.who.as_mut().filter(|who| is_person && who.device.is_some()) else {
+            return;
+        };
         who.resumes = has_key && (by_device || incoming.device_name.is_some());
         if who.resumes {
             who.password = None;

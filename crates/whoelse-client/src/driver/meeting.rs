@@ -50,7 +50,8 @@ impl Meeting {
             None => None,
         };
         Ok(Situation {
-            loopback,
+            // A name that leads here by somebody else's word is no word of the person's.
+            loopback: loopback && is_this_machine(&self.host),
             known: kept.or(self.learnt),
             expected: self.expected,
             interactive: self.interactive,
@@ -188,6 +189,30 @@ impl Driver {
         }
         if self.connection.is_some() {
             self.core.handle_connected(self.now_ms(), link);
+        }
+    }
+}
+
+/// Whether a person who types this means its own machine, whatever the name leads to.
+fn is_this_machine(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    match host.parse::<std::net::IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_this_machine;
+
+    #[test]
+    fn only_what_is_typed_as_this_machine_is_meant_so() {
+        for host in ["localhost", "LocalHost.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in ["vm", "0.0.0.0", "localhost.example", "notlocalhost", "192.0.2.1", "127.1"] {
+            assert!(!is_this_machine(host), "{host}");
         }
     }
 }
