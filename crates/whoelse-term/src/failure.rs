@@ -97,9 +97,10 @@ impl Failure {
     fn refused(refusal: &LoginRefusal, name: Shown) -> Self {
         let line = Line::new;
         let (what, hint) = match refusal {
-            LoginRefusal::InviteInvalid { .. } => {
-                (line().say("the invite is worth nothing: "), "No account was made.")
-            }
+            LoginRefusal::InviteInvalid { .. } => (
+                line().say("the invite is worth nothing: "),
+                "If you have used it already, log in: whoelse client HOST PORT",
+            ),
             LoginRefusal::JoinRefused { .. } => {
                 (line().say(name).say(" cannot join: "), "The invite can still be used.")
             }
@@ -374,7 +375,7 @@ mod tests {
         for (refusal, line) in [
             (
                 LoginRefusal::InviteInvalid { sentence: sentence() },
-                "the invite is worth nothing: The server's words. No account was made.",
+                "the invite is worth nothing: The server's words. If you have used it already, log in: whoelse client HOST PORT",
             ),
             (
                 LoginRefusal::JoinRefused { sentence: "That is taken.".into() },

@@ -126,6 +126,11 @@ impl Core {
         let Some(mut link) = link().filter(|_| incoming.outcome() == Some("SUCCESS")) else {
             return refusal(incoming);
         };
+        // The key that was seen, not one that is told: a proxy may show its own, and a server that lies
+        // would have its members bring people elsewhere under a key of its choice.
+        if let Some(key) = self.link.and_then(|link| link.key) {
+            link.key = key;
+        }
         let mut guessed = incoming.guessed.unwrap_or(true);
         if guessed && let Some((place, key)) = self.way_here() {
             // Where we got through, others will, too.

@@ -152,14 +152,15 @@ fn asks_for_an_invite(link: Link, guessed: bool) -> (InviteLink, bool) {
 #[test]
 fn an_invite_leads_where_the_server_says_or_else_where_we_got_through() {
     let here = Link { loopback: true, ..LINK };
-    for (link, guessed, place, key, still_guessed) in [
-        (LINK, true, "chat.example:443", SERVER, false),
-        (LINK, false, "10.0.0.7:12346", Fingerprint([8; 32]), false),
-        (here, true, "10.0.0.7:12346", Fingerprint([8; 32]), true),
-        (here, false, "10.0.0.7:12346", Fingerprint([8; 32]), false),
+    for (link, guessed, place, still_guessed) in [
+        (LINK, true, "chat.example:443", false),
+        (LINK, false, "10.0.0.7:12346", false),
+        (here, true, "10.0.0.7:12346", true),
+        (here, false, "10.0.0.7:12346", false),
     ] {
         let (invite, guessed) = asks_for_an_invite(link, guessed);
-        assert_eq!((invite.place.to_string().as_str(), invite.key), (place, key));
+        // The key that was seen, whatever the server says of itself.
+        assert_eq!((invite.place.to_string().as_str(), invite.key), (place, SERVER));
         assert_eq!(guessed, still_guessed);
     }
 }
