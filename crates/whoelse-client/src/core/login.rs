@@ -123,6 +123,7 @@ impl Core {
                 instance: Some(self.instance.clone().into()),
                 takeover: self.takes_over(),
                 device: self.introduce(&who),
+                receipts: false,
             });
             self.say(now_ms, Step::Login, command);
         }
@@ -139,6 +140,7 @@ impl Core {
                 protocol: PROTOCOL,
                 instance: Some(self.instance.clone().into()),
                 device: self.introduce(&who),
+                receipts: false,
             });
             self.say(now_ms, Step::Join, command);
         }
@@ -158,6 +160,7 @@ impl Core {
                     protocol: PROTOCOL,
                     instance: Some(self.instance.clone().into()),
                     takeover: self.takes_over(),
+                    receipts: false,
                 });
                 self.say(now_ms, Step::Resume, command);
                 self.who = Some(who);
