@@ -18,7 +18,10 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use whoelse_proto::limits::{FRAME_BYTES_MAX, ORIGINAL_PAUSE_MS};
-use whoelse_proto::{Fingerprint, InviteSecret, Password, Place, Request, RequestId, request};
+use whoelse_proto::{
+    DeviceKey, Fingerprint, InviteSecret, Password, Place, Request, RequestId, request,
+};
+use zeroize::Zeroizing;
 
 use crate::command::Command;
 use crate::mailbox::Mailbox;
@@ -44,6 +47,9 @@ const GOOD_MS: u64 = 5_000;
 
 /// An original server reads no more than this at once, and takes what it read for one request.
 const ORIGINAL_FRAME_BYTES_MAX: usize = 1024;
+
+/// Room for a login or a change of the password, however long they are.
+pub(crate) const SECRET_FRAME_BYTES: usize = 8 * 1024;
 
 /// How the client behaves.
 #[derive(Clone, Debug)]
@@ -78,8 +84,8 @@ pub enum Action {
     Connect,
     /// Close the connection; no report.
     Disconnect,
-    /// Write these bytes to the connection, in one write if possible.
-    Send(Vec<u8>),
+    /// Write these bytes to the connection, in one write if possible. They may hold a password.
+    Send(Zeroizing<Vec<u8>>),
     /// The server that was asked about is trusted from now on: remember its key, and report with
     /// `handle_connected` if the connection is still open.
     Trust,
@@ -102,8 +108,8 @@ pub struct Core {
     joining: Option<Joining>,
     /// The connection that was opened last.
     link: Option<Link>,
-    /// How safe it is, as long as that is worth a word and was not told.
-    security: Option<Security>,
+    /// What was told last of how safe it is.
+    safety_told: Option<Security>,
     /// What the person was asked and has not answered.
     asked: Option<Question>,
     /// A random id of this run, by which the server knows a client that comes back.
@@ -142,6 +148,8 @@ struct Who {
     device: Option<Device>,
     /// The server knows the device, as far as we know.
     resumes: bool,
+    /// A device that was refused or taken back in this run, and is not to be made known again.
+    dropped: Option<DeviceKey>,
 }
 
 /// An account that is to be made.
@@ -201,7 +209,7 @@ impl Core {
             who: None,
             joining,
             link: None,
-            security: None,
+            safety_told: None,
             asked: None,
             outbox: Outbox::new(instance.clone()),
             instance,
@@ -307,9 +315,8 @@ impl Core {
     /// The connection is open, and the server may be trusted.
     pub fn handle_connected(&mut self, now_ms: u64, link: Link) {
         self.link = Some(link);
-        if link.security != Security::Known {
-            self.security = Some(link.security);
-        }
+        // Whoever is asked for a password knows by then who is to get it, and how.
+        self.tell_safety(link.security);
         self.log_in(now_ms);
     }
 
@@ -367,6 +374,8 @@ impl Core {
                 // The server does not wait for ever for a slow typist; nothing is lost yet.
                 Line::Asking | Line::Trusting if loss != Loss::Garbage => {}
                 Line::LoginLater { at_ms } => self.line = Line::Down { again_at_ms: Some(at_ms) },
+                // The invite may be spent, so that trying it again would only confuse.
+                Line::LoggingIn { step: Step::Join, .. } => self.end(Ending::JoinUncertain),
                 _ => self.end(Ending::Unreachable(match loss {
                     Loss::Closed | Loss::Cut => Trouble::Closed,
                     Loss::NoAnswer => Trouble::NoAnswer,
@@ -473,7 +482,7 @@ impl Core {
         while !self.original || (now_ms >= self.write_at_ms && !self.outbox.has_written()) {
             let Some(bytes) = self.outbox.write_next(self.original) else { return };
             self.write_at_ms = now_ms + ORIGINAL_PAUSE_MS;
-            self.actions.push_back(Action::Send(bytes));
+            self.actions.push_back(Action::Send(Zeroizing::new(bytes)));
         }
     }
 
@@ -490,7 +499,10 @@ impl Core {
     }
 
     fn send_as(&mut self, id: Option<RequestId>, command: request::Command<'_>, newline: bool) {
-        let mut bytes = Vec::new();
+        // What grows leaves copies behind, and in these is a password.
+        let is_secret = matches!(command, request::Command::Login(_) | request::Command::Join(_));
+        let room = if is_secret { SECRET_FRAME_BYTES } else { 0 };
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         let request = Request { id, command };
         whoelse_proto::codec::encode_request(&request, newline, &mut bytes);
         self.actions.push_back(Action::Send(bytes));

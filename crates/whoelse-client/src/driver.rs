@@ -35,6 +35,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// The key that the server must have.
     pub expected_key: Option<Fingerprint>,
+    /// A person sees what is told, and can be asked to compare keys.
+    pub compares: bool,
 }
 
 /// Something the person did.

@@ -4,6 +4,7 @@
 //! be read makes its server unknowable rather than unknown: whoever damages the file must not be
 //! able to make a client forget a key.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,15 +72,26 @@ impl KnownServers {
     /// What is known of a server.
     ///
     /// # Errors
-    /// When the file cannot be read, or this server's line in it.
+    /// When the file cannot be read, or this server's line in it, or one that may be this server's.
+    /// The error names the file and the line.
     pub fn find(&self, server: &ServerName) -> io::Result<Option<Known>> {
         let prefix = server.prefix();
-        match self.read()?.lines().find_map(|line| line.strip_prefix(&prefix)) {
-            None => Ok(None),
-            Some(rest) => parse(rest).map(Some).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, "a line of it is damaged")
-            }),
+        let text = self.read()?;
+        let mut unclear = None;
+        for (index, line) in text.lines().enumerate() {
+            if let Some(rest) = line.strip_prefix(&prefix) {
+                return parse(rest).map(Some).ok_or_else(|| self.damaged(index + 1));
+            }
+            if !names_a_server(line) {
+                unclear.get_or_insert(index + 1);
+            }
         }
+        unclear.map_or(Ok(None), |number| Err(self.damaged(number)))
+    }
+
+    fn damaged(&self, line: usize) -> io::Error {
+        let words = format!("line {line} of {} is damaged", self.path().display());
+        io::Error::new(io::ErrorKind::InvalidData, words)
     }
 
     /// Remembers a server that was not known. If another client was faster, what it has
@@ -146,15 +158,33 @@ impl KnownServers {
     }
 
     fn read(&self) -> io::Result<String> {
-        match self.path().metadata() {
+        let path = self.path();
+        let failed = |kind, why: &dyn fmt::Display| {
+            io::Error::new(kind, format!("{} cannot be read: {why}", path.display()))
+        };
+        match path.metadata() {
             Ok(metadata) if metadata.len() > BYTES_MAX => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too large"));
+                return Err(failed(io::ErrorKind::InvalidData, &"it is too large"));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
             _ => {}
         }
-        std::fs::read_to_string(self.path())
+        std::fs::read_to_string(&path).map_err(|error| failed(error.kind(), &error))
     }
+}
+
+/// Whether a line says at least whose it is, or is meant for nobody.
+fn names_a_server(line: &str) -> bool {
+    if line.trim().is_empty() || line.starts_with('#') {
+        return true;
+    }
+    let mut words = line.split(' ');
+    let is_encoded =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-%".contains(&byte);
+    let host = words.next().unwrap_or_default();
+    !host.is_empty()
+        && host.bytes().all(is_encoded)
+        && words.next().is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 fn parse(rest: &str) -> Option<Known> {
@@ -259,5 +289,23 @@ mod tests {
         }
         std::fs::write(servers.path(), b"\xff").unwrap();
         assert!(servers.find(&server("a")).is_err());
+    }
+
+    #[test]
+    fn a_line_that_may_be_anybodys_makes_nobody_unknown_and_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let servers = KnownServers::new(folder.path());
+        servers.remember(&server("a"), known(1)).unwrap();
+        let whole = std::fs::read_to_string(servers.path()).unwrap();
+        for damage in ["b", "b 124x key", "\u{1b} 1 key", " b 1 key", "B! 1 key", "b\t1\tkey"] {
+            std::fs::write(servers.path(), format!("{whole}\n{damage}\n# b\n")).unwrap();
+            let error = servers.find(&server("b")).unwrap_err().to_string();
+            let path = servers.path();
+            assert_eq!(error, format!("line 4 of {} is damaged", path.display()), "{damage}");
+            assert!(servers.remember(&server("b"), known(2)).is_err(), "{damage}");
+            assert_eq!(servers.find(&server("a")).unwrap(), Some(known(1)), "{damage}");
+        }
+        std::fs::write(servers.path(), format!("{whole}\n# b\n \n")).unwrap();
+        assert_eq!(servers.find(&server("b")).unwrap(), None);
     }
 }

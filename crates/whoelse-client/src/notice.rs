@@ -88,6 +88,11 @@ pub enum Notice {
     },
     /// How safe the connection is, where that is worth a word.
     Security(Security),
+    /// The account was made just now; this is where it is logged in to the next time.
+    WayBack {
+        /// Where the server is.
+        place: Place,
+    },
     /// Somebody tried to log in by this name in the meantime.
     FailedLogins {
         /// How often.
@@ -238,6 +243,8 @@ pub enum Answer {
         expires_in_s: u64,
         /// Where the server can be reached was guessed.
         guessed: bool,
+        /// Where we have reached it, and seen the key, if that is somewhere else.
+        here: Option<Place>,
     },
     /// Invites that are open.
     Invites(Vec<IncomingInvite>),
@@ -257,6 +264,13 @@ pub enum Security {
         /// That key.
         key: Fingerprint,
     },
+    /// Encrypted, for the first time, with a server that has the key that was expected.
+    Verified {
+        /// An invite said which it is; otherwise the person did.
+        by_invite: bool,
+    },
+    /// Encrypted, with a server that the person has just said it trusts.
+    Trusted,
     /// Not encrypted; it does not leave the machine.
     Plain,
 }
@@ -295,6 +309,8 @@ pub enum Why {
     UserOffline,
     /// There was no block to take back.
     NotBlocked,
+    /// The password until now was another.
+    WrongPassword,
     /// Too much mail waits for that person.
     MailboxFull,
     /// There is no private link with that person.
@@ -380,6 +396,8 @@ pub enum Ending {
     },
     /// There never was a connection.
     Unreachable(Trouble),
+    /// The connection ended before it was said whether the account was made.
+    JoinUncertain,
     /// The connection was lost and did not come back.
     Lost,
 }

@@ -6,6 +6,7 @@ use whoelse_proto::codec::encode_request;
 use whoelse_proto::{Request, RequestId};
 
 use crate::command::Command;
+use crate::core::SECRET_FRAME_BYTES;
 
 /// A request without an answer.
 #[derive(Debug)]
@@ -62,7 +63,8 @@ impl Outbox {
         let pending = self.pending.iter_mut().find(|pending| !pending.written)?;
         pending.written = true;
         pending.tried = true;
-        let mut bytes = Vec::new();
+        let is_secret = matches!(pending.command, Command::Passwd(_));
+        let mut bytes = Vec::with_capacity(if is_secret { SECRET_FRAME_BYTES } else { 0 });
         if let Some(command) = pending.command.request() {
             let id = (!original).then(|| pending.id.clone());
             encode_request(&Request { id, command }, !original, &mut bytes);

@@ -49,7 +49,7 @@ pub struct Offer {
 }
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Go on.
     Accept {
@@ -63,7 +63,7 @@ pub enum Decision {
 }
 
 /// Why nothing was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distrust {
     /// It has another key than it must have.
     Unexpected {
@@ -98,7 +98,10 @@ pub enum Distrust {
     /// It does not speak TLS, although it did before or has to.
     NoEncryption,
     /// What is remembered of servers cannot be read, so nobody can say whether this is the one.
-    NoMemory,
+    NoMemory {
+        /// Which file, and what is wrong with it.
+        words: String,
+    },
 }
 
 impl Situation {
@@ -254,8 +257,8 @@ mod tests {
             ("a script", script, self_signed, stop(Distrust::Unknown { offered: OURS })),
             ("this machine", here, self_signed, remember(Kind::Pinned)),
             ("a real certificate", script, real, remember(Kind::Certificate)),
-            ("again", pin(OURS), self_signed, go_on),
-            ("somebody in between", pin(THEIRS), self_signed, stop(changed)),
+            ("again", pin(OURS), self_signed, go_on.clone()),
+            ("somebody in between", pin(THEIRS), self_signed, stop(changed.clone())),
             ("in between, certified", pin(THEIRS), real, stop(changed)),
             ("a renewed certificate", checked(THEIRS), real, go_on),
             ("an expired certificate", checked(OURS), self_signed, stop(invalid)),

@@ -5,6 +5,7 @@ use whoelse_proto::{Fingerprint, InviteLink, InviteSecret, Place};
 
 use super::{Core, Line};
 use crate::command::Command;
+use crate::known::ServerName;
 use crate::mailbox::Verdict;
 use crate::notice::{Answer, Ending, Notice, Refusal, Why};
 
@@ -137,7 +138,10 @@ impl Core {
             link = InviteLink { place, key, ..link };
             guessed = false;
         }
-        Answer::Invited { link, expires_in_s: incoming.expires_in.unwrap_or(0), guessed }
+        let expires_in_s = incoming.expires_in.unwrap_or(0);
+        // What the key belongs to is where we are, not where the server says that it is.
+        let here = Some(&self.config.place).filter(|here| !is_same(here, &link.place)).cloned();
+        Answer::Invited { link, expires_in_s, guessed, here }
     }
 
     /// How we reached the server, if others can do the same.
@@ -154,6 +158,11 @@ impl Core {
             self.notice(Notice::Present { names });
         }
     }
+}
+
+/// Whether two places are the same to whoever types them.
+fn is_same(one: &Place, other: &Place) -> bool {
+    ServerName::new(&one.host, one.port) == ServerName::new(&other.host, other.port)
 }
 
 fn answer(command: &Command, incoming: Incoming) -> Answer {
@@ -191,6 +200,7 @@ fn refusal(incoming: Incoming) -> Answer {
         "USER_OFFLINE" => Why::UserOffline,
         "NOT_BLOCKED" => Why::NotBlocked,
         "MAILBOX_FULL" => Why::MailboxFull,
+        "INVALID_PASSWORD" => Why::WrongPassword,
         status => Why::Other(status.to_owned()),
     };
     Answer::Refused(Refusal {

@@ -28,16 +28,21 @@ impl Core {
     pub fn handle_name(&mut self, name: String) {
         self.asked = None;
         self.actions.push_back(Action::OpenProfile { name: name.clone() });
-        self.who = Some(Who { name, password: None, device: None, resumes: false });
+        self.who = Some(Who { name, password: None, device: None, resumes: false, dropped: None });
     }
 
     /// The profile of the name is open, with this device; none if another client uses it. `kept`
     /// says that it was there before.
     pub fn handle_device(&mut self, now_ms: u64, device: Option<Device>, kept: bool) {
         let Some(who) = &mut self.who else { return };
+        // A profile that cannot be changed brings the old key again. Nothing may be trusted to it.
+        let device = device.filter(|device| who.dropped != Some(device.key()));
         // Whoever reads no prompts gives the password, and it is to count.
         who.resumes = kept && device.is_some() && self.config.interactive && self.joining.is_none();
         who.device = device;
+        if self.asked.is_some() {
+            return; // a new one, in place of one that was dropped, while the password is asked for
+        }
         match self.line {
             Line::Asking => self.log_in(now_ms),
             Line::Down { again_at_ms: None } if who.resumes => self.connect(),
@@ -254,11 +259,16 @@ impl Core {
     }
 
     /// The server does not know the device: the password has to do. It may have been revoked because
-    /// somebody has a copy of its key, so that key is never made known again; the next start has
-    /// a new one.
+    /// somebody has a copy of its key, so that key is never made known again: the password makes a
+    /// new one known.
     fn go_on_without_device(&mut self, now_ms: u64, sentence: Option<String>) {
         self.drop_device();
         self.go_on_with_password(now_ms, sentence);
+        if self.asked == Some(Question::Password)
+            && let Some(name) = self.name().map(str::to_owned)
+        {
+            self.actions.push_back(Action::OpenProfile { name });
+        }
     }
 
     fn go_on_with_password(&mut self, now_ms: u64, sentence: Option<String>) {
@@ -278,7 +288,8 @@ impl Core {
     pub(super) fn drop_device(&mut self) {
         let Some(who) = &mut self.who else { return };
         who.resumes = false;
-        if who.device.take().is_some() {
+        if let Some(device) = who.device.take() {
+            who.dropped = Some(device.key());
             self.actions.push_back(Action::ForgetDevice);
         }
     }
@@ -323,7 +334,7 @@ impl Core {
 
     fn begin_session(&mut self, now_ms: u64, incoming: &Incoming) {
         self.keep_device(incoming);
-        self.joining = None;
+        let has_joined = self.joining.take().is_some();
         self.line = Line::Session { since_ms: now_ms, proven: false };
         self.original = incoming.protocol.is_none();
         self.mailbox.begin(incoming.server.as_deref(), incoming.acknowledged.unwrap_or(0));
@@ -348,7 +359,12 @@ impl Core {
             let admin = incoming.role.as_deref() == Some("admin");
             self.notice(Notice::LoggedIn { name, admin });
         }
-        self.tell_safety(is_return, incoming.failed_logins.unwrap_or(0));
+        if has_joined && self.config.interactive {
+            self.notice(Notice::WayBack { place: self.config.place.clone() });
+        }
+        if let Some(count) = incoming.failed_logins.filter(|count| *count > 0) {
+            self.notice(Notice::FailedLogins { count });
+        }
         self.write(now_ms);
         self.present_id = None;
         self.present_due = true;
@@ -376,15 +392,11 @@ impl Core {
         }
     }
 
-    fn tell_safety(&mut self, is_return: bool, failed_logins: u64) {
-        match self.security.take() {
-            // It was no secret when the session began, either.
-            Some(Security::Plain) if is_return => {}
-            Some(security) => self.notice(Notice::Security(security)),
-            None => {}
-        }
-        if failed_logins > 0 {
-            self.notice(Notice::FailedLogins { count: failed_logins });
+    /// Tells how safe the connection is, where that is worth a word and new.
+    pub(super) fn tell_safety(&mut self, security: Security) {
+        // The key of a server that is known by now was told when it was not.
+        if security != Security::Known && self.safety_told.replace(security) != Some(security) {
+            self.notice(Notice::Security(security));
         }
     }
 

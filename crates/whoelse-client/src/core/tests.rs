@@ -148,7 +148,9 @@ impl Client {
                 Action::OpenProfile { name } => format!("profile {name}"),
                 Action::KeepDevice => "keep the device".to_owned(),
                 Action::ForgetDevice => "forget the device".to_owned(),
-                Action::Send(bytes) => String::from_utf8(bytes).unwrap().trim_end().to_owned(),
+                Action::Send(bytes) => {
+                    String::from_utf8(bytes.to_vec()).unwrap().trim_end().to_owned()
+                }
             })
             .collect()
     }

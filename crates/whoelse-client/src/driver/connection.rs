@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use whoelse_proto::codec::Incoming;
 use whoelse_proto::limits::EVENT_BYTES_MAX;
 use whoelse_proto::splitter::{Splitter, Step};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::notice::Loss;
 use crate::tls::Tls;
@@ -24,7 +25,8 @@ pub(super) struct Connection {
     /// How much of `unread` is done with.
     done: usize,
     splitter: Splitter,
-    unwritten: Vec<u8>,
+    /// A password may be in it.
+    unwritten: Zeroizing<Vec<u8>>,
 }
 
 /// The other side sent what is no frame of the protocol, or too long a one.
@@ -38,7 +40,7 @@ impl Connection {
             unread: Vec::new(),
             done: 0,
             splitter: Splitter::default(),
-            unwritten: Vec::new(),
+            unwritten: Zeroizing::default(),
         }
     }
 
@@ -54,7 +56,7 @@ impl Connection {
     /// Writes these bytes, now or as soon as there is room. A failure shows itself at the next
     /// read, after what still came in.
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        self.unwritten.extend_from_slice(bytes);
+        append_wiping(&mut self.unwritten, bytes);
         self.write().unwrap_or_default();
     }
 
@@ -89,7 +91,11 @@ impl Connection {
     pub(super) fn write(&mut self) -> Result<(), Loss> {
         loop {
             match self.write_once() {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    // What was written is still in the memory behind the end.
+                    self.unwritten.zeroize();
+                    return Ok(());
+                }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => return Ok(()),
                     ErrorKind::Interrupted => {}
@@ -138,5 +144,35 @@ impl Connection {
         }
         // It may be closed already.
         SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or_default();
+    }
+}
+
+/// Appends to a buffer. What grows by itself leaves a copy of what it held behind; this does not.
+fn append_wiping(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    if buffer.capacity() - buffer.len() < bytes.len() {
+        let room = (buffer.len() + bytes.len()).next_power_of_two();
+        let mut larger = Zeroizing::new(Vec::with_capacity(room));
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
+    buffer.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_grows_without_losing_or_moving_unseen() {
+        let mut buffer = Zeroizing::default();
+        let mut wanted = Vec::new();
+        for number in 0..200_u8 {
+            let bytes = vec![number; usize::from(number)];
+            append_wiping(&mut buffer, &bytes);
+            wanted.extend_from_slice(&bytes);
+        }
+        assert_eq!(*buffer, wanted);
+        buffer.zeroize();
+        assert!(buffer.is_empty() && buffer.capacity() >= wanted.len());
     }
 }

@@ -9,7 +9,7 @@ use whoelse_proto::Fingerprint;
 use super::{Connection, Driver, Options};
 use crate::connect::{OpenError, Opened, Strictness, open};
 use crate::core::Link;
-use crate::known::{KnownServers, ServerName};
+use crate::known::{KnownServers, ServerName, without_brackets};
 use crate::notice::{Security, Trouble};
 use crate::profile::{Device, Profile};
 use crate::tls::Shown;
@@ -22,7 +22,10 @@ pub(super) struct Meeting {
     server: ServerName,
     state: Option<PathBuf>,
     expected: Option<Fingerprint>,
-    interactive: bool,
+    /// That key stands in an invite.
+    is_invited: bool,
+    /// A person can be asked to compare keys.
+    compares: bool,
     /// What this run has learnt, in case it cannot be kept.
     learnt: Option<Known>,
     /// The person is asked whether to trust this key.
@@ -38,7 +41,8 @@ impl Meeting {
             server: ServerName::new(&place.host, place.port),
             state: options.state.clone(),
             expected: options.expected_key,
-            interactive: options.config.interactive,
+            is_invited: options.config.invite.is_some(),
+            compares: options.compares,
             learnt: None,
             asked: None,
         }
@@ -54,7 +58,7 @@ impl Meeting {
             loopback: loopback && is_this_machine(&self.host),
             known: kept.or(self.learnt),
             expected: self.expected,
-            interactive: self.interactive,
+            interactive: self.compares,
         })
     }
 
@@ -99,8 +103,9 @@ impl Meeting {
 impl Driver {
     /// Begins to open a connection.
     pub(super) fn connect(&mut self) {
-        let Ok(strictness) = self.meeting.strictness() else {
-            return self.core.handle_distrust(Distrust::NoMemory);
+        let strictness = match self.meeting.strictness() {
+            Ok(strictness) => strictness,
+            Err(error) => return self.core.handle_distrust(no_memory(&error)),
         };
         let (host, port) = (self.meeting.host.clone(), self.meeting.port);
         self.opening = Some(Box::pin(async move { open(&host, port, strictness).await }));
@@ -134,7 +139,7 @@ impl Driver {
                 self.core.handle_distrust(distrust);
             }
             Ok(None) => {
-                let security = Security::FirstContact { key: shown.key };
+                let security = Security::Trusted;
                 let link = Link { security, key: Some(shown.key), loopback };
                 self.meeting.asked = Some(link);
                 self.connection = Some(connection);
@@ -151,7 +156,7 @@ impl Driver {
     /// Whether to trust a server that speaks TLS; `None` means that the person is to be asked.
     fn judge(&mut self, shown: &Shown, loopback: bool) -> Result<Option<Security>, Distrust> {
         let key = shown.key;
-        let situation = self.meeting.situation(loopback).map_err(|_| Distrust::NoMemory)?;
+        let situation = self.meeting.situation(loopback).map_err(|error| no_memory(&error))?;
         let chain_valid = situation.wants_chain() && shown.has_valid_chain();
         let offer = Offer { key, chain_valid };
         let kind = match situation.decide(&offer) {
@@ -165,6 +170,9 @@ impl Driver {
         match (Situation { known: Some(known), ..situation }).decide(&offer) {
             Decision::Stop(distrust) => Err(distrust),
             _ if kind == Kind::Certificate => Ok(Some(Security::Known)),
+            _ if situation.expected.is_some() => {
+                Ok(Some(Security::Verified { by_invite: self.meeting.is_invited }))
+            }
             _ => Ok(Some(Security::FirstContact { key })),
         }
     }
@@ -193,8 +201,13 @@ impl Driver {
     }
 }
 
+fn no_memory(error: &io::Error) -> Distrust {
+    Distrust::NoMemory { words: error.to_string() }
+}
+
 /// Whether a person who types this means its own machine, whatever the name leads to.
 fn is_this_machine(host: &str) -> bool {
+    let host = without_brackets(host);
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     match host.parse::<std::net::IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
@@ -208,7 +221,9 @@ mod tests {
 
     #[test]
     fn only_what_is_typed_as_this_machine_is_meant_so() {
-        for host in ["localhost", "LocalHost.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"] {
+        for host in
+            ["localhost", "LocalHost.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"]
+        {
             assert!(is_this_machine(host), "{host}");
         }
         for host in ["vm", "0.0.0.0", "localhost.example", "notlocalhost", "192.0.2.1", "127.1"] {

@@ -103,9 +103,34 @@ fn a_device_that_is_refused_leads_to_the_password() {
         client.told(),
         [Tell::Notice(Notice::ResumeRefused { sentence }), Tell::Question(Question::Password)]
     );
-    assert_eq!(client.done(), ["forget the device"]);
+    assert_eq!(client.done(), ["forget the device", "profile hans"]);
+    // A profile that could not be changed still holds the old one.
+    client.core.handle_device(client.now_ms, Some(Device::new([7; 32])), true);
+    assert_eq!(client.told(), []);
     client.types_password("secret");
     assert!(!client.done().concat().contains("device_key"), "somebody may have a copy of it");
+}
+
+#[test]
+fn a_new_device_is_made_known_as_soon_as_the_password_is_given_again() {
+    let mut client = Client::person().with_device(true);
+    client.connects();
+    client.types_name("hans");
+    client.hears_nonce();
+    client.hears(REFUSED);
+    client.done();
+    client.told();
+    let new = Device::new([8; 32]);
+    let key = new.key();
+    client.core.handle_device(client.now_ms, Some(new), false);
+    assert_eq!((client.told(), client.done()), (vec![], vec![]), "the question stands");
+    client.types_password("secret");
+    assert!(client.done().concat().contains(&format!(r#""device_key":"{key}""#)));
+    client.hears(KNOWN_DEVICE);
+    assert_eq!(client.done()[0], "keep the device");
+    client.told();
+    client.comes_back();
+    assert_eq!(client.done(), [CHALLENGE]);
 }
 
 #[test]

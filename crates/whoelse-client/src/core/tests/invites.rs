@@ -49,7 +49,11 @@ fn an_invite_makes_an_account_and_begins_its_first_session() {
         assert_eq!(join.contains(r#""device_name":"laptop""#), interactive, "{join}");
         client.hears(JOINED);
         assert_eq!(client.done().first().is_some_and(|it| it == "keep the device"), interactive);
-        assert_eq!(client.notices(), [Notice::LoggedIn { name: "anna".into(), admin: false }]);
+        let mut told = vec![Notice::LoggedIn { name: "anna".into(), admin: false }];
+        if interactive {
+            told.push(Notice::WayBack { place: config(true).place });
+        }
+        assert_eq!(client.notices(), told);
         // A way back is a way back, not a second account.
         client.loses_the_line();
         client.waits_for_connect();
@@ -100,6 +104,29 @@ fn a_name_or_password_that_will_not_do_is_asked_for_again() {
 }
 
 #[test]
+fn whoever_is_not_told_whether_the_account_was_made_is_told_that() {
+    for interactive in [true, false] {
+        for loss in [Loss::Closed, Loss::Cut, Loss::Garbage, Loss::Broken("reset".into())] {
+            let mut client = welcome(interactive);
+            client.types_name("anna");
+            client.types_password("long enough");
+            client.core.handle_disconnected(client.now_ms, loss);
+            assert_eq!(client.core.ending(), Some(&Ending::JoinUncertain));
+        }
+        let mut client = welcome(interactive);
+        client.types_name("anna");
+        client.types_password("long enough");
+        client.waits(30_000);
+        assert_eq!(client.core.ending(), Some(&Ending::JoinUncertain), "silence");
+    }
+    // Before the account is asked for, nothing can have been made.
+    let mut client = invited(true);
+    client.connects();
+    client.loses_the_line();
+    assert_eq!(client.core.ending(), Some(&Ending::Unreachable(Trouble::Closed)));
+}
+
+#[test]
 fn an_invite_that_is_worth_nothing_is_the_end() {
     let mut client = invited(true);
     client.connects();
@@ -122,7 +149,7 @@ fn somebody_who_thinks_long_about_a_name_is_not_bothered_by_a_server_that_hung_u
 }
 
 /// What comes of asking for an invite.
-fn asks_for_an_invite(link: Link, guessed: bool) -> (InviteLink, bool) {
+fn asks_for_an_invite(link: Link, guessed: bool) -> (InviteLink, bool, Option<Place>) {
     let mut client = Client::person();
     client.core.handle_connected(client.now_ms, link);
     client.types_password("secret");
@@ -140,10 +167,12 @@ fn asks_for_an_invite(link: Link, guessed: bool) -> (InviteLink, bool) {
             "place":"10.0.0.7:12346","guessed":{guessed},"server_key":"{key}"}}"#
     ));
     match client.notices().remove(0) {
-        Notice::Answered { answer: Answer::Invited { link, expires_in_s, guessed }, .. } => {
+        Notice::Answered {
+            answer: Answer::Invited { link, expires_in_s, guessed, here }, ..
+        } => {
             assert_eq!(expires_in_s, 604_800);
             assert_eq!(link.secret, InviteSecret::new([9; 16]));
-            (link, guessed)
+            (link, guessed, here)
         }
         other => panic!("{other:?}"),
     }
@@ -158,7 +187,9 @@ fn an_invite_leads_where_the_server_says_or_else_where_we_got_through() {
         (here, true, "10.0.0.7:12346", true),
         (here, false, "10.0.0.7:12346", false),
     ] {
-        let (invite, guessed) = asks_for_an_invite(link, guessed);
+        let (invite, guessed, here) = asks_for_an_invite(link, guessed);
+        // Whoever passes on our key with another's place is to know it.
+        assert_eq!(here, (place != "chat.example:443").then(|| config(true).place));
         // The key that was seen, whatever the server says of itself.
         assert_eq!((invite.place.to_string().as_str(), invite.key), (place, SERVER));
         assert_eq!(guessed, still_guessed);

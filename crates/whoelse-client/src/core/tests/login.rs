@@ -175,7 +175,7 @@ fn somebody_locked_out_by_an_administrator_is_told_so() {
 }
 
 #[test]
-fn after_a_login_a_person_is_told_what_matters_for_its_safety_once() {
+fn a_person_is_told_once_what_matters_for_its_safety() {
     let with = |security| Link { security, ..LINK };
     let first = Security::FirstContact { key: SERVER };
     for (link, told) in [
@@ -185,6 +185,9 @@ fn after_a_login_a_person_is_told_what_matters_for_its_safety_once() {
     ] {
         let mut client = Client::script();
         client.core.handle_connected(client.now_ms, link);
+        let told: Vec<_> = told.into_iter().map(Tell::Notice).collect();
+        let before: Vec<_> = client.told();
+        assert_eq!(before, [told, vec![Tell::Question(Question::Name)]].concat());
         client.types_password("secret");
         client.told();
         client.hears(
@@ -193,7 +196,7 @@ fn after_a_login_a_person_is_told_what_matters_for_its_safety_once() {
         let mut notices = client.notices();
         assert_eq!(notices.remove(0), Notice::LoggedIn { name: "hans".into(), admin: true });
         assert_eq!(notices.pop(), Some(Notice::FailedLogins { count: 3 }));
-        assert_eq!(notices, told);
+        assert_eq!(notices, []);
         client.loses_the_line();
         client.waits_for_connect();
         let again = if link.key.is_some() { LINK } else { link };
@@ -246,9 +249,34 @@ fn a_server_that_has_become_another_ends_a_session_for_good() {
     client.loses_the_line();
     client.waits_for_connect();
     let changed = Distrust::Changed { pinned: SERVER, since_s: 1, offered: Fingerprint([2; 32]) };
-    client.core.handle_distrust(changed);
-    assert_eq!(client.core.ending(), Some(&distrusted(changed)));
+    client.core.handle_distrust(changed.clone());
+    assert_eq!(client.core.ending(), Some(&distrusted(changed.clone())));
     assert_eq!(client.done(), ["disconnect"]);
     let ended = Notice::Ended { ending: distrusted(changed) };
     assert_eq!(client.notices().last(), Some(&ended));
+}
+
+#[test]
+fn how_safe_the_connection_is_is_told_before_anything_is_asked_and_once() {
+    let plain = Link { security: Security::Plain, key: None, loopback: true };
+    let first = Link { security: Security::FirstContact { key: SERVER }, ..LINK };
+    let invited = Link { security: Security::Verified { by_invite: true }, ..LINK };
+    for link in [plain, first, invited] {
+        let mut client = Client::person();
+        client.core.handle_connected(client.now_ms, link);
+        let safety = Tell::Notice(Notice::Security(link.security));
+        assert_eq!(client.told(), [safety, Tell::Question(Question::Name)]);
+        // The server does not wait for slow typists.
+        client.loses_the_line();
+        client.types_name("hans");
+        client.types_password("secret");
+        client.told();
+        client.core.handle_connected(client.now_ms, link);
+        assert_eq!(client.told(), []);
+        client.hears(WELCOME);
+        assert_eq!(client.notices(), [Notice::LoggedIn { name: "hans".into(), admin: false }]);
+    }
+    let mut client = Client::person();
+    client.connects();
+    assert_eq!(client.told(), [Tell::Question(Question::Name)], "what is known is not told");
 }

@@ -13,7 +13,7 @@ fn an_original_server_is_asked_one_thing_at_a_time_at_a_pace_it_can_follow() {
         client.waits_for_deadline();
         times.push(client.now_ms);
         let Some(Action::Send(bytes)) = client.core.next_action() else { panic!() };
-        let frame = String::from_utf8(bytes).unwrap();
+        let frame = String::from_utf8(bytes.to_vec()).unwrap();
         assert!(frame.ends_with('}') && !frame.contains("\"id\""), "{frame}");
         assert_eq!(client.core.deadline(), None, "nothing before the answer");
         client.waits(answer_after_ms);

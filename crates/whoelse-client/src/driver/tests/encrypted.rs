@@ -183,13 +183,12 @@ async fn on_this_machine_a_key_is_remembered_and_told_once() {
     let (state, identity) = (tempfile::tempdir().unwrap(), Identity::new());
     let mut running = start(state.path(), |_| {}).await;
     let mut peer = Peer::accept(&running.listener, &identity).await;
-    running.gives_name_and_password().await;
+    let safety = running.gives_name_and_password().await;
+    assert_eq!(safety, Some(Security::FirstContact { key: identity.fingerprint }));
     let login = peer.read().await;
     assert!(login.contains("\"secret\"") && login.contains("\"device_key\""), "{login}");
     peer.write(std::str::from_utf8(WELCOME).unwrap()).await;
     running.is_in().await;
-    let first = Security::FirstContact { key: identity.fingerprint };
-    assert_eq!(running.next().await, Tell::Notice(Notice::Security(first)));
     let known = known(state.path(), &running).unwrap();
     assert_eq!((known.kind, known.key), (Kind::Pinned, identity.fingerprint));
     assert!(known.since_s > 1_700_000_000);
@@ -211,7 +210,6 @@ async fn from_a_password_to_a_device_and_to_the_end_in_order() {
     };
     peer.write(&welcome("login")).await;
     running.is_in().await;
-    running.next().await;
     running.type_in(Input::Leave).await;
     while !peer.read().await.contains(r#"{"action":"logout"}"#) {}
     peer.write("{\"action\":\"logout\",\"reply\":\"logged out\"}\n").await;
@@ -280,7 +278,6 @@ async fn a_key_that_changes_while_the_line_is_down_ends_the_client() {
     peer.read().await;
     peer.write(std::str::from_utf8(WELCOME).unwrap()).await;
     running.is_in().await;
-    running.next().await;
     assert!(peer.read().await.contains("\"whoelse\""), "nothing is left unread");
     drop(peer);
     let Tell::Notice(Notice::Lost { loss, .. }) = running.next().await else { panic!() };
@@ -303,7 +300,6 @@ async fn an_orderly_end_is_told_from_a_cut() {
     peer.read().await;
     peer.write(std::str::from_utf8(WELCOME).unwrap()).await;
     running.is_in().await;
-    running.next().await;
     peer.write("{\"action\":\"login_broadcast\",\"from\":\"luke\"}\n").await;
     peer.tls.send_close_notify();
     peer.flush().await;
@@ -389,7 +385,7 @@ async fn words_instead_of_tls_make_a_stranger_on_this_machine_a_plain_server() {
         assert_eq!(first.read_u8().await.unwrap(), 0x16);
         first.write_all(answer).await.unwrap();
         let (_second, _) = running.listener.accept().await.unwrap();
-        assert_eq!(running.next().await, Tell::Question(Question::Name));
+        assert_eq!(running.next().await, Tell::Notice(Notice::Security(Security::Plain)));
     }
 }
 
@@ -398,7 +394,7 @@ async fn silence_instead_of_tls_does_so_too() {
     let mut running = Running::start(8).await;
     let (_first, _) = running.listener.accept().await.unwrap();
     let (_second, _) = running.listener.accept().await.unwrap();
-    assert_eq!(running.next().await, Tell::Question(Question::Name));
+    assert_eq!(running.next().await, Tell::Notice(Notice::Security(Security::Plain)));
 }
 
 #[tokio::test]
@@ -406,8 +402,12 @@ async fn what_cannot_be_remembered_is_not_guessed() {
     let state = tempfile::tempdir().unwrap();
     std::fs::write(state.path().join("known-servers"), b"\xff").unwrap();
     let running = start(state.path(), |_| {}).await;
-    let port = running.listener.local_addr().unwrap().port();
-    assert_eq!(running.end().await, distrusted(port, Distrust::NoMemory));
+    match running.end().await {
+        Ending::Distrusted { distrust: Distrust::NoMemory { words }, .. } => {
+            assert!(words.contains("known-servers"), "{words}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -424,6 +424,8 @@ async fn an_invite_pins_its_key_and_one_made_on_this_machine_is_guessed() {
     assert_eq!(kind, Some((Kind::Pinned, identity.fingerprint)));
     peer.write(r#"{"action":"invitation","status":"SUCCESS","role":"admin","expires_in":60}"#)
         .await;
+    let verified = Security::Verified { by_invite: true };
+    assert_eq!(running.next().await, Tell::Notice(Notice::Security(verified)));
     assert_eq!(running.next().await, Tell::Notice(Notice::Invited { by: None, admin: true }));
     assert_eq!(running.next().await, Tell::Question(Question::NewName));
     running.type_in(Input::Name("hans".into())).await;
@@ -435,7 +437,7 @@ async fn an_invite_pins_its_key_and_one_made_on_this_machine_is_guessed() {
     )
     .await;
     running.is_in().await;
-    running.next().await;
+    assert!(matches!(running.next().await, Tell::Notice(Notice::WayBack { .. })));
     peer.read().await;
     running.type_in(Input::Command(Command::Invite { role: whoelse_proto::Role::Member })).await;
     let id = Incoming::decode(peer.read().await.as_bytes()).unwrap().id.unwrap();
