@@ -39,6 +39,12 @@ pub(crate) trait Ask {
     /// The password that was, and the one that is to be. Only a person can be asked.
     fn passwords(&mut self) -> Answer<Passwords>;
 
+    /// Waits until the person, who was called away from a line, is about to answer: what was typed
+    /// for that line is no answer.
+    fn ready(&mut self) -> Answer<()> {
+        Ok(Some(()))
+    }
+
     /// Nothing more is asked for now.
     fn done(&mut self) {}
 }
@@ -121,9 +127,10 @@ impl<L> Person<L> {
     /// A new password, twice, until both are the same.
     fn ask_new_password(&mut self) -> Answer<Password> {
         loop {
-            let Some(password) = self.ask_hidden("New password: ")? else { return Ok(None) };
+            const _: () = assert!(NEW_PASSWORD_CHARS_MIN == 8, "the next line says so");
+            let words = "New password (8 characters or more): ";
+            let Some(password) = self.ask_hidden(words)? else { return Ok(None) };
             if password.expose().chars().count() < NEW_PASSWORD_CHARS_MIN {
-                const _: () = assert!(NEW_PASSWORD_CHARS_MIN == 8, "the next line says so");
                 prompt("A new password has at least 8 characters.\n").map_err(no_terminal)?;
                 continue;
             }
@@ -137,27 +144,39 @@ impl<L> Person<L> {
 
     /// Something that must not be seen.
     fn ask_hidden(&mut self, words: &'static str) -> Answer<Password> {
+        loop {
+            match self.ask_hidden_once(words)? {
+                Some(password) if password.expose().is_empty() => {}
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    fn ask_hidden_once(&mut self, words: &'static str) -> Answer<Password> {
         // Also while the answer is awaited: what is typed too early may be the next password.
         self.terminal.set_echo(false);
-        loop {
-            match read_password(words) {
-                Ok(password) if password.is_empty() => {}
-                Ok(password) => return Ok(Some(Password::new(password))),
-                Err(error) => match error.kind() {
-                    ErrorKind::UnexpectedEof => return Ok(left()),
-                    // Ctrl-C, which ends the line itself.
-                    ErrorKind::Interrupted => return Ok(None),
-                    _ => return Err(no_terminal(error)),
-                },
-            }
+        match read_password(words) {
+            Ok(password) => Ok(Some(Password::new(password))),
+            Err(error) => match error.kind() {
+                ErrorKind::UnexpectedEof => Ok(left()),
+                // Ctrl-C, which ends the line itself.
+                ErrorKind::Interrupted => Ok(None),
+                _ => Err(no_terminal(error)),
+            },
         }
     }
 }
 
 impl<L> Ask for Person<L> {
     fn trust(&mut self) -> Answer<bool> {
-        let answer = self.ask_line("Type yes to trust it from now on: ")?;
-        Ok(answer.map(|answer| answer.eq_ignore_ascii_case("yes")))
+        let mut words = "Trust it from now on? Type yes or no: ";
+        loop {
+            let Some(answer) = self.ask_line(words)? else { return Ok(None) };
+            if let Some(answer) = yes_or_no(&answer) {
+                return Ok(Some(answer));
+            }
+            words = "Type yes or no, the whole word: ";
+        }
     }
 
     fn name(&mut self) -> Answer<String> {
@@ -187,6 +206,16 @@ impl<L> Ask for Person<L> {
         Ok(self.ask_new_password()?.map(|new| Passwords { old, new }))
     }
 
+    fn ready(&mut self) -> Answer<()> {
+        loop {
+            match self.ask_hidden_once("Press Enter to type the password: ")? {
+                Some(rest) if rest.expose().is_empty() => return Ok(Some(())),
+                Some(_) => prompt("That was not sent anywhere.\n").map_err(no_terminal)?,
+                None => return Ok(None),
+            }
+        }
+    }
+
     fn done(&mut self) {
         if self.echo {
             self.terminal.set_echo(true);
@@ -198,6 +227,11 @@ impl<L: Lines> Lines for Person<L> {
     fn next(&mut self, prompt: &Text) -> Typed {
         self.lines.next(prompt)
     }
+}
+
+/// An answer that nobody gives by accident: one key is pressed too easily.
+fn yes_or_no(answer: &str) -> Option<bool> {
+    ["no", "yes"].iter().position(|word| answer.eq_ignore_ascii_case(word)).map(|at| at == 1)
 }
 
 /// Asks without showing what is typed. The terminal at the standard input is meant, which is
@@ -323,6 +357,21 @@ mod tests {
 
     fn pair(name: &str, password: &str) -> Result<(String, String), String> {
         Ok((name.to_owned(), password.to_owned()))
+    }
+
+    #[test]
+    fn only_whole_words_say_whether_a_server_is_trusted() {
+        for (answer, meaning) in [
+            ("yes", Some(true)),
+            ("YES", Some(true)),
+            ("no", Some(false)),
+            ("", None),
+            ("y", None),
+            ("n", None),
+            ("yes please", None),
+        ] {
+            assert_eq!(yes_or_no(answer), meaning, "{answer}");
+        }
     }
 
     #[test]

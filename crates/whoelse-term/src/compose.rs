@@ -200,6 +200,82 @@ impl Line {
     }
 }
 
+/// Sentences in which keys and commands stand. Those are there to be compared and copied, and are
+/// therefore never broken: where lines have a width, each stands on a line of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Speech(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Words(String),
+    Whole(String),
+}
+
+impl Speech {
+    /// Begins with these words.
+    pub(crate) fn new(line: Line) -> Self {
+        Self(vec![Piece::Words(line.0)])
+    }
+
+    /// Goes on in these words. A comma or stop at their beginning belongs to what is on one line.
+    pub(crate) fn words(mut self, line: Line) -> Self {
+        match self.0.last_mut() {
+            Some(Piece::Words(words)) => words.push_str(&line.0),
+            _ => self.0.push(Piece::Words(line.0)),
+        }
+        self
+    }
+
+    /// Goes on with a key or a command.
+    pub(crate) fn whole(mut self, line: Line) -> Self {
+        self.0.push(Piece::Whole(line.0));
+        self
+    }
+
+    /// Goes on as another one does.
+    pub(crate) fn then(self, more: Self) -> Self {
+        more.0.into_iter().fold(self, |speech, piece| match piece {
+            Piece::Words(words) => speech.words(Line(words)),
+            Piece::Whole(whole) => speech.whole(Line(whole)),
+        })
+    }
+
+    /// Whether a stop is at its end already.
+    pub(crate) fn has_stop(&self) -> bool {
+        matches!(self.0.last(), Some(Piece::Words(words)) if words.ends_with('.'))
+    }
+
+    /// All of it as one line.
+    pub(crate) fn line(self) -> Line {
+        Line(self.0.into_iter().map(|(Piece::Words(text) | Piece::Whole(text))| text).collect())
+    }
+
+    /// All of it in rows; those after the first begin with `mark`, keys and commands with spaces.
+    pub(crate) fn rows(self, columns: usize, mark: &str, tone: Tone, colour: bool) -> Text {
+        let mut lines = Text::default();
+        for piece in self.0 {
+            match piece {
+                Piece::Whole(whole) => lines += &finish(&format!("  {whole}"), tone, colour),
+                Piece::Words(words) => {
+                    let is_first = lines.is_empty();
+                    let words = if is_first { words } else { mark.to_owned() + bare(&words) };
+                    if is_first || words.len() > mark.len() {
+                        lines +=
+                            &Line(words.trim_end().to_owned()).rows(columns, mark, tone, colour);
+                    }
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// Words as they stand at the beginning of a row.
+fn bare(words: &str) -> &str {
+    words.trim_start_matches([',', '.', ';', ' '])
+}
+
 fn finish(row: &str, tone: Tone, colour: bool) -> Text {
     let style = tone.style();
     if colour && style != Style::new() {
@@ -219,6 +295,35 @@ mod tests {
         assert_eq!(&*line().end(Tone::Quiet, false), "* luke logged in\n");
         assert_eq!(&*line().end(Tone::Quiet, true), "\u{1b}[2m* luke logged in\u{1b}[0m\n");
         assert_eq!(&*line().end(Tone::Plain, true), "* luke logged in\n");
+    }
+
+    #[test]
+    fn keys_and_commands_are_never_broken_in_rows() {
+        let key = "abcdefghijklmnopqrstuvwxyz0123456789";
+        let speech = || {
+            let line = Line::system().say("the key of somebody was ");
+            Speech::new(line)
+                .whole(Line::new().say(key))
+                .words(Line::new().say(", now it is "))
+                .whole(Line::new().say("x"))
+                .words(Line::new().say(". "))
+                .words(Line::new().say("Run: "))
+                .whole(Line::new().say("whoelse client --forget a 7"))
+                .words(Line::new().say("."))
+        };
+        assert_eq!(
+            &*speech().line().end(Tone::Plain, false),
+            format!(
+                "* the key of somebody was {key}, now it is x. Run: whoelse client --forget a 7.\n"
+            )
+        );
+        assert_eq!(
+            &*speech().rows(20, "  ", Tone::Plain, false),
+            format!(
+                "* the key of\n  somebody was\n  {key}\n  now it is\n  x\n  Run:\n  whoelse client \
+                 --forget a 7\n"
+            )
+        );
     }
 
     #[test]

@@ -7,8 +7,8 @@ use jiff_local::tz::TimeZone;
 use whoelse_client::{Distrust, Ending, LoginRefusal, Trouble};
 use whoelse_proto::Place;
 
-use crate::compose::{Line, Part, Text, Tone};
-use crate::render::{say_login_refusal, say_trouble};
+use crate::compose::{Line, Part, Speech, Text, Tone};
+use crate::render::{say_login_refusal, say_server_says, say_trouble};
 use crate::shown::Shown;
 
 /// What went wrong, what to do about it, and how the program ends.
@@ -16,9 +16,9 @@ use crate::shown::Shown;
 pub(crate) struct Failure {
     kind: Kind,
     /// What happened, without a stop at its end.
-    what: Part,
+    what: Speech,
     /// What to do.
-    hint: Part,
+    hint: Speech,
 }
 
 /// Kinds of failures; each has an exit code.
@@ -36,7 +36,11 @@ pub(crate) enum Kind {
 
 impl Failure {
     pub(crate) fn new(kind: Kind, what: Line, hint: Line) -> Self {
-        Self { kind, what: what.part(), hint: hint.part() }
+        Self::of(kind, Speech::new(what), Speech::new(hint))
+    }
+
+    fn of(kind: Kind, what: Speech, hint: Speech) -> Self {
+        Self { kind, what, hint }
     }
 
     /// What kept a session from beginning. What ends one that had begun is told otherwise.
@@ -46,9 +50,26 @@ impl Failure {
             Ending::Unreachable(trouble) => Self::unreachable(trouble, host, port),
             Ending::Distrusted { place, distrust } => {
                 let (what, hint) = say_distrust(place, distrust, &TimeZone::system());
-                Self::new(Kind::Network, what, hint)
+                Self::of(Kind::Network, what, hint)
             }
+            Ending::Refused(LoginRefusal::InviteInvalid { sentence }) => Self::of(
+                Kind::Login,
+                say_invite_invalid(sentence.as_deref()),
+                say_login(host, port),
+            ),
             Ending::Refused(refusal) => Self::refused(refusal, name),
+            Ending::JoinUncertain => Self::of(
+                Kind::Network,
+                Speech::new(
+                    say_place(Line::new().say("the connection to "), host, port)
+                        .say(" ended before it was said whether the account ")
+                        .say(name)
+                        .say(" was made"),
+                ),
+                Speech::new(Line::new().say("It may have been. Try to log in: "))
+                    .whole(say_command(host, port))
+                    .words(Line::new().say(". If that is refused, use the invite once more.")),
+            ),
             Ending::Lost => Self::new(
                 Kind::Network,
                 say_place(Line::new().say("the server at "), host, port)
@@ -97,10 +118,6 @@ impl Failure {
     fn refused(refusal: &LoginRefusal, name: Shown) -> Self {
         let line = Line::new;
         let (what, hint) = match refusal {
-            LoginRefusal::InviteInvalid { .. } => (
-                line().say("the invite is worth nothing: "),
-                "If you have used it already, log in: whoelse client HOST PORT",
-            ),
             LoginRefusal::JoinRefused { .. } => {
                 (line().say(name).say(" cannot join: "), "The invite can still be used.")
             }
@@ -122,11 +139,21 @@ impl Failure {
         Self::new(Kind::Login, say_login_refusal(what, refusal), line().say(hint))
     }
 
+    /// What says it: one line, or rows where there is a width.
+    pub(crate) fn text(&self, columns: Option<usize>) -> Text {
+        let stop = if self.what.has_stop() { " " } else { ". " };
+        let speech = Speech::new(Line::new().say("whoelse: ")).then(self.what.clone());
+        let speech = speech.words(Line::new().say(stop)).then(self.hint.clone());
+        match columns {
+            Some(columns) => speech.rows(columns, "", Tone::Plain, false),
+            None => speech.line().end(Tone::Plain, false),
+        }
+    }
+
     /// The one line that says it.
+    #[cfg(test)]
     pub(crate) fn line(&self) -> Text {
-        let stop = if self.what.ends_with('.') { " " } else { ". " };
-        let line = Line::new().say("whoelse: ").say(&self.what).say(stop).say(&self.hint);
-        line.end(Tone::Plain, false)
+        self.text(None)
     }
 
     pub(crate) fn code(&self) -> u8 {
@@ -140,6 +167,7 @@ pub(crate) fn code(ending: &Ending) -> ExitCode {
         Ending::LoggedOut => 0,
         Ending::Unconfirmed { lost: true }
         | Ending::Unreachable(_)
+        | Ending::JoinUncertain
         | Ending::Distrusted { .. }
         | Ending::Lost => Kind::Network as u8,
         Ending::Refused(_) => Kind::Login as u8,
@@ -152,60 +180,92 @@ pub(crate) fn code(ending: &Ending) -> ExitCode {
 }
 
 /// Why a server is not trusted, and what to do about it.
-pub(crate) fn say_distrust(place: &Place, distrust: &Distrust, zone: &TimeZone) -> (Line, Line) {
+pub(crate) fn say_distrust(
+    place: &Place,
+    distrust: &Distrust,
+    zone: &TimeZone,
+) -> (Speech, Speech) {
     let line = Line::new;
     let say_place = |line: Line| say_place(line, &place.host, place.port);
-    let command = |line: Line, flag: &'static str| {
-        line.say("whoelse client ").say(flag).say(Shown::line(&place.host)).say(" ").say(place.port)
+    let command = |flag: &'static str| {
+        let line = line().say("whoelse client ").say(flag);
+        line.say(Shown::line(&place.host)).say(" ").say(place.port)
     };
-    let nothing = || line().say("Nothing was sent. ");
+    let nothing = |words: &'static str| {
+        let line = line().say("Nothing was sent.");
+        Speech::new(if words.is_empty() { line } else { line.say(" ").say(words) })
+    };
     match distrust {
         Distrust::Unexpected { expected, offered } => (
-            say_place(line())
-                .say(" must have the key ")
-                .say(*expected)
-                .say(", but has ")
-                .say(*offered),
-            nothing().say("Somebody may be in between, or this is another server."),
+            Speech::new(say_place(line()).say(" must have the key "))
+                .whole(line().say(*expected))
+                .words(line().say(", but has "))
+                .whole(line().say(*offered)),
+            nothing("Somebody may be in between, or this is another server."),
         ),
         Distrust::Changed { pinned, since_s, offered } => (
-            say_place(line().say("the key of "))
-                .say(" has CHANGED: since ")
-                .say(say_day(*since_s, zone))
-                .say(" it was ")
-                .say(*pinned)
-                .say(", now it is ")
-                .say(*offered),
-            command(nothing().say("If whoever runs it says that this is right: "), "--forget ")
-                .say(". If not, somebody may be in between."),
+            Speech::new(
+                say_place(line().say("the key of "))
+                    .say(" has CHANGED: since ")
+                    .say(say_day(*since_s, zone))
+                    .say(" it was "),
+            )
+            .whole(line().say(*pinned))
+            .words(line().say(", now it is "))
+            .whole(line().say(*offered)),
+            nothing("If whoever runs it says that this is right: ")
+                .whole(command("--forget "))
+                .words(line().say(". If not, somebody may be in between.")),
         ),
         Distrust::CertificateInvalid { since_s, offered } => (
-            say_place(line().say("the certificate of "))
-                .say(", known since ")
-                .say(say_day(*since_s, zone))
-                .say(", is not valid; its key is ")
-                .say(*offered),
-            command(
-                nothing().say("Is the clock right? If whoever runs it says that this key is: "),
-                "--forget ",
+            Speech::new(
+                say_place(line().say("the certificate of "))
+                    .say(", known since ")
+                    .say(say_day(*since_s, zone))
+                    .say(", is not valid; its key is "),
             )
-            .say("."),
+            .whole(line().say(*offered)),
+            nothing("Is the clock right? If whoever runs it says that this key is: ")
+                .whole(command("--forget "))
+                .words(line().say(".")),
         ),
         Distrust::Unknown { offered } => (
-            say_place(line()).say(" is not known here; its key is ").say(*offered),
-            command(nothing().say("If that is right: "), "").say(" --fingerprint=").say(*offered),
+            Speech::new(say_place(line()).say(" is not known here; its key is "))
+                .whole(line().say(*offered)),
+            nothing("If that is right: ").whole(command("").say(" --fingerprint=").say(*offered)),
         ),
-        Distrust::Declined => {
-            (say_place(line()).say(" is not trusted"), line().say("Nothing was sent."))
-        }
+        Distrust::Declined => (Speech::new(say_place(line()).say(" is not trusted")), nothing("")),
         Distrust::NoEncryption => {
-            (line().say("The server offers no encryption"), line().say("Nothing was sent."))
+            (Speech::new(line().say("The server offers no encryption")), nothing(""))
         }
-        Distrust::NoMemory => (
-            line().say("the list of servers that are known here cannot be read"),
-            nothing().say("See the file known-servers in the state folder of whoelse."),
+        Distrust::NoMemory { words } => (
+            Speech::new(
+                say_place(line().say("it cannot be said whether "))
+                    .say(" is known here: ")
+                    .say(Shown::line(words)),
+            ),
+            nothing("Mend or remove that, or restore it from a copy."),
         ),
     }
+}
+
+/// How to log in to an account that is there already.
+fn say_login(host: &str, port: u16) -> Speech {
+    Speech::new(Line::new().say("If you have used it already, log in: "))
+        .whole(say_command(host, port))
+}
+
+fn say_invite_invalid(sentence: Option<&str>) -> Speech {
+    let line = Line::new().say("the invite is worth nothing");
+    Speech::new(match sentence {
+        Some(sentence) => say_server_says(line.say("; "), sentence),
+        None => line.say(": it was used or taken back, or has expired"),
+    })
+}
+
+/// The command that leads to a server.
+pub(crate) fn say_command(host: &str, port: u16) -> Line {
+    Line::new().say("whoelse client ").say(Shown::line(host)).say(" ").say(port)
 }
 
 fn say_place(line: Line, host: &str, port: u16) -> Line {
@@ -286,7 +346,7 @@ mod tests {
             (wrong(None), "wrong name or password. Check name and password."),
             (
                 wrong(Some("Wrong name or password. 2 tries left.")),
-                "Wrong name or password. 2 tries left. Check name and password.",
+                "the server says: Wrong name or password. 2 tries left. Check name and password.",
             ),
             (
                 locked(true),
@@ -302,7 +362,7 @@ mod tests {
                 "already logged in elsewhere. Log out there first, or take over from here with \
                  --takeover.",
             ),
-            (other, "BAD_REQUEST. Nothing was changed."),
+            (other, "the server says: BAD_REQUEST. Nothing was changed."),
         ] {
             let line = format!("whoelse: hans cannot log in: {why}\n");
             assert_eq!(said(&Ending::Refused(refusal)), (line, 4));
@@ -359,9 +419,10 @@ mod tests {
                 "The server offers no encryption. Nothing was sent.".to_owned(),
             ),
             (
-                Distrust::NoMemory,
-                "the list of servers that are known here cannot be read. Nothing was sent. See \
-                 the file known-servers in the state folder of whoelse."
+                Distrust::NoMemory { words: "line 3 of /x/known-servers is damaged".into() },
+                "it cannot be said whether chat.example port 443 is known here: line 3 of \
+                 /x/known-servers is damaged. Nothing was sent. Mend or remove that, or restore it \
+                 from a copy."
                     .to_owned(),
             ),
         ] {
@@ -375,11 +436,12 @@ mod tests {
         for (refusal, line) in [
             (
                 LoginRefusal::InviteInvalid { sentence: sentence() },
-                "the invite is worth nothing: The server's words. If you have used it already, log in: whoelse client HOST PORT",
+                "the invite is worth nothing; the server says: The server's words. If you have \
+                 used it already, log in: whoelse client locahost 12346",
             ),
             (
                 LoginRefusal::JoinRefused { sentence: "That is taken.".into() },
-                "hans cannot join: That is taken. The invite can still be used.",
+                "hans cannot join: the server says: That is taken. The invite can still be used.",
             ),
             (
                 LoginRefusal::Barred { sentence: None },
@@ -399,6 +461,36 @@ mod tests {
         ] {
             assert_eq!(said(&Ending::Refused(refusal)), (format!("whoelse: {line}\n"), 4));
         }
+    }
+
+    #[test]
+    fn an_account_that_may_have_been_made_is_told_with_the_way_to_find_out() {
+        let (line, code) = said(&Ending::JoinUncertain);
+        assert_eq!(
+            line,
+            "whoelse: the connection to locahost port 12346 ended before it was said whether the \
+             account hans was made. It may have been. Try to log in: whoelse client locahost 12346. \
+             If that is refused, use the invite once more.\n"
+        );
+        assert_eq!(code, 3);
+    }
+
+    #[test]
+    fn a_changed_key_can_be_read_and_its_command_copied_in_40_columns() {
+        let place = Place { host: "chat.example".into(), port: 443 };
+        let [pinned, offered] = [Fingerprint([1; 32]), Fingerprint([2; 32])];
+        let distrust = Distrust::Changed { pinned, since_s: 1_800_000_000, offered };
+        let ending = Ending::Distrusted { place, distrust };
+        let failure = Failure::before_login(&ending, "chat.example", 443, "hans").unwrap();
+        assert_eq!(
+            &*failure.text(Some(40)),
+            format!(
+                "whoelse: the key of chat.example port\n443 has CHANGED: since 2027-01-15 it was\n  \
+                 {pinned}\nnow it is\n  {offered}\nNothing was sent. If whoever runs it\nsays that \
+                 this is right:\n  whoelse client --forget chat.example 443\nIf not, somebody may be \
+                 in between.\n"
+            )
+        );
     }
 
     #[test]

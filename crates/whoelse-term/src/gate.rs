@@ -120,6 +120,19 @@ impl Gate {
         self.lock().phase == Phase::Asking
     }
 
+    /// Does something that ends the line, while the editor waits for keys and cannot leave.
+    pub(crate) fn while_editing(&self, act: impl FnOnce()) {
+        let state = self.lock();
+        if state.phase == Phase::Editing {
+            act();
+        }
+    }
+
+    /// Whether there will be no editor any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Whether the editor has the terminal.
     pub(crate) fn is_editing(&self) -> bool {
         matches!(self.lock().phase, Phase::Editing | Phase::Leaving)

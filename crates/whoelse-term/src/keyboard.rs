@@ -11,6 +11,7 @@ use crate::ask::Ask;
 use crate::commands::{Wish, parse};
 use crate::compose::{Line, Text};
 use crate::failure::Failure;
+use crate::interruption::Interruption;
 use crate::plain::{Lines, Typed};
 use crate::render::Render;
 use crate::screen::Screen;
@@ -33,6 +34,8 @@ pub(crate) struct Keyboard<S> {
     /// editor must go on, because the client may be waiting for the printer, and the printer
     /// for the editor.
     pub(crate) edited: bool,
+    /// Calls the person away from its line when there is a question.
+    pub(crate) interruption: Arc<Interruption>,
     /// Nothing more is wanted.
     pub(crate) stopping: Arc<AtomicBool>,
 }
@@ -54,7 +57,7 @@ impl<S: Ask + Lines> Keyboard<S> {
                     break name;
                 }
                 Ok(Control::Ask(question)) => {
-                    if self.answer(question)? == Next::Stop {
+                    if self.answer(question, false)? == Next::Stop {
                         return Ok(());
                     }
                 }
@@ -70,28 +73,53 @@ impl<S: Ask + Lines> Keyboard<S> {
             }));
         }
         while !self.stopping.load(Ordering::SeqCst) {
-            match self.controls.try_recv() {
-                Ok(Control::Ask(question)) => {
-                    if self.answer(question)? == Next::Stop {
-                        break;
-                    }
-                    // What is typed next is no answer, and may be seen.
-                    self.source.done();
-                }
-                Ok(Control::LoggedIn { name: new, .. }) => name = new,
-                Err(_) => {}
+            match self.asked(&mut name, true)? {
+                None => {}
+                Some(Next::Line) => continue,
+                Some(Next::Stop) => break,
             }
             let prompt = Line::new().say(Shown::name(&name)).say("> ").prompt();
             let typed = self.source.next(&prompt);
-            if self.take(typed)? == Next::Stop {
+            let is_end = typed == Typed::End;
+            let is_blank = matches!(&typed, Typed::Line(line) if line.is_empty());
+            // A line during which a question came may be an answer typed too early: it goes nowhere.
+            let asked = if is_end { None } else { self.asked(&mut name, !is_blank)? };
+            let next = match asked {
+                Some(next) => next,
+                None => self.take(typed)?,
+            };
+            if next == Next::Stop {
                 break;
             }
         }
         Ok(())
     }
 
-    fn answer(&mut self, question: Question) -> Result<Next, Failure> {
+    /// Puts the question that has come, if one has. With `rest` there may be more of a line that was
+    /// being typed, which is no answer.
+    fn asked(&mut self, name: &mut String, rest: bool) -> Result<Option<Next>, Failure> {
+        match self.controls.try_recv() {
+            Ok(Control::Ask(question)) => {
+                let next = self.answer(question, rest && self.person)?;
+                // What is typed next is no answer, and may be seen.
+                self.source.done();
+                Ok(Some(next))
+            }
+            Ok(Control::LoggedIn { name: new, .. }) => {
+                *name = new;
+                Ok(None)
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn answer(&mut self, question: Question, rest: bool) -> Result<Next, Failure> {
+        self.interruption.seen();
         self.screen.gate.ask();
+        if rest && !matches!(self.source.ready(), Ok(Some(()))) {
+            self.screen.gate.free();
+            return Ok(Next::Stop);
+        }
         let source = &mut self.source;
         let answer = match question {
             Question::Trust => source.trust().map(|yes| yes.map(Input::Trust)),
@@ -215,6 +243,10 @@ mod tests {
         lines: VecDeque<Typed>,
         /// What is typed is not to be seen.
         hidden: bool,
+        /// Where to put a question during the next line.
+        asks: Option<mpsc::Sender<Control>>,
+        /// How often a line was dropped for a question.
+        called: Arc<Mutex<usize>>,
     }
 
     impl Ask for Typist {
@@ -245,6 +277,12 @@ mod tests {
             Ok(Some(Passwords { old: "secret".into(), new: "long enough".into() }))
         }
 
+        fn ready(&mut self) -> Answer<()> {
+            self.hidden = true;
+            *self.called.lock().unwrap() += 1;
+            Ok(Some(()))
+        }
+
         fn done(&mut self) {
             self.hidden = false;
         }
@@ -254,6 +292,9 @@ mod tests {
         fn next(&mut self, prompt: &Text) -> Typed {
             assert_eq!(&**prompt, "hans> ");
             assert!(!self.hidden, "a line is typed blindly");
+            if let Some(asks) = self.asks.take() {
+                asks.send(Control::Ask(Question::Password)).unwrap();
+            }
             self.lines.pop_front().unwrap_or(Typed::End)
         }
     }
@@ -273,6 +314,18 @@ mod tests {
 
     /// What reaches the client, and what is printed, when this is typed after a login.
     fn typed(lines: &[&str], person: bool, room: usize) -> (Vec<String>, String) {
+        let (inputs, printed, _) = typed_and_asked(lines, person, room, false);
+        (inputs, printed)
+    }
+
+    /// The same, perhaps with a question during the first line; and how often a line was dropped.
+    fn typed_and_asked(
+        lines: &[&str],
+        person: bool,
+        room: usize,
+        asked: bool,
+    ) -> (Vec<String>, String, usize) {
+        let called = Arc::new(Mutex::new(0));
         let lines = lines.iter().map(|&line| match line {
             "^C" => Typed::Interrupt { empty: true },
             "(too long)" => Typed::TooLong,
@@ -288,7 +341,12 @@ mod tests {
         let (inputs, mut received) = queue::channel(room);
         let paper = Paper::default();
         let keyboard = Keyboard {
-            source: Typist { lines: lines.collect(), hidden: false },
+            source: Typist {
+                lines: lines.collect(),
+                hidden: false,
+                asks: asked.then_some(control),
+                called: Arc::clone(&called),
+            },
             controls,
             inputs,
             screen: Arc::new(Screen::new(Box::new(paper.clone()))),
@@ -296,6 +354,7 @@ mod tests {
             person,
             admin: false,
             edited: person,
+            interruption: Arc::default(),
             stopping: Arc::default(),
         };
         keyboard.run().unwrap();
@@ -309,7 +368,23 @@ mod tests {
         });
         let inputs = inputs.collect();
         let paper = paper.0.lock().unwrap().clone();
-        (inputs, String::from_utf8(paper).unwrap())
+        let called = *called.lock().unwrap();
+        (inputs, String::from_utf8(paper).unwrap(), called)
+    }
+
+    #[test]
+    fn a_line_during_which_a_password_is_asked_for_goes_nowhere_and_is_not_shown() {
+        for (line, called) in [("falcon*solo", 2), ("message luke hi", 2), ("^C", 2), ("", 1)] {
+            let (inputs, printed, times) = typed_and_asked(&[line, "whoelse"], true, 9, true);
+            let secret = "password:secret";
+            assert_eq!(inputs[3..], [secret, secret, "whoelse", "leave"], "{line}");
+            assert_eq!(printed.lines().count(), 1, "{printed}");
+            // What is left of the line is no answer, unless the line was ended for it.
+            assert_eq!(times, called, "{line}");
+        }
+        // Who leaves, leaves.
+        let (inputs, ..) = typed_and_asked(&[], true, 9, true);
+        assert_eq!(inputs.last().map(String::as_str), Some("leave"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod complete;
 mod compose;
 mod failure;
 mod gate;
+mod interruption;
 mod keyboard;
 mod line;
 mod people;
@@ -60,14 +61,17 @@ pub struct Options {
 /// Runs a client until its person leaves or it cannot go on.
 ///
 /// Everything that belongs to the conversation goes to standard output. What kept it from
-/// beginning goes to standard error, as one line. The exit code is 0 after a logout, 2 if the
+/// beginning goes to standard error, as one line, or
+/// in rows if that is a terminal. The exit code is 0 after a logout, 2 if the
 /// client was started in a way that cannot work, 3 if there was no server, it is not to be
 /// trusted, or it was lost for good, 4 if the login was refused, 1 otherwise.
 #[must_use]
 pub fn run(options: Options) -> ExitCode {
     session::run(options).unwrap_or_else(|failure| {
         // If even that cannot be said, the exit code has to do.
-        io::stderr().write_all(failure.line().as_bytes()).unwrap_or_default();
-        ExitCode::from(failure.code())
+        let code = ExitCode::from(failure.code());
+        let text = failure.text(terminal::error_columns());
+        io::stderr().write_all(text.as_bytes()).unwrap_or_default();
+        code
     })
 }

@@ -8,11 +8,11 @@ use whoelse_client::{
     Answer, Command, Ending, LoginRefusal, Loss, Notice, Refusal, Security, Trouble, Why,
 };
 use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
-use whoelse_proto::{InviteLink, Role};
+use whoelse_proto::{InviteLink, Place, Role};
 
 use crate::commands::{Argument, Definition, UsageError, commands};
-use crate::compose::{Line, Part, Spoken, Text, Tone};
-use crate::failure::say_distrust;
+use crate::compose::{Line, Part, Speech, Spoken, Text, Tone};
+use crate::failure::{say_command, say_distrust};
 use crate::people::People;
 use crate::shown::Shown;
 
@@ -24,6 +24,9 @@ const MESSAGE_MARK: &str = "    | ";
 
 /// What continues a note of ours on its next row.
 const NOTE_MARK: &str = "  ";
+
+/// Most characters shown of a date that is none.
+const DATE_CHARS_MAX: usize = 32;
 
 /// Columns the words of the help must have to stand beside the commands.
 const HELP_COLUMNS_MIN: usize = 24;
@@ -69,12 +72,12 @@ impl Render {
             Notice::WrongPassword { name, sentence } => {
                 let line = Line::system().say("login ").say(Shown::name(name)).say(": ");
                 self.alert(match sentence {
-                    Some(sentence) => line.say(Shown::line(sentence)),
+                    Some(sentence) => say_server_says(line, sentence),
                     None => line.say("wrong name or password"),
                 })
             }
             Notice::ServerSays { sentence } => {
-                self.alert(Line::system().say("the server says: ").say(Shown::line(sentence)))
+                self.alert(say_server_says(Line::system(), sentence))
             }
             Notice::Missing { first, last } => self.alert(
                 Line::system()
@@ -90,6 +93,7 @@ impl Render {
             | Notice::JoinRefused { .. }
             | Notice::ResumeRefused { .. }
             | Notice::Security(_)
+            | Notice::WayBack { .. }
             | Notice::FailedLogins { .. }
             | Notice::NotKept { .. } => self.safety(notice),
             _ => self.connection(notice),
@@ -106,7 +110,8 @@ impl Render {
                 self.alert(line.say(" is not known here yet. Its key is"))
                     + &Line::new().say("  ").say(*key).end(Tone::Alert, self.colour)
                     + &self.alert(Line::system().say(
-                        "whoever runs it can say whether that is right; nothing was sent to it",
+                        "compare it with the line 'key' at the server's start, or ask whoever runs \
+                         it; nothing was sent to it yet",
                     ))
             }
             Notice::Invited { by, admin } => {
@@ -116,13 +121,33 @@ impl Render {
                 };
                 self.quiet(line.say(if *admin { ", as an administrator" } else { "" }))
             }
-            Notice::JoinRefused { sentence } => self.alert(line.say(Shown::line(sentence))),
-            Notice::ResumeRefused { sentence } => self.alert(match sentence {
-                Some(sentence) => line.say(Shown::line(sentence)),
-                None => line.say("this device is not known there any more; log in by password"),
-            }),
-            Notice::Security(Security::FirstContact { key }) => self.quiet(
-                line.say("this server's key is ").say(*key).say(" (first contact: remembered)"),
+            Notice::JoinRefused { sentence } => {
+                self.alert(say_server_says(line.say("not joined; "), sentence))
+            }
+            Notice::ResumeRefused { sentence } => {
+                let line = line.say("this device does not log in without the password");
+                self.alert(match sentence {
+                    Some(sentence) => say_server_says(line.say("; "), sentence),
+                    None => line,
+                })
+            }
+            Notice::Security(Security::FirstContact { key }) => self.speech(
+                Speech::new(line.say("this server's key is "))
+                    .whole(Line::new().say(*key))
+                    .words(Line::new().say(" (first contact: remembered)")),
+            ),
+            Notice::Security(Security::Verified { by_invite }) => {
+                self.quiet(line.say("the server has the key that ").say(if *by_invite {
+                    "the invite names: verified and remembered"
+                } else {
+                    "it must have: verified and remembered"
+                }))
+            }
+            Notice::Security(Security::Trusted) => {
+                self.quiet(line.say("the server's key is remembered from now on"))
+            }
+            Notice::WayBack { place } => self.speech(
+                Speech::new(line.say("next time: ")).whole(say_command(&place.host, place.port)),
             ),
             Notice::Security(Security::Plain) => {
                 self.quiet(line.say("this connection is not encrypted (same machine)"))
@@ -241,8 +266,9 @@ impl Render {
             (Command::Unblock { user }, Answer::Done) => {
                 self.quiet(line.say(Shown::name(user)).say(" is no longer blocked"))
             }
-            (_, Answer::Invited { link, expires_in_s, guessed }) => {
-                self.invited(command, link, *expires_in_s, *guessed)
+            (_, Answer::Invited { link, expires_in_s, guessed, here }) => {
+                self.invited(command, link, *expires_in_s)
+                    + &self.invited_elsewhere(command, link, *guessed, here.as_ref())
             }
             (_, Answer::Invites(invites)) => self.invites(line, invites),
             (_, Answer::Devices(devices)) => self.devices(line, devices),
@@ -286,27 +312,38 @@ impl Render {
         })
     }
 
-    fn invited(
-        &self,
-        command: &Command,
-        link: &InviteLink,
-        expires_in_s: u64,
-        guessed: bool,
-    ) -> Text {
+    fn invited(&self, command: &Command, link: &InviteLink, expires_in_s: u64) -> Text {
         let span = Spoken { ms: expires_in_s.saturating_mul(1000) };
         let line = about(command).say("valid for ").say(span);
         // Not in rows: it is to be copied whole.
         let link = Line::new().say("whoelse client ").say(Shown::line(&link.expose()));
-        let lines = self.quiet(line.say(", for one person. Pass this line on:"))
-            + &link.end(Tone::Plain, self.colour);
-        if !guessed {
-            return lines;
-        }
-        lines
-            + &self.alert(about(command).say(
+        self.quiet(line.say(", for one person. Pass this line on:"))
+            + &link.end(Tone::Plain, self.colour)
+    }
+
+    /// What is to be known of the address in an invite, if that is not where we are.
+    fn invited_elsewhere(
+        &self,
+        command: &Command,
+        link: &InviteLink,
+        guessed: bool,
+        here: Option<&Place>,
+    ) -> Text {
+        let say_place = |line: Line, place: &Place| {
+            line.say(Shown::line(&place.host)).say(" port ").say(place.port)
+        };
+        match here {
+            _ if guessed => self.alert(about(command).say(
                 "the address in it was guessed; the operator can say what it is with \
                  --public-address",
-            ))
+            )),
+            Some(here) => {
+                let line = say_place(about(command).say("it leads to "), &link.place);
+                let line = say_place(line.say(", as the server says; its key was seen at "), here);
+                self.quiet(line.say(", where you are"))
+            }
+            None => Text::default(),
+        }
     }
 
     fn invites(&self, line: Line, invites: &[IncomingInvite]) -> Text {
@@ -351,7 +388,7 @@ impl Render {
                 let at = at.to_zoned(self.zone.clone());
                 Line::new().say(at.strftime("%Y-%m-%d %H:%M")).part()
             }
-            Err(_) => Line::new().say(Shown::line(at)).part(),
+            Err(_) => Line::new().say(Shown::brief(at, DATE_CHARS_MAX)).part(),
         }
     }
 
@@ -376,6 +413,7 @@ impl Render {
             Why::UserBlocked => line.say(user).say(" has blocked you"),
             Why::UserOffline => line.say(user).say(" is offline, or cannot be reached directly"),
             Why::NotBlocked => line.say(user).say(" was not blocked"),
+            Why::WrongPassword => line.say("the password until now is another one"),
             Why::MailboxFull => line.say("too much mail waits for ").say(user).say(" already"),
             Why::NoLink => {
                 let line = line.say("there is no private link with ").say(&user);
@@ -393,8 +431,7 @@ impl Render {
             Why::Original => line.say("servers of the original system know nothing like it"),
             Why::TooManyKept => line.say("too many messages wait for the connection already"),
             Why::Other(status) => {
-                let words = refusal.sentence.as_deref().unwrap_or(status);
-                line.say("the server says: ").say(Shown::line(words))
+                say_server_says(line, refusal.sentence.as_deref().unwrap_or(status))
             }
         };
         self.alert(match refusal.retry_after {
@@ -422,16 +459,17 @@ impl Render {
             Ending::Lost => {
                 self.alert(line.say("the connection did not come back within a minute; giving up"))
             }
-            Ending::Ended { sentence: Some(sentence), .. } => {
-                self.alert(line.say(Shown::line(sentence)))
-            }
-            Ending::Ended { reason, sentence: None } => {
-                self.alert(line.say("logged out by the server: ").say(Shown::line(reason)))
+            Ending::Ended { reason, sentence } => {
+                let words = sentence.as_deref().unwrap_or(reason);
+                self.alert(say_server_says(line.say("the session has ended; "), words))
             }
             Ending::Distrusted { place, distrust } => {
                 let (what, hint) = say_distrust(place, distrust, &self.zone);
-                self.alert(line.say(what.part()).say(". ").say(hint.part()))
+                let speech = Speech::new(line).then(what).words(Line::new().say(". ")).then(hint);
+                self.rows_of(speech, Tone::Alert)
             }
+            // There was no session, so that the program says it at its end.
+            Ending::JoinUncertain => Text::default(),
             Ending::Unreachable(trouble) => self.alert(say_trouble(line, trouble)),
             Ending::Refused(refusal) => {
                 self.alert(say_login_refusal(line.say("cannot log in again: "), refusal))
@@ -477,7 +515,10 @@ impl Render {
     pub(crate) fn help(&self, definition: Option<&Definition>, admin: bool) -> Text {
         if let Some(definition) = definition {
             let line = say_usage(Line::new().say("  "), definition).say(": ");
-            return self.rows(line.say(definition.help), "    ", Tone::Plain);
+            let line = line.say(definition.help);
+            let line =
+                if definition.more.is_empty() { line } else { line.say(". ").say(definition.more) };
+            return self.rows(line, "    ", Tone::Plain);
         }
         let usages = commands(admin).map(|definition| definition.usage().len());
         let width = usages.max().unwrap_or(0);
@@ -531,6 +572,18 @@ impl Render {
         Line::new().say(at.strftime(if today { "[%H:%M] " } else { "[%Y-%m-%d %H:%M] " }))
     }
 
+    /// What went as expected, with keys and commands in it.
+    fn speech(&self, speech: Speech) -> Text {
+        self.rows_of(speech, Tone::Quiet)
+    }
+
+    fn rows_of(&self, speech: Speech, tone: Tone) -> Text {
+        match self.columns {
+            Some(columns) => speech.rows(columns(), NOTE_MARK, tone, self.colour),
+            None => speech.line().end(tone, self.colour),
+        }
+    }
+
     fn plain(&self, line: Line) -> Text {
         self.rows(line, NOTE_MARK, Tone::Plain)
     }
@@ -564,6 +617,11 @@ fn say_usage(line: Line, definition: &Definition) -> Line {
         .fold(line.say(definition.word), |line, argument| line.say(" ").say(argument.placeholder()))
 }
 
+/// Words of the server, which are not to be taken for ours.
+pub(crate) fn say_server_says(line: Line, sentence: &str) -> Line {
+    line.say("the server says: ").say(Shown::sentence(sentence))
+}
+
 pub(crate) fn say_trouble(line: Line, trouble: &Trouble) -> Line {
     match trouble {
         Trouble::UnknownHost => line.say("the machine cannot be found"),
@@ -581,7 +639,7 @@ pub(crate) fn say_login_refusal(line: Line, refusal: &LoginRefusal) -> Line {
         None => line.say("for some time"),
     };
     match refusal {
-        LoginRefusal::WrongPassword { sentence: Some(sentence) } => line.say(Shown::line(sentence)),
+        LoginRefusal::WrongPassword { sentence: Some(sentence) } => say_server_says(line, sentence),
         LoginRefusal::WrongPassword { sentence: None } => line.say("wrong name or password"),
         LoginRefusal::Locked { now: true, retry_after } => {
             span(line.say("third wrong password: the name is locked "), retry_after)
@@ -609,10 +667,10 @@ pub(crate) fn say_login_refusal(line: Line, refusal: &LoginRefusal) -> Line {
         | LoginRefusal::ResumeRefused { sentence: Some(sentence) }
         | LoginRefusal::SlowDown { sentence: Some(sentence), .. }
         | LoginRefusal::InviteInvalid { sentence: Some(sentence) }
-        | LoginRefusal::JoinRefused { sentence } => line.say(Shown::line(sentence)),
+        | LoginRefusal::JoinRefused { sentence } => say_server_says(line, sentence),
         LoginRefusal::AlreadyLoggedIn => line.say("already logged in elsewhere"),
         LoginRefusal::Other { status, sentence } => {
-            line.say(Shown::line(sentence.as_deref().unwrap_or(status)))
+            say_server_says(line, sentence.as_deref().unwrap_or(status))
         }
     }
 }

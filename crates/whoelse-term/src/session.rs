@@ -25,6 +25,7 @@ use crate::ask::{Ask, Given, Person, Script};
 use crate::complete::Completion;
 use crate::compose::{Line, Tone};
 use crate::failure::{Failure, Kind, code};
+use crate::interruption::{Caller, Interruption};
 use crate::keyboard::Keyboard;
 use crate::line::EditedLines;
 use crate::people::People;
@@ -61,13 +62,15 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
     let given = Given::new(options.user.clone(), options.password_file.as_deref())?;
     // Before any thread exists: from here on no signal ends the program in the middle of things.
     let runtime = Builder::new_current_thread().enable_all().build().map_err(cannot_start)?;
+    let interruption = Arc::new(Interruption::default());
     let stop = {
         let _entered = runtime.enter();
-        stop_signals().map_err(cannot_start)?
+        stop_signals(Arc::clone(&interruption)).map_err(cannot_start)?
     };
     let (told, telling) = queue::channel(TOLD_MAX);
     let (shown, showing) = watch::channel(0);
-    let (session, inputs) = Session::begin(&options, &terminal, given, telling, shown);
+    let (session, inputs) =
+        Session::begin(&options, &terminal, given, telling, shown, interruption);
     let driver_options = driver::Options {
         config: core::Config {
             interactive: session.person,
@@ -78,6 +81,8 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
         },
         state: options.state.clone(),
         expected_key: options.expected_key,
+        // Whoever does not see the key cannot compare it.
+        compares: session.person && io::stdout().is_terminal(),
     };
     let ended = runtime.block_on(driver::run(driver_options, inputs, told.clone(), showing, stop));
     let result = session.end(ended, told, runtime, &options, &terminal);
@@ -87,15 +92,18 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
 }
 
 /// Completes when the program is told to stop.
-fn stop_signals() -> io::Result<impl Future<Output = ()>> {
+fn stop_signals(interruption: Arc<Interruption>) -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
+        loop {
+            tokio::select! {
+                // The editor was meant, and had ended a moment before.
+                _ = interrupt.recv() => if !interruption.is_ours() { return },
+                _ = terminate.recv() => return,
+                _ = hang_up.recv() => return,
+            }
         }
     })
 }
@@ -142,6 +150,7 @@ struct Session {
     edited: bool,
     /// Nothing more is to be typed.
     stopping: Arc<AtomicBool>,
+    interruption: Arc<Interruption>,
     threads: Threads,
 }
 
@@ -170,6 +179,7 @@ impl Session {
         given: Given,
         told: queue::Receiver<Told>,
         shown: watch::Sender<u64>,
+        interruption: Arc<Interruption>,
     ) -> (Self, queue::Receiver<Input>) {
         let person = io::stdin().is_terminal();
         let mut session = Self {
@@ -179,6 +189,7 @@ impl Session {
             person,
             edited: false,
             stopping: Arc::default(),
+            interruption,
             threads: Threads::default(),
         };
         let (controls, controlled) = mpsc::channel();
@@ -197,6 +208,11 @@ impl Session {
         session.edited = editor.is_some();
         session.render = render(options.colour, session.edited, person);
         let (lines, printer) = editor.unzip();
+        let caller = Caller {
+            interruption: Arc::clone(&session.interruption),
+            screen: Arc::clone(&session.screen),
+            terminal: (!session.edited).then(|| Arc::clone(terminal)),
+        };
         let speaker = Speaker {
             told,
             shown,
@@ -204,6 +220,7 @@ impl Session {
             people: Arc::clone(&session.people),
             render: session.render.clone(),
             printer: Printer::new(Arc::clone(&session.screen), printer),
+            caller: person.then_some(caller),
         };
         let (done, spoken) = mpsc::channel();
         // If nobody waits for it any more, nobody needs to know.
@@ -239,6 +256,7 @@ impl Session {
             person: self.person,
             admin: false,
             edited: self.edited,
+            interruption: Arc::clone(&self.interruption),
             stopping: Arc::clone(&self.stopping),
         };
         let close = CloseGate(Arc::clone(&self.screen));

@@ -16,6 +16,9 @@ const COMPANIONS_MAX: usize = 4;
 /// Most characters shown of a name. Servers of ours allow half of that.
 const NAME_CHARS_MAX: usize = 64;
 
+/// Most characters shown of a sentence. Those of our servers are half as long.
+const SENTENCE_CHARS_MAX: usize = 300;
+
 /// What a tab becomes: it must not line text up with what stands above it.
 const TAB: &str = "    ";
 
@@ -49,6 +52,25 @@ impl Shown {
             }
         }
         shown
+    }
+
+    /// A sentence of somebody else's program, which has no business to be a long one.
+    #[must_use]
+    pub fn sentence(text: &str) -> Self {
+        Self::brief(text, SENTENCE_CHARS_MAX)
+    }
+
+    /// The beginning of a text that is to stand on one line.
+    #[must_use]
+    pub fn brief(text: &str, chars_max: usize) -> Self {
+        match text.char_indices().nth(chars_max) {
+            None => Self::line(text),
+            Some((end, _)) => {
+                let mut shown = Self::line(&text[..end]);
+                shown.0.push('…');
+                shown
+            }
+        }
     }
 
     /// The name of a person: one word, which neither spaces nor a colon at its end can make
@@ -299,6 +321,15 @@ mod tests {
         assert_eq!(lines("a\nb\r\nc"), ["a", "b", "c"]);
         assert_eq!(lines(""), [""]);
         assert_eq!(lines("a\rb\u{85}c\u{2028}d"), ["a\\u{d}b\\u{85}c\\u{2028}d"]);
+    }
+
+    #[test]
+    fn sentences_end() {
+        assert_eq!(Shown::sentence("No.\u{1b}").as_str(), "No.\\u{1b}");
+        let long = Shown::sentence(&"é".repeat(5_000));
+        assert_eq!(long.as_str(), format!("{}…", "é".repeat(SENTENCE_CHARS_MAX)));
+        assert_eq!(Shown::brief("日本語", 3).as_str(), "日本語");
+        assert_eq!(Shown::brief("日本語", 2).as_str(), "日本…");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc as queue, watch};
 use whoelse_client::{Notice, Question, Tell, Told};
 
 use crate::compose::Text;
+use crate::interruption::Caller;
 use crate::people::People;
 use crate::render::Render;
 use crate::screen::Printer;
@@ -41,6 +42,8 @@ pub(crate) struct Speaker {
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) render: Render,
     pub(crate) printer: Printer,
+    /// Calls the person who types away from its line; none for a script.
+    pub(crate) caller: Option<Caller>,
 }
 
 impl Speaker {
@@ -55,9 +58,16 @@ impl Speaker {
                 shown = sequence;
                 let control = match tell {
                     Tell::Question(question) => {
-                        if typing && self.render.person {
-                            // Whoever is typing is not interrupted: the line ends first.
-                            text += &self.render.objection("press Enter to type the password");
+                        // Whoever is typing is called away: a password is not to be seen.
+                        let caller = self.caller.as_ref().filter(|_| typing);
+                        if let Some(caller) = caller {
+                            let words = "the password is needed; a line half typed is not sent";
+                            self.printer.print(std::mem::take(&mut text))?;
+                            self.printer.print(self.render.objection(words))?;
+                            caller.announce();
+                            self.controls.send(Control::Ask(question)).unwrap_or_default();
+                            caller.insist();
+                            continue;
                         }
                         Some(Control::Ask(question))
                     }

@@ -1,6 +1,6 @@
 //! The state of the terminal: kept at the start, given back at the end, whatever happened.
 
-use std::io::{self, Write, stdin, stdout};
+use std::io::{self, Write, stderr, stdin, stdout};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +26,12 @@ pub(crate) fn columns() -> usize {
         .ok()
         .filter(|columns| *columns > 0)
         .unwrap_or(COLUMNS_DEFAULT)
+}
+
+/// The width of the terminal at the standard error, if that is one.
+pub(crate) fn error_columns() -> Option<usize> {
+    let size = tcgetwinsize(stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// The terminal at the standard input, if there is one. Dropped, it is as it was before.

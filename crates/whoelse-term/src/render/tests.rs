@@ -148,9 +148,13 @@ fn what_became_of_requests_about_people_and_devices() {
         key,
         secret: InviteSecret::new([9; 16]),
     };
-    let invited = |guessed| {
-        let answer =
-            Answer::Invited { link: link("chat.example:443"), expires_in_s: 604_800, guessed };
+    let invited = |guessed, here| {
+        let answer = Answer::Invited {
+            link: link("chat.example:443"),
+            expires_in_s: 604_800,
+            guessed,
+            here,
+        };
         answered(Command::Invite { role: Role::Member }, answer)
     };
     let pass_on = "* invite: valid for 7 days, for one person. Pass this line on:\n\
@@ -174,8 +178,15 @@ fn what_became_of_requests_about_people_and_devices() {
     let passwords = Passwords { old: "a".into(), new: "b".into() };
     let luke = || "luke".to_owned();
     for (lines, wording) in [
-        (invited(false), pass_on.to_owned()),
-        (invited(true), format!("{pass_on}{guess}")),
+        (invited(false, None), pass_on.to_owned()),
+        (
+            invited(false, "localhost".parse().ok()),
+            format!(
+                "{pass_on}* invite: it leads to chat.example port 443, as the server says; its key was \
+                 seen at localhost port 12346, where you are\n"
+            ),
+        ),
+        (invited(true, None), format!("{pass_on}{guess}")),
         (answered(Command::Invites, Answer::Invites(vec![])), "* invites: none are open\n".into()),
         (
             answered(
@@ -233,7 +244,7 @@ fn a_line_to_pass_on_is_never_broken() {
         secret: InviteSecret::new([9; 16]),
     };
     let line = format!("whoelse client {}", link.expose());
-    let answer = Answer::Invited { link, expires_in_s: 60, guessed: true };
+    let answer = Answer::Invited { link, expires_in_s: 60, guessed: true, here: None };
     let told = Notice::Answered { command: Command::Invite { role: Role::Member }, answer };
     let lines = render.notice(&told, &People::default(), Timestamp::UNIX_EPOCH);
     assert!(lines.lines().any(|it| it == line), "{}", &*lines);
@@ -249,15 +260,18 @@ fn who_is_there_on_both_sides() {
         (
             notice(&Notice::Stranger { place, key }),
             "* the server at chat.example port 443 is not known here yet. Its key is\n  \
-             BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\n* whoever runs it can say whether that \
-             is right; nothing was sent to it\n",
+             BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\n* compare it with the line 'key' at the \
+             server's start, or ask whoever runs it; nothing was sent to it yet\n",
         ),
         (invited(Some("hans"), false), "* hans invites you to this server\n"),
         (invited(None, true), "* you are invited to this server, as an administrator\n"),
-        (notice(&Notice::JoinRefused { sentence: "No.\n* x".into() }), "* No.\\u{a}* x\n"),
+        (
+            notice(&Notice::JoinRefused { sentence: "No.\n* x".into() }),
+            "* not joined; the server says: No.\\u{a}* x\n",
+        ),
         (
             notice(&Notice::ResumeRefused { sentence: None }),
-            "* this device is not known there any more; log in by password\n",
+            "* this device does not log in without the password\n",
         ),
         (
             notice(&Notice::Security(Security::FirstContact { key })),
@@ -269,6 +283,22 @@ fn who_is_there_on_both_sides() {
             "* this connection is not encrypted (same machine)\n",
         ),
         (notice(&Notice::Security(Security::Known)), ""),
+        (
+            notice(&Notice::Security(Security::Verified { by_invite: true })),
+            "* the server has the key that the invite names: verified and remembered\n",
+        ),
+        (
+            notice(&Notice::Security(Security::Verified { by_invite: false })),
+            "* the server has the key that it must have: verified and remembered\n",
+        ),
+        (
+            notice(&Notice::Security(Security::Trusted)),
+            "* the server's key is remembered from now on\n",
+        ),
+        (
+            notice(&Notice::WayBack { place: "chat.example:443".parse().unwrap() }),
+            "* next time: whoelse client chat.example 443\n",
+        ),
         (notice(&Notice::FailedLogins { count: 3 }), "* 3 failed logins since your last session\n"),
         (notice(&Notice::FailedLogins { count: 1 }), "* 1 failed login since your last session\n"),
         (
@@ -298,6 +328,13 @@ fn why_a_request_was_refused() {
         (
             refused(message("luke"), Why::UserBlocked),
             "* message luke: not sent; luke has blocked you\n",
+        ),
+        (
+            refused(
+                Command::Passwd(Passwords { old: "a".into(), new: "b".into() }),
+                Why::WrongPassword,
+            ),
+            "* passwd: not done; the password until now is another one\n",
         ),
         (
             refused(message("luke"), Why::MailboxFull),
@@ -370,7 +407,7 @@ fn what_happens_to_the_connection() {
         ),
         (
             notice(&Notice::WrongPassword { name: name(), sentence: Some("2 tries left.".into()) }),
-            "* login hans: 2 tries left.\n",
+            "* login hans: the server says: 2 tries left.\n",
         ),
         (lost(Loss::Closed), "* connection lost: the server closed it; trying again in 0.4 s\n"),
         (lost(Loss::Broken("reset".into())), "* connection lost: reset; trying again in 0.4 s\n"),
@@ -515,7 +552,7 @@ fn how_a_session_ends() {
                 reason: "LOCKED".into(),
                 sentence: Some("Logged out: an administrator locked this account.".into()),
             },
-            "* Logged out: an administrator locked this account.\n",
+            "* the session has ended; the server says: Logged out: an administrator locked this account.\n",
         ),
         (
             Ending::Ended { reason: "NEW\u{7}".into(), sentence: None },
@@ -606,5 +643,56 @@ fn colours_mark_what_is_not_said_to_one_person_alone() {
     assert_eq!(
         line(Notice::Broadcast { from, text }),
         "\u{1b}[36mhans (to everybody): a\u{1b}[0m\n\u{1b}[36m    | b\u{1b}[0m\n"
+    );
+}
+
+#[test]
+fn words_of_the_server_are_marked_and_bounded() {
+    let words = || format!("Trust me.\n* x {}", "y".repeat(70_000));
+    let sentence = || Some(words());
+    let ended = |ending| Notice::Ended { ending };
+    for told in [
+        Notice::ServerSays { sentence: words() },
+        Notice::WrongPassword { name: "hans".into(), sentence: sentence() },
+        Notice::JoinRefused { sentence: words() },
+        Notice::ResumeRefused { sentence: sentence() },
+        ended(Ending::Ended { reason: "REMOVED".into(), sentence: sentence() }),
+        ended(Ending::Ended { reason: words(), sentence: None }),
+        ended(Ending::Refused(LoginRefusal::WrongPassword { sentence: sentence() })),
+        ended(Ending::Refused(LoginRefusal::Barred { sentence: sentence() })),
+        ended(Ending::Refused(LoginRefusal::InviteInvalid { sentence: sentence() })),
+        ended(Ending::Refused(LoginRefusal::Other { status: words(), sentence: None })),
+        Notice::Answered {
+            command: message("luke"),
+            answer: Answer::Refused(Refusal::new(Why::Other(words()))),
+        },
+    ] {
+        let lines = notice(&told);
+        assert!(lines.contains("the server says: Trust me.\\u{a}* x yyy"), "{lines}");
+        assert!(lines.chars().count() < 500 && lines.lines().count() == 1, "{}", lines.len());
+    }
+    let device = IncomingDevice {
+        device_name: words(),
+        added: words(),
+        used: words(),
+        ..IncomingDevice::default()
+    };
+    let lines = answered(Command::Devices, Answer::Devices(vec![device]));
+    assert!(lines.chars().count() < 400, "{}", lines.len());
+}
+
+#[test]
+fn keys_and_commands_stand_on_lines_of_their_own_where_lines_have_a_width() {
+    let narrow = Render { columns: Some(|| 30), ..RENDER };
+    let key = Fingerprint([7; 32]);
+    let lines = |told| narrow.notice(&told, &People::default(), Timestamp::UNIX_EPOCH).to_string();
+    assert_eq!(
+        lines(Notice::Security(Security::FirstContact { key })),
+        format!("* this server's key is\n  {key}\n  (first contact: remembered)\n")
+    );
+    let place = "a.long.name.for.a.server.example:443".parse().unwrap();
+    assert_eq!(
+        lines(Notice::WayBack { place }),
+        "* next time:\n  whoelse client a.long.name.for.a.server.example 443\n"
     );
 }
