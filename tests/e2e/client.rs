@@ -132,7 +132,8 @@ fn name_and_password_can_be_given_without_a_prompt() {
     let words = ["client", "localhost", &port, "--user", "hans", "--password-file", "password.txt"];
     let ended = server.run(&words, "whoelse\n");
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.out[0].contains("logged in as hans"), "{ended:?}");
+    assert!(ended.out[0].contains("first contact"), "before the password: {ended:?}");
+    assert!(ended.out[1].contains("logged in as hans"), "{ended:?}");
     let words = ["client", "localhost", &port, "--user", "hans", "--password-file", "none.txt"];
     let ended = server.run(&words, "");
     assert_eq!(ended.code, Some(2), "{ended:?}");

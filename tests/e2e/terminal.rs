@@ -200,7 +200,7 @@ fn a_new_password_is_asked_for_twice_and_never_shown() {
         ("long enough", Some("not the same"), "The two differ"),
         ("quite long enough", Some("quite long enough"), "* passwd: "),
     ] {
-        hans.wait_for_cursor_line("the new password", |line| line.starts_with("New password:"));
+        hans.wait_for_cursor_line("the new password", |line| line.starts_with("New password ("));
         hans.type_text(&format!("{new}\r"));
         if let Some(again) = again {
             hans.wait_for_cursor_line("it again", |line| line.starts_with("Again:"));
@@ -214,6 +214,62 @@ fn a_new_password_is_asked_for_twice_and_never_shown() {
     assert!(!text.contains("long enough") && !text.contains("not the same"), "{text}");
     hans.type_text("whoelse\r");
     hans.wait_for("nobody else is online");
+}
+
+/// A server that forgets the devices of hans while it is down, so that his client has to ask.
+fn comes_back_without_devices(server: &mut Server) {
+    server.kill9();
+    let words = ["user", "passwd", "hans", "--password-file", "-", "--data", "data"];
+    let ended = server.run(&words, &format!("{}\n", password_of("hans")));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    server.restart();
+}
+
+#[test]
+fn a_password_that_is_needed_in_the_middle_of_a_line_is_neither_shown_nor_mistaken_for_it() {
+    for plain in [false, true] {
+        let mut server = server(&["hans", "luke"]);
+        let port = server.port().to_string();
+        let mut words = vec!["client", "localhost", &port];
+        words.extend(plain.then_some("--plain"));
+        let mut hans = Terminal::start(server.program(), &words, server.folder());
+        hans.wait_for("Name:");
+        hans.type_text("hans\r");
+        hans.wait_for("Password:");
+        hans.type_text(&format!("{}\r", password_of("hans")));
+        hans.wait_for("help lists the commands");
+        hans.type_text("message luke half of it");
+        hans.wait_for("half of it");
+        comes_back_without_devices(&mut server);
+        hans.wait_for("the password is needed");
+        if !plain {
+            hans.wait_for("Press Enter to type the password:");
+        }
+        hans.type_text("the-other-half\r");
+        if !plain {
+            hans.wait_for("That was not sent anywhere.");
+            hans.type_text("\r");
+        } else {
+            hans.wait_for("Press Enter to type the password:");
+            hans.type_text("\r");
+        }
+        hans.wait_for_cursor_line("the question", |line| line.starts_with("Password:"));
+        hans.type_text(&format!("{}\r", password_of("hans")));
+        hans.wait_for("back after");
+        hans.type_text("whoelse\r");
+        hans.wait_for("nobody else is online");
+        let bytes = hans.bytes();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("the-other-half") && !text.contains(&password_of("hans")), "{text}");
+        let mut luke = Peer::protocol(&server, "luke");
+        luke.expect_quiet();
+        // The new device is known already.
+        server.kill9();
+        server.restart();
+        hans.wait("it is back by itself", |lines| {
+            lines.iter().filter(|line| line.contains("back after")).count() == 2
+        });
+    }
 }
 
 #[test]

@@ -94,6 +94,8 @@ impl Tls {
         host: &str,
     ) -> Result<(Self, Shown), HandshakeError> {
         let failed = |error: rustls::Error| HandshakeError::Failed(error.to_string());
+        // Certificates know nothing of the dot that ends a whole name.
+        let host = host.strip_suffix('.').unwrap_or(host);
         let name = ServerName::try_from(host.to_owned()).ok();
         let called = match &name {
             Some(name) => name.clone(),

@@ -530,7 +530,7 @@ impl Refusal {
             Self::NameTaken => {
                 "Somebody here has that name, or one that looks like it. Choose another.".into()
             }
-            Self::NotAllowed => format!("Only administrators may use '{word}' like this."),
+            Self::NotAllowed => "Only administrators may do that.".into(),
             Self::DeviceNotExist => "You have no device of that name. See 'devices'.".into(),
             Self::InviteNotExist => "There is no open invite of that number. See 'invites'.".into(),
             Self::TooManyInvites => {

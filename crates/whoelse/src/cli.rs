@@ -201,7 +201,7 @@ Exit codes: 0 ended as told and everything confirmed, 1 ended otherwise (logged 
 a takeover, interrupted, not confirmed in time), 2 usage, 3 the server cannot be reached, is not trusted
 or is lost, 4 login refused.")]
 pub(crate) struct ClientArguments {
-    /// The server's name or address, or an invite
+    /// The server's name or address, HOST:PORT, or an invite
     #[arg(value_name = "HOST", env = "WHOELSE_HOST", default_value = "localhost")]
     pub(crate) host: String,
 
@@ -240,13 +240,29 @@ pub(crate) struct ClientArguments {
 }
 
 impl ClientArguments {
-    pub(crate) fn port(&self) -> u16 {
-        self.given_port().unwrap_or(Config::PORT)
-    }
-
-    /// The port, if one is given.
-    pub(crate) fn given_port(&self) -> Option<u16> {
-        self.port.or(self.port_flag)
+    /// The host, and the port if one is given, behind the host or in the invite or for itself.
+    pub(crate) fn target(
+        &self,
+        invite: Option<&InviteLink>,
+    ) -> Result<(String, Option<u16>), String> {
+        let (host, port) = match invite {
+            Some(invite) => (invite.place.host.clone(), Some(invite.place.port)),
+            None => split_port(self.host.trim()),
+        };
+        // What stands in the environment is for all servers, and gives way to what is said of one.
+        let is_said = std::env::var_os("WHOELSE_PORT").is_none();
+        let said = self.port.or(self.port_flag.filter(|_| is_said));
+        match (port, said) {
+            (Some(port), Some(said)) if port != said => Err(if invite.is_some() {
+                format!("the invite leads to port {port}, not {said}. Leave the port out.")
+            } else {
+                format!(
+                    "'{}' names port {port}, not {said}. Use one of them.",
+                    self.host.escape_debug()
+                )
+            }),
+            (port, _) => Ok((host, port.or(self.port).or(self.port_flag))),
+        }
     }
 
     /// The invite, if that is what stands in the place of the host.
@@ -487,6 +503,25 @@ pub(crate) struct InviteRevokeArguments {
     pub(crate) data: DataArguments,
 }
 
+/// A host, and the port behind it if there is one. What makes no sense stays as it is: the look-up says
+/// so in its own words.
+fn split_port(text: &str) -> (String, Option<u16>) {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None => match text.split_once(':') {
+            // More than one colon is an address.
+            Some((host, port)) if !port.contains(':') => (host, Some(port)),
+            _ => (text, None),
+        },
+    };
+    match port.map(str::parse::<u16>) {
+        Some(Ok(port)) if !host.is_empty() => (host.to_owned(), Some(port)),
+        None if !text.contains(']') || text.ends_with(']') => (host.to_owned(), None),
+        _ => (text.to_owned(), None),
+    }
+}
+
 fn role(text: &str) -> Result<Role, String> {
     Role::parse(text).ok_or_else(|| {
         format!("'{text}' is no role: member or admin. Example: whoelse user role hans admin")
@@ -558,7 +593,7 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!((client.host.as_str(), client.port()), ("localhost", 12346));
+        assert_eq!(client.target(None), Ok(("localhost".into(), Some(12346))));
     }
 
     fn client(words: &[&str]) -> Result<ClientArguments, clap::Error> {
@@ -589,7 +624,44 @@ mod tests {
         assert!(error.contains("43 characters"), "{error}");
         assert!(client(&["--forget", "a"]).unwrap().forget);
         assert!(client(&["--forget"]).is_err());
-        assert_eq!(client(&["--forget", "a", "7"]).unwrap().given_port(), Some(7));
+        assert_eq!(
+            client(&["--forget", "a", "7"]).unwrap().target(None),
+            Ok(("a".into(), Some(7)))
+        );
+    }
+
+    #[test]
+    fn a_port_may_stand_behind_the_host_and_two_that_differ_are_refused() {
+        for (words, host, port) in [
+            (&["chat.example"][..], "chat.example", None),
+            (&["chat.example:443"], "chat.example", Some(443)),
+            (&["chat.example:443", "443"], "chat.example", Some(443)),
+            (&["chat.example", "443"], "chat.example", Some(443)),
+            (&["[::1]:12346"], "::1", Some(12346)),
+            (&["[::1]"], "::1", None),
+            (&["[::1]", "7"], "::1", Some(7)),
+            (&["::1"], "::1", None),
+            (&["2001:db8::1", "7"], "2001:db8::1", Some(7)),
+            (&["localhost."], "localhost.", None),
+            (&["a:b"], "a:b", None),
+            (&["a:70000"], "a:70000", None),
+            (&[":7"], ":7", None),
+            (&["[::1]x"], "[::1]x", None),
+        ] {
+            let target = client(words).unwrap().target(None);
+            assert_eq!(target, Ok((host.to_owned(), port)), "{words:?}");
+        }
+        let words = client(&["chat.example:443", "7"]).unwrap().target(None).unwrap_err();
+        assert_eq!(words, "'chat.example:443' names port 443, not 7. Use one of them.");
+        let key = Fingerprint([7; 32]);
+        let link = format!("whoelse://chat.example:443/{key}/CQkJCQkJCQkJCQkJCQkJCQ");
+        for (port, is_fine) in [("443", true), ("99", false)] {
+            let invited = client(&[&link, port]).unwrap();
+            let invite = invited.invite().unwrap().unwrap();
+            let target = invited.target(Some(&invite));
+            assert_eq!(target.is_ok(), is_fine, "{target:?}");
+            assert!(is_fine || target.unwrap_err().starts_with("the invite leads to port 443"));
+        }
     }
 
     #[test]

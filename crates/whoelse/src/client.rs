@@ -1,13 +1,15 @@
 //! `whoelse client`: line mode.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use etcetera::BaseStrategy;
 use whoelse_client::KnownServers;
+use whoelse_proto::Name;
 use whoelse_proto::limits::NAME_CHARS_MAX;
-use whoelse_proto::{InviteLink, Name};
+use whoelse_server::Config;
 use whoelse_term::Options;
 
 use crate::cli::ClientArguments;
@@ -19,24 +21,23 @@ const USAGE: u8 = 2;
 pub(crate) fn run(arguments: ClientArguments) -> ExitCode {
     let invite = match arguments.invite().transpose() {
         Ok(invite) => invite,
-        Err(error) => {
-            complain(&format_args!("{error}."));
-            return ExitCode::from(USAGE);
-        }
+        Err(error) => return refuse(&format_args!("{error}.")),
+    };
+    let (host, given_port) = match arguments.target(invite.as_ref()) {
+        Ok(target) => target,
+        Err(words) => return refuse(&words),
     };
     if arguments.forget {
-        return forget(&arguments, invite.as_ref());
+        return forget(&host, given_port);
     }
     let expected_key = invite.as_ref().map(|invite| invite.key);
     if expected_key.is_some() && arguments.fingerprint.is_some_and(|key| Some(key) != expected_key)
     {
-        complain(&"the key in the invite is another than that of --fingerprint. Use one of them.");
-        return ExitCode::from(USAGE);
+        return refuse(
+            &"the key in the invite is another than that of --fingerprint. Use one of them.",
+        );
     }
-    let (host, port) = match &invite {
-        Some(invite) => (invite.place.host.clone(), invite.place.port),
-        None => (arguments.host.clone(), arguments.port()),
-    };
+    let port = given_port.unwrap_or(Config::PORT);
     whoelse_term::run(Options {
         host,
         port,
@@ -52,12 +53,14 @@ pub(crate) fn run(arguments: ClientArguments) -> ExitCode {
     })
 }
 
+/// Complains of what was asked in a way that cannot work.
+fn refuse(words: &dyn Display) -> ExitCode {
+    complain(words);
+    ExitCode::from(USAGE)
+}
+
 /// Forgets what is remembered of a server.
-fn forget(arguments: &ClientArguments, invite: Option<&InviteLink>) -> ExitCode {
-    let (host, port) = match invite {
-        Some(invite) => (invite.place.host.as_str(), Some(invite.place.port)),
-        None => (arguments.host.as_str(), arguments.given_port()),
-    };
+fn forget(host: &str, port: Option<u16>) -> ExitCode {
     let forgotten = match state() {
         Some(state) => KnownServers::new(&state).forget(host, port),
         None => Ok(0),
