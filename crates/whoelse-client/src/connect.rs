@@ -107,6 +107,11 @@ fn other(error: std::io::Error) -> Trouble {
 
 /// The addresses of a host, those of both families in turn.
 async fn lookup(host: &str, port: u16) -> Result<VecDeque<SocketAddr>, Trouble> {
+    // The dot at the end of a whole name is for name servers; this one stands in a file.
+    let host = match host.strip_suffix('.') {
+        Some(local) if local.eq_ignore_ascii_case("localhost") => local,
+        _ => host,
+    };
     let found = match timeout(LOOKUP_MAX, lookup_host((host, port))).await {
         Ok(found) => found.map_err(|_| Trouble::UnknownHost)?,
         Err(_) => return Err(Trouble::UnknownHost),
@@ -190,6 +195,13 @@ mod tests {
     fn families_take_turns() {
         let sorted = in_turn(addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]));
         assert_eq!(sorted, addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_found_with_a_dot_at_its_end() {
+        for host in ["localhost", "localhost.", "LocalHost."] {
+            assert!(lookup(host, 1).await.is_ok_and(|found| !found.is_empty()), "{host}");
+        }
     }
 
     #[tokio::test]

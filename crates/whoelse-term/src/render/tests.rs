@@ -311,6 +311,7 @@ fn who_is_there_on_both_sides() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn why_a_request_was_refused() {
     let private = |user: &str| Command::Private { user: user.into(), text: "hi".into() };
     let stop = || Command::StopPrivate { user: "luke".into() };
