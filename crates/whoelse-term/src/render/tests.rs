@@ -557,7 +557,7 @@ fn how_a_session_ends() {
         ),
         (
             Ending::Ended { reason: "NEW\u{7}".into(), sentence: None },
-            "* logged out by the server: NEW\\u{7}\n",
+            "* the session has ended; the server says: NEW\\u{7}\n",
         ),
         (
             Ending::Distrusted {
