@@ -26,4 +26,4 @@ pub use terminal::Terminal;
 pub use tls::{Version, client as tls_client};
 
 /// How long anything may take before a test fails: long enough for a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use whoelse_tests::sim::disk::{Fault, SimDisk};
 use crate::records::Source;
 use crate::reference::Reference;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a store has said so far.
 struct Heard {
