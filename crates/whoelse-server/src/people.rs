@@ -143,6 +143,8 @@ impl Desk {
                 operation::outcome(self.order(Order::SetPassword { name, hash }))
             }
             Work::Order(order) => operation::outcome(self.order(order)),
+            // Opening and closing does that.
+            Work::Settle => Ok(Report::Done),
             Work::Invite { order, secret, meeting } => {
                 operation::invited(self.order(order), secret, &meeting)
             }
