@@ -4,6 +4,7 @@
 
 mod damage;
 mod database;
+mod erase;
 mod journal;
 mod records;
 mod reference;

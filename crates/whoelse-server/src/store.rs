@@ -166,6 +166,15 @@ impl StoreError {
         }
     }
 
+    /// Whether something is wrong with what is there already.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Journal(_) => true,
+            Self::Database(error) => error.is_damage(),
+            Self::System { .. } | Self::Failed(_) => false,
+        }
+    }
+
     fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { what, source }
     }
@@ -461,7 +470,8 @@ fn replay(
     }
 }
 
-fn random_id() -> Result<String, StoreError> {
+/// A new id of a data folder.
+pub(crate) fn random_id() -> Result<String, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::System {
         what: "get random bytes for a new data folder",

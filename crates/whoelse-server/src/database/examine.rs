@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use whoelse_engine::{AccountId, Message, Number};
 
 use super::rows::{MAIL_COLUMNS, message_from_row};
-use super::{Database, DatabaseError, load, schema};
+use super::{Database, DatabaseError, load, schema, still};
 
 /// What is in a database in which nothing is altered or missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,11 +30,12 @@ pub struct Contents {
 }
 
 impl Database {
-    /// Reads every row, checks its sum and that none is missing, and counts.
+    /// Checks the file, reads every row, checks its sum and that none is missing, and counts.
     ///
     /// # Errors
     /// When it cannot be read, or rows are altered or missing: the first of them.
     pub fn examine(&self) -> Result<Contents, DatabaseError> {
+        still::check_pages(&self.connection)?;
         let snapshot = load::load(&self.connection)?;
         let mut contents = Contents {
             version: schema::VERSION,

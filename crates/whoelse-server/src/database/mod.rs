@@ -115,6 +115,15 @@ impl DatabaseError {
         }
     }
 
+    /// Whether something is wrong with what is there already.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => is_damage(source),
+            Self::Make(_) | Self::Library { .. } => false,
+            _ => true,
+        }
+    }
+
     fn at(what: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
         move |source| Self::Sqlite { what, source }
     }

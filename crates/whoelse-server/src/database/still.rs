@@ -60,16 +60,7 @@ impl Still {
 
     /// Checks the file as such: that every page and every entry of an index is where it belongs.
     pub(crate) fn check_pages(&self) -> Result<(), DatabaseError> {
-        let at = || DatabaseError::at("check");
-        let query = "PRAGMA integrity_check(1)";
-        let said: String =
-            self.connection.query_row(query, (), |row| row.get(0)).map_err(at())?;
-        if said == "ok" {
-            return Ok(());
-        }
-        // Some of its sentences have several lines.
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        Err(DatabaseError::Pages { said })
+        check_pages(&self.connection)
     }
 
     /// Copies everything, as of one moment, into a new file for its owner only. Nothing that was
@@ -81,6 +72,18 @@ impl Still {
         let copied = self.connection.execute("VACUUM INTO ?1", [&*path]);
         copied.map(drop).map_err(DatabaseError::at("copy"))
     }
+}
+
+pub(super) fn check_pages(connection: &Connection) -> Result<(), DatabaseError> {
+    let at = || DatabaseError::at("check");
+    let query = "PRAGMA integrity_check(1)";
+    let said: String = connection.query_row(query, (), |row| row.get(0)).map_err(at())?;
+    if said == "ok" {
+        return Ok(());
+    }
+    // Some of its sentences have several lines.
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    Err(DatabaseError::Pages { said })
 }
 
 /// What SQLite may have put beside a file that belongs to it.

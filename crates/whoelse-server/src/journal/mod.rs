@@ -12,12 +12,14 @@
 mod disk;
 mod recovery;
 mod segment;
+mod still;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 pub use disk::{Disk, DiskFile, RealDisk};
+pub(crate) use still::StillDisk;
 pub use recovery::{Examined, JournalStart, Recovered, TornTail};
 use segment::{
     BATCH_HEADER_BYTES, BATCHES_OFFSET, BatchHeader, FORMAT_VERSION, SEAL_OFFSET, Seal,

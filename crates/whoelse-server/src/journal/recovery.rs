@@ -49,6 +49,8 @@ pub struct Examined {
     pub segments: u64,
     /// How many batches are in them.
     pub batches: u64,
+    /// How many records are in what would be recovered.
+    pub records: u64,
 }
 
 /// A last write that had not been synced and is not whole.
@@ -149,8 +151,9 @@ pub(super) fn examine(
         }
     }
     let torn = torn_tail(live, &chain, &newest);
+    let records = chain.batches.iter().map(|(_, records)| records.len() as u64).sum();
     let recovered = Recovered { batches: chain.batches, torn };
-    Ok(Examined { recovered, segments: live.len() as u64, batches })
+    Ok(Examined { recovered, segments: live.len() as u64, batches, records })
 }
 
 pub(super) fn open(
