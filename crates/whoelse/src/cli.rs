@@ -474,8 +474,7 @@ Examples:
 
 Exit codes: 0 all is whole, 1 a server uses the folder, 2 usage, 7 not a backup, 74 there is a fault.")]
 pub(crate) struct CheckArguments {
-    /// A file that whoelse backup has made, instead of the folder
-    #[arg(conflicts_with = "data")]
+    /// A file that whoelse backup has made; then no folder is looked at
     pub(crate) file: Option<PathBuf>,
 
     #[command(flatten)]
