@@ -155,7 +155,10 @@ fn a_database_becomes_that_of_a_new_server() {
     database.become_new("another").unwrap();
     assert_eq!(database.load().unwrap(), snapshot);
     assert_eq!(&*database.server_id(), "another");
-    assert_eq!((database.position().unwrap(), database.has_journal().unwrap()), (BatchNumber(0), false));
+    assert_eq!(
+        (database.position().unwrap(), database.has_journal().unwrap()),
+        (BatchNumber(0), false)
+    );
     assert!(copy.position().unwrap() > BatchNumber(0), "a copy is on its own");
 }
 
@@ -168,7 +171,10 @@ fn nothing_is_replaced() {
     make().unwrap();
     let bytes = fs::read(&file).unwrap();
     let failure = make().unwrap_err();
-    assert!(failure.kind == Kind::Refused && failure.what.contains("is there already"), "{failure}");
+    assert!(
+        failure.kind == Kind::Refused && failure.what.contains("is there already"),
+        "{failure}"
+    );
     assert!(fs::read(&file).unwrap() == bytes);
 
     let to = place.path().join("to");
@@ -195,7 +201,9 @@ fn a_backup_that_is_not_whole_is_refused_and_leaves_nothing() {
     let refuse = |bytes: &[u8], kind: Kind, text: &str| {
         fs::write(&bad, bytes).unwrap();
         let to = place.path().join("to");
-        for failure in [restore(&bad, Some(to.clone())).unwrap_err(), check_backup(&bad).unwrap_err()] {
+        for failure in
+            [restore(&bad, Some(to.clone())).unwrap_err(), check_backup(&bad).unwrap_err()]
+        {
             assert!(failure.kind == kind && failure.to_string().contains(text), "{failure}");
         }
         assert!(!to.exists());
@@ -215,7 +223,10 @@ fn a_backup_that_is_not_whole_is_refused_and_leaves_nothing() {
     refuse(b"something else entirely", Kind::Configuration, "no backup of whoelse");
     refuse(b"age-encryption.org/v1\n-> X25519", Kind::Refused, "it is encrypted");
     let failure = restore(&place.path().join("none"), None).unwrap_err();
-    assert!(failure.kind == Kind::Configuration && failure.what.contains("cannot read"), "{failure}");
+    assert!(
+        failure.kind == Kind::Configuration && failure.what.contains("cannot read"),
+        "{failure}"
+    );
 }
 
 #[test]

@@ -58,7 +58,12 @@ impl Scene {
 
 fn account(index: u32, name: &str) -> Record {
     let password = Some(PasswordHash(format!("hash of {name}").into()));
-    Record::Account { account: AccountId(index), name: Name::new(name).unwrap(), password, time: TIME }
+    Record::Account {
+        account: AccountId(index),
+        name: Name::new(name).unwrap(),
+        password,
+        time: TIME,
+    }
 }
 
 fn people() -> Vec<Record> {
@@ -243,7 +248,11 @@ fn no_trace_is_left_in_the_pages_of_the_database() {
             }
         }
         let traces: Vec<_> = found.difference(&waiting).collect();
-        assert!(traces.is_empty(), "seed {seed}: {} of acknowledged mail: {traces:?}", traces.len());
+        assert!(
+            traces.is_empty(),
+            "seed {seed}: {} of acknowledged mail: {traces:?}",
+            traces.len()
+        );
         assert_eq!(found, waiting, "seed {seed}");
     }
 }

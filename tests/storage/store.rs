@@ -85,12 +85,7 @@ fn options() -> StoreOptions {
 
 /// Options under which nothing happens by time.
 fn patient() -> StoreOptions {
-    StoreOptions {
-        settle_ms: 3_600_000,
-        lazy_sync_ms: 3_600_000,
-        erase_ms: 3_600_000,
-        ..options()
-    }
+    StoreOptions { settle_ms: 3_600_000, lazy_sync_ms: 3_600_000, erase_ms: 3_600_000, ..options() }
 }
 
 fn open(folder: &Path, options: StoreOptions) -> Result<(Opened, Heard), StoreError> {

@@ -33,8 +33,8 @@ pub use parcel::Header;
 use parcel::{PARTS, pack};
 pub(crate) use restore::look_into;
 pub use restore::restore;
-pub(crate) use scratch::Scratch;
 use scratch::NoScratch;
+pub(crate) use scratch::Scratch;
 
 /// A backup that was made.
 #[derive(Clone, Debug)]
@@ -66,15 +66,15 @@ pub fn backup(folder: Option<PathBuf>, file: &Path) -> Result<Backup, Failure> {
         Some(server) => (copy_from(&server, &folder, scratch.path())?, true),
         None => {
             let _held = Folder::hold(&folder)?;
-            let (database, _) =
-                copy_of_still(&folder, scratch.path()).map_err(not_made)?;
+            let (database, _) = copy_of_still(&folder, scratch.path()).map_err(not_made)?;
             (database, false)
         }
     };
     let header = describe(&folder, &database).map_err(not_made)?;
     database.close().map_err(|error| not_made(error.into()))?;
     let finished = scratch.path().join("finished");
-    let expected = write(&folder, scratch.path(), header, &finished).map_err(|error| disk(&error))?;
+    let expected =
+        write(&folder, scratch.path(), header, &finished).map_err(|error| disk(&error))?;
     let header = verify(&finished, scratch.path(), &expected)?;
     let bytes = fs::metadata(&finished).map_err(|error| disk(&error))?.len();
     publish(&finished, file)?;
@@ -121,7 +121,8 @@ fn copy_from(server: &UnixStream, folder: &Path, scratch: &Path) -> Result<Datab
 
 fn describe(folder: &Path, database: &Database) -> Result<Header, StoreError> {
     let contents = database.examine()?;
-    let files = TlsFiles { certificate: folder.join("tls-cert.pem"), key: folder.join("tls-key.pem") };
+    let files =
+        TlsFiles { certificate: folder.join("tls-cert.pem"), key: folder.join("tls-key.pem") };
     Ok(Header {
         taken_ms: wall_ms(),
         program: env!("CARGO_PKG_VERSION").to_owned(),

@@ -401,7 +401,8 @@ pub fn wall_ms() -> u64 {
 /// A day and a time of the wall clock, for people to read.
 #[must_use]
 pub fn date(wall_ms: u64) -> String {
-    let time = i64::try_from(wall_ms).ok().and_then(|it| jiff::Timestamp::from_millisecond(it).ok());
+    let time =
+        i64::try_from(wall_ms).ok().and_then(|it| jiff::Timestamp::from_millisecond(it).ok());
     time.map_or_else(|| "never".into(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 

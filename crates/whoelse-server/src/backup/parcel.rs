@@ -143,8 +143,7 @@ pub(super) fn unpack(from: impl Read, folder: &Path) -> Result<Header, ParcelErr
             return Err(ParcelError::Damaged("it holds a file that does not belong there"));
         };
         let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create_new(true).mode(0o600).open(folder.join(name))?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(folder.join(name))?;
         if io::copy(&mut (&mut from).take(part.bytes), &mut file)? != part.bytes {
             return Err(ParcelError::CutOff(name.to_owned()));
         }

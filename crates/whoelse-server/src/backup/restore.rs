@@ -113,10 +113,9 @@ fn open(file: &Path) -> Result<impl Read + use<>, Failure> {
 fn unreadable(file: &Path, error: &ParcelError) -> Failure {
     let shown = file.display();
     let (kind, hint) = match error {
-        ParcelError::Foreign => (
-            Kind::Configuration,
-            "Name a file that whoelse backup has made.".to_owned(),
-        ),
+        ParcelError::Foreign => {
+            (Kind::Configuration, "Name a file that whoelse backup has made.".to_owned())
+        }
         ParcelError::Encrypted => (
             Kind::Refused,
             format!("Decrypt it first: age --decrypt --identity KEYFILE --output PLAIN {shown}"),

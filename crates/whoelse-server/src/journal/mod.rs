@@ -19,12 +19,12 @@ use std::io;
 use std::sync::Arc;
 
 pub use disk::{Disk, DiskFile, RealDisk};
-pub(crate) use still::StillDisk;
 pub use recovery::{Examined, JournalStart, Recovered, TornTail};
 use segment::{
     BATCH_HEADER_BYTES, BATCHES_OFFSET, BatchHeader, FORMAT_VERSION, SEAL_OFFSET, Seal,
     SegmentHeader, ServerId,
 };
+pub(crate) use still::StillDisk;
 use whoelse_engine::Record;
 
 /// The number of a batch: dense, from 1, never used again.

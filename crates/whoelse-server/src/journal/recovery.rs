@@ -126,10 +126,7 @@ fn find(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Found, JournalError
 
 /// Reads what a journal holds, as [`open`] would find it, and changes nothing. Other than there,
 /// also what is not needed any more has to be whole as long as it is in a segment that is needed.
-pub(super) fn examine(
-    disk: &dyn Disk,
-    start: &JournalStart<'_>,
-) -> Result<Examined, JournalError> {
+pub(super) fn examine(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Examined, JournalError> {
     let Found { folder, first_live, chain, newest, .. } = find(disk, start)?;
     let live = &folder.used[first_live..];
     let mut batches = 0;
