@@ -217,7 +217,7 @@ fn a_backup_that_is_not_whole_is_refused_and_leaves_nothing() {
         altered[bit / 8] ^= 1 << (bit % 8);
         refuse(&altered, Kind::Storage, "damaged");
     }
-    let mut newer = bytes.clone();
+    let mut newer = bytes;
     newer[16] = 2;
     refuse(&newer, Kind::Storage, "it has backup format 2, this program knows up to 1");
     refuse(b"something else entirely", Kind::Configuration, "no backup of whoelse");

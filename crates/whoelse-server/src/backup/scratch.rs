@@ -107,7 +107,7 @@ mod tests {
         fs::write(path.join("mine"), "").unwrap();
         assert!(matches!(Scratch::make(path.clone()), Err(NoScratch::Foreign)));
         fs::write(path.join(LOCK), "").unwrap();
-        let scratch = Scratch::make(path.clone()).unwrap();
+        let scratch = Scratch::make(path).unwrap();
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
     }
 }
