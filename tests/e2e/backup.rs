@@ -171,6 +171,43 @@ fn a_client_takes_no_new_mail_for_old() {
 }
 
 #[test]
+fn an_encrypted_backup_is_opened_by_its_key_only() {
+    // Made for this test; the second one is another's.
+    const KEY: &str = "age1488k2pftjhanw86p6ml9n97psvh9e9kq62nn7vf3ah90udq025mqzz0zf3";
+    const IDENTITY: &str =
+        "AGE-SECRET-KEY-16SDX2GSHZVMPPQSDW0RHNGWAQU2SNP3TLHGCDGS4PRUAFXC36GCSU2J5M0";
+    const OTHER: &str =
+        "AGE-SECRET-KEY-10CE5WMNZDK0CN53765VZ0URZK065PD4CP535SVU35C62DPEWMDFSFJKCK3";
+    let mut server = server(&["hans", "luke"]);
+    let mut hans = Peer::protocol(&server, "hans");
+    hans.message("luke", "nobody else reads this");
+    let run = |words: &[&str]| server.run(words, "");
+    fs::write(server.folder().join("key"), format!("# mine\n{IDENTITY}\n")).unwrap();
+    fs::write(server.folder().join("other"), OTHER).unwrap();
+    let make = ["backup", BACKUP, "--data", "data", "--encrypt-to"];
+    assert_refused(&run(&[&make[..], &["age1nobody"]].concat()), 1, &["not a key"]);
+    done(&run(&[&make[..], &[KEY]].concat()));
+    let bytes = fs::read(server.folder().join(BACKUP)).unwrap();
+    assert!(bytes.starts_with(b"age-encryption.org/v1\n"));
+    assert!(!bytes.windows(22).any(|it| it == b"nobody else reads this"));
+    assert_eq!(names(server.folder()), ["data", "key", BACKUP, "other", "people.txt"]);
+    assert!(!server.data().join("backup.unfinished").exists());
+    for words in [["check", BACKUP].as_slice(), &["restore", BACKUP, "--data", "new"]] {
+        let with = |file| run(&[words, &["--identity", file]].concat());
+        assert_refused(&run(words), 1, &["it is encrypted", "--identity"]);
+        assert_refused(&with("other"), 1, &["encrypted to another key"]);
+        assert_refused(&with("people.txt"), 7, &["no such key"]);
+        fs::write(server.folder().join("bad"), &bytes[..bytes.len() - 100]).unwrap();
+        let cut: Vec<&str> =
+            words.iter().map(|it| if *it == BACKUP { "bad" } else { it }).collect();
+        assert_refused(&run(&[&cut[..], &["--identity", "key"]].concat()), 74, &["cut off"]);
+        let said = done(&with("key"));
+        assert!(said.contains("messages   1 waiting"), "{said}");
+    }
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[test]
 fn what_cannot_be_restored_is_refused_in_one_line() {
     let mut server = server(&["hans", "luke"]);
     backup(&server);

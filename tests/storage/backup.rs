@@ -115,19 +115,19 @@ fn what_is_restored_is_what_was_there_under_another_id() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("a.backup");
         let before = everything(folder.path());
-        let made = backup(Some(folder.path().to_owned()), &file).unwrap();
+        let made = backup(Some(folder.path().to_owned()), &file, None).unwrap();
         assert!(!made.is_running);
         assert!(everything(folder.path()) == before, "a backup changes nothing");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing else is left");
 
-        let checked = check_backup(&file).unwrap();
+        let checked = check_backup(&file, None).unwrap();
         assert_eq!(checked.contents.messages, made.header.messages);
         assert_eq!(checked.contents.people, made.header.people);
         let mut ids = vec![made.header.server_id.clone()];
         for name in ["one", "other"] {
             let to = place.path().join(name);
-            let (header, _) = restore(&file, Some(to.clone())).unwrap();
+            let (header, _) = restore(&file, Some(to.clone()), None).unwrap();
             assert_eq!(header, made.header);
             assert_eq!(check(&to).unwrap().contents, checked.contents);
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -167,7 +167,7 @@ fn nothing_is_replaced() {
     let (folder, _) = killed(1);
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("a.backup");
-    let make = || backup(Some(folder.path().to_owned()), &file);
+    let make = || backup(Some(folder.path().to_owned()), &file, None);
     make().unwrap();
     let bytes = fs::read(&file).unwrap();
     let failure = make().unwrap_err();
@@ -180,12 +180,12 @@ fn nothing_is_replaced() {
     let to = place.path().join("to");
     fs::create_dir(&to).unwrap();
     fs::write(to.join("mine"), "mine").unwrap();
-    let failure = restore(&file, Some(to.clone())).unwrap_err();
+    let failure = restore(&file, Some(to.clone()), None).unwrap_err();
     assert!(failure.kind == Kind::Refused && failure.what.contains("there is mine"), "{failure}");
     assert_eq!(everything(&to).len(), 1);
     fs::remove_file(to.join("mine")).unwrap();
-    restore(&file, Some(to.clone())).unwrap();
-    let failure = restore(&file, Some(to)).unwrap_err();
+    restore(&file, Some(to.clone()), None).unwrap();
+    let failure = restore(&file, Some(to), None).unwrap_err();
     assert!(failure.kind == Kind::Refused && failure.what.contains("is not empty"), "{failure}");
 }
 
@@ -194,16 +194,17 @@ fn a_backup_that_is_not_whole_is_refused_and_leaves_nothing() {
     let (folder, _) = killed(1);
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("a.backup");
-    backup(Some(folder.path().to_owned()), &file).unwrap();
+    backup(Some(folder.path().to_owned()), &file, None).unwrap();
     let bytes = fs::read(&file).unwrap();
     let bad = place.path().join("bad");
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let refuse = |bytes: &[u8], kind: Kind, text: &str| {
         fs::write(&bad, bytes).unwrap();
         let to = place.path().join("to");
-        for failure in
-            [restore(&bad, Some(to.clone())).unwrap_err(), check_backup(&bad).unwrap_err()]
-        {
+        for failure in [
+            restore(&bad, Some(to.clone()), None).unwrap_err(),
+            check_backup(&bad, None).unwrap_err(),
+        ] {
             assert!(failure.kind == kind && failure.to_string().contains(text), "{failure}");
         }
         assert!(!to.exists());
@@ -222,7 +223,7 @@ fn a_backup_that_is_not_whole_is_refused_and_leaves_nothing() {
     refuse(&newer, Kind::Storage, "it has backup format 2, this program knows up to 1");
     refuse(b"something else entirely", Kind::Configuration, "no backup of whoelse");
     refuse(b"age-encryption.org/v1\n-> X25519", Kind::Refused, "it is encrypted");
-    let failure = restore(&place.path().join("none"), None).unwrap_err();
+    let failure = restore(&place.path().join("none"), None, None).unwrap_err();
     assert!(
         failure.kind == Kind::Configuration && failure.what.contains("cannot read"),
         "{failure}"
@@ -237,7 +238,7 @@ fn a_database_of_a_newer_version_is_refused() {
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
     let file = folder.path().join("a.backup");
-    let made = backup(Some(folder.path().to_owned()), &file).unwrap_err();
+    let made = backup(Some(folder.path().to_owned()), &file, None).unwrap_err();
     for failure in [made, check(folder.path()).unwrap_err()] {
         assert!(failure.what.contains("the database has version 99"), "{failure}");
         assert_eq!(failure.kind, Kind::Storage);

@@ -5,6 +5,8 @@
 //! process of whoever asked, and holds nobody up. *Invariant.* What has the name of a backup is
 //! whole: it gets that name when it has been restored once.
 
+mod age;
+mod bech32;
 mod copying;
 mod parcel;
 mod restore;
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use crate::config::default_data_folder;
 use crate::database::{Database, DatabaseError};
@@ -26,8 +29,9 @@ use crate::folder::Folder;
 use crate::operation::{Operation, wall_ms};
 use crate::people::{ask_server, server_of};
 use crate::store::{DATABASE_FILE, StoreError};
-use crate::tls::{Identity, TlsFiles};
+use crate::tls::{self, TlsFiles};
 
+use age::{Identity, Recipient, Sealer};
 pub(crate) use copying::copy_of_still;
 pub use parcel::Header;
 use parcel::{PARTS, pack};
@@ -49,11 +53,17 @@ pub struct Backup {
 
 /// Makes a backup of the data in a folder; none means the usual one. The file must not be there yet.
 ///
-/// Everything that was confirmed before this was called is in it.
+/// Everything that was confirmed before this was called is in it. With a key (`age1…`) it is
+/// encrypted: nothing of it is ever beside the file in plain.
 ///
 /// # Errors
 /// When it cannot be made. Then nothing is left of it.
-pub fn backup(folder: Option<PathBuf>, file: &Path) -> Result<Backup, Failure> {
+pub fn backup(
+    folder: Option<PathBuf>,
+    file: &Path,
+    encrypt_to: Option<&str>,
+) -> Result<Backup, Failure> {
+    let recipient = encrypt_to.map(recipient).transpose()?;
     let folder = folder.unwrap_or_else(default_data_folder);
     if !folder.join(DATABASE_FILE).exists() {
         return Err(no_data(&folder));
@@ -62,23 +72,84 @@ pub fn backup(folder: Option<PathBuf>, file: &Path) -> Result<Backup, Failure> {
         return Err(is_there(file));
     }
     let scratch = scratch_beside(file)?;
+    // What is encrypted because of where it goes must not go there in plain before.
+    let hidden = match &recipient {
+        Some(_) => Some(scratch_within(&folder)?),
+        None => None,
+    };
+    let plain = hidden.as_ref().unwrap_or(&scratch).path();
     let (database, is_running) = match server_of(&folder)? {
-        Some(server) => (copy_from(&server, &folder, scratch.path())?, true),
+        Some(server) => (copy_from(&server, &folder, plain)?, true),
         None => {
             let _held = Folder::hold(&folder)?;
-            let (database, _) = copy_of_still(&folder, scratch.path()).map_err(not_made)?;
-            (database, false)
+            (copy_of_still(&folder, plain).map_err(not_made)?.0, false)
         }
     };
-    let header = describe(&folder, &database).map_err(not_made)?;
+    let expected = describe(&folder, &database).map_err(not_made)?;
     database.close().map_err(|error| not_made(error.into()))?;
     let finished = scratch.path().join("finished");
-    let expected =
-        write(&folder, scratch.path(), header, &finished).map_err(|error| disk(&error))?;
-    let header = verify(&finished, scratch.path(), &expected)?;
+    let witness = match recipient {
+        Some(recipient) => Some(Sealed::to(recipient).map_err(|error| disk(&error))?),
+        None => None,
+    };
+    write(&folder, plain, &expected, &finished, witness.as_ref()).map_err(|error| disk(&error))?;
+    let witness = witness.map(|sealed| sealed.witness);
+    let header = verify(&finished, plain, &expected, witness.as_ref())?;
     let bytes = fs::metadata(&finished).map_err(|error| disk(&error))?.len();
     publish(&finished, file)?;
     Ok(Backup { header, bytes, is_running })
+}
+
+/// To whom a backup is encrypted.
+struct Sealed {
+    recipients: [Recipient; 2],
+    /// A second key that opens it, known to this process only and forgotten with it: without one, it
+    /// could not be read back.
+    witness: Identity,
+}
+
+impl Sealed {
+    fn to(recipient: Recipient) -> io::Result<Self> {
+        let witness = Identity::fresh()?;
+        Ok(Self { recipients: [recipient, witness.recipient()], witness })
+    }
+}
+
+fn recipient(text: &str) -> Result<Recipient, Failure> {
+    Recipient::parse(text).ok_or_else(|| {
+        Failure::new(
+            Kind::Refused,
+            "that is not a key to encrypt to",
+            "It begins with age1, and age-keygen prints it: Public key: age1...",
+        )
+    })
+}
+
+/// Reads the key that opens a backup from a file.
+pub(crate) fn identity(file: &Path) -> Result<Identity, Failure> {
+    let unusable = |why: &str| {
+        Failure::new(
+            Kind::Configuration,
+            format!("cannot use the key file {}: {why}", file.display()),
+            "It holds a line that begins with AGE-SECRET-KEY-1, as age-keygen writes it.",
+        )
+    };
+    let text = fs::read_to_string(file).map_err(|error| unusable(&error.to_string()))?;
+    let text = Zeroizing::new(text);
+    Identity::parse(&text).ok_or_else(|| unusable("there is no such key in it"))
+}
+
+/// Where the plain copy is while an encrypted backup is made.
+fn scratch_within(folder: &Path) -> Result<Scratch, Failure> {
+    let folder = folder.canonicalize().map_err(|error| disk(&error))?;
+    Scratch::make(folder.join("backup.unfinished")).map_err(|why| match why {
+        NoScratch::Io(error) => disk(&error),
+        NoScratch::InUse | NoScratch::Foreign => Failure::new(
+            Kind::Refused,
+            "an encrypted backup of these data is being made already",
+            "Wait for it.",
+        ),
+    })
 }
 
 /// Where a backup grows: beside its place, so that it can be put there whole.
@@ -133,33 +204,50 @@ fn describe(folder: &Path, database: &Database) -> Result<Header, StoreError> {
         messages: contents.messages,
         devices: contents.devices,
         // A server that was given its key from elsewhere may have none here.
-        key: Identity::load(&files).ok().map(|identity| identity.key.to_string()),
+        key: tls::Identity::load(&files).ok().map(|identity| identity.key.to_string()),
         parts: Vec::new(),
     })
 }
 
-/// Writes the backup under a name that nobody looks for; returns what it must be when it is read.
-fn write(folder: &Path, scratch: &Path, header: Header, to: &Path) -> io::Result<Header> {
+/// Writes the backup under a name that nobody looks for.
+fn write(
+    folder: &Path,
+    plain: &Path,
+    header: &Header,
+    to: &Path,
+    sealed: Option<&Sealed>,
+) -> io::Result<()> {
     let mut parts = Vec::new();
     for name in PARTS {
-        let path = if name == DATABASE_FILE { scratch } else { folder }.join(name);
+        let path = if name == DATABASE_FILE { plain } else { folder }.join(name);
         if path.exists() {
             parts.push((name, path));
         }
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
     let mut writer = BufWriter::with_capacity(1 << 16, file);
-    pack(&mut writer, header.clone(), &parts)?;
+    match sealed {
+        Some(sealed) => {
+            let mut sealer = Sealer::new(&mut writer, &sealed.recipients)?;
+            pack(&mut sealer, header.clone(), &parts)?;
+            sealer.finish()?;
+        }
+        None => pack(&mut writer, header.clone(), &parts)?,
+    }
     writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    fs::remove_file(scratch.join(DATABASE_FILE))?;
-    Ok(header)
+    fs::remove_file(plain.join(DATABASE_FILE))
 }
 
 /// Restores what was written, and compares.
-fn verify(finished: &Path, scratch: &Path, expected: &Header) -> Result<Header, Failure> {
-    let restored = scratch.join("restored");
+fn verify(
+    finished: &Path,
+    plain: &Path,
+    expected: &Header,
+    witness: Option<&Identity>,
+) -> Result<Header, Failure> {
+    let restored = plain.join("restored");
     fs::create_dir(&restored).map_err(|error| disk(&error))?;
-    let (header, contents) = restore::unpack_into(finished, &restored, "0")?;
+    let (header, contents) = look_into(finished, witness, &restored)?;
     let found = (contents.people, contents.messages, contents.devices);
     if found == (expected.people, expected.messages, expected.devices)
         && (header.taken_ms, header.position) == (expected.taken_ms, expected.position)

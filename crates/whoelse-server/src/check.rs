@@ -58,24 +58,26 @@ pub fn check_folder(folder: Option<PathBuf>) -> Result<Checked, Failure> {
         records: examined.records,
         torn_bytes: examined.recovered.torn.map_or(0, |torn| torn.bytes),
     };
-    let key = key(&path)?;
+    let key = server_key(&path)?;
     Ok(Checked { path, contents, journal: Some(journal), key, taken_ms: None })
 }
 
-/// Checks a backup by restoring it, to where it is forgotten at once.
+/// Checks a backup by restoring it, to where it is forgotten at once. The key that opens it, if it is
+/// encrypted, is in the file `key`.
 ///
 /// # Errors
 /// The first fault.
-pub fn check_backup(file: &Path) -> Result<Checked, Failure> {
+pub fn check_backup(file: &Path, key: Option<&Path>) -> Result<Checked, Failure> {
+    let identity = key.map(backup::identity).transpose()?;
     let scratch = scratch()?;
-    let (header, contents) = backup::look_into(file, scratch.path())?;
-    let key = key(scratch.path())?;
+    let (header, contents) = backup::look_into(file, identity.as_ref(), scratch.path())?;
+    let key = server_key(scratch.path())?;
     let taken_ms = Some(header.taken_ms);
     Ok(Checked { path: file.to_owned(), contents, journal: None, key, taken_ms })
 }
 
 /// The server's own key, with a certificate that fits. There is none if it never ran with its own.
-fn key(folder: &Path) -> Result<Option<String>, Failure> {
+fn server_key(folder: &Path) -> Result<Option<String>, Failure> {
     let files =
         TlsFiles { certificate: folder.join("tls-cert.pem"), key: folder.join("tls-key.pem") };
     if !files.key.exists() {

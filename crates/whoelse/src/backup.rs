@@ -9,19 +9,31 @@ use crate::cli::{BackupArguments, CheckArguments, RestoreArguments};
 use crate::operate::{Problem, say, spoken};
 
 pub(crate) fn backup(arguments: BackupArguments) -> Result<(), Problem> {
-    let backup = whoelse_server::backup(arguments.data.data, &arguments.file)?;
+    let backup = whoelse_server::backup(
+        arguments.data.data,
+        &arguments.file,
+        arguments.encrypt_to.as_deref(),
+    )?;
     let file = path(&arguments.file);
     say(&format!("{file} is made, read back and whole ({}).", size(backup.bytes)));
     say_header(&backup.header);
-    say("  It holds everything that the server knows: keep it where nobody else can read it.");
+    say(match arguments.encrypt_to {
+        Some(_) => "  Only the file of its key opens it: keep that, and keep it elsewhere.",
+        None => {
+            "  It holds everything that the server knows: keep it where nobody else can read it."
+        }
+    });
     if !backup.is_running {
         say("  No server uses the data now.");
     }
     Ok(())
 }
 
-pub(crate) fn restore(arguments: RestoreArguments) -> Result<(), Problem> {
-    let (header, folder) = whoelse_server::restore(&arguments.file, arguments.data.data)?;
+pub(crate) fn restore(arguments: &RestoreArguments) -> Result<(), Problem> {
+    let (header, folder) = {
+        let folder = arguments.data.data.clone();
+        whoelse_server::restore(&arguments.file, folder, arguments.identity.as_deref())?
+    };
     let folder = path(&folder);
     say(&format!("{folder} holds what {} held.", path(&arguments.file)));
     say(&format!("  taken      {}", taken(header.taken_ms)));
@@ -34,7 +46,7 @@ pub(crate) fn restore(arguments: RestoreArguments) -> Result<(), Problem> {
 
 pub(crate) fn check(arguments: CheckArguments) -> Result<(), Problem> {
     let checked = match &arguments.file {
-        Some(file) => check_backup(file)?,
+        Some(file) => check_backup(file, arguments.identity.as_deref())?,
         None => check_folder(arguments.data.data)?,
     };
     for line in found(&checked) {

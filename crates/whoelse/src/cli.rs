@@ -425,17 +425,23 @@ pub(crate) struct UserRoleArguments {
 ///
 /// Everything that the server had confirmed before is in it: people, passwords (hashed), devices,
 /// blocks, invites, messages that wait, and the server's key. Nobody is held up. The file is read
-/// back before it gets its name, and only its owner can read it. Whoever has it has the server.
+/// back before it gets its name, and only its owner can read it. Whoever has it has the server, so
+/// encrypt what leaves the machine.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   whoelse backup monday.backup
   whoelse backup /mnt/backups/$(date +%F).backup --data ./data
+  whoelse backup monday.age --encrypt-to age1...
 
 Exit codes: 0 done, 1 refused (there is such a file, say), 2 usage, 74 disk or data.")]
 pub(crate) struct BackupArguments {
     /// The file to be made; there must be none of that name
     pub(crate) file: PathBuf,
+
+    /// Encrypts it to this key, which age-keygen has made
+    #[arg(long, value_name = "KEY", env = "WHOELSE_ENCRYPT_TO")]
+    pub(crate) encrypt_to: Option<String>,
 
     #[command(flatten)]
     pub(crate) data: DataArguments,
@@ -450,13 +456,17 @@ pub(crate) struct BackupArguments {
 #[command(after_help = "\
 Examples:
   whoelse restore monday.backup --data ./restored
-  whoelse restore monday.backup && whoelse server
+  whoelse restore monday.age --identity key.txt --data ./restored
 
 Exit codes: 0 done, 1 refused (the folder is not empty, say), 2 usage, 7 not a backup, 74 disk, or the
 backup is damaged or of a newer version.")]
 pub(crate) struct RestoreArguments {
     /// A file that whoelse backup has made
     pub(crate) file: PathBuf,
+
+    /// The file of the key that it is encrypted to, as age-keygen writes it
+    #[arg(long, value_name = "KEYFILE", env = "WHOELSE_IDENTITY")]
+    pub(crate) identity: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) data: DataArguments,
@@ -476,6 +486,10 @@ Exit codes: 0 all is whole, 1 a server uses the folder, 2 usage, 7 not a backup,
 pub(crate) struct CheckArguments {
     /// A file that whoelse backup has made; then no folder is looked at
     pub(crate) file: Option<PathBuf>,
+
+    /// The file of the key that it is encrypted to, as age-keygen writes it
+    #[arg(long, value_name = "KEYFILE", env = "WHOELSE_IDENTITY")]
+    pub(crate) identity: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) data: DataArguments,

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Command::User(arguments) => operate::finish(user::run(arguments.command)),
         Command::Invite(arguments) => operate::finish(invite::run(arguments)),
         Command::Backup(arguments) => operate::finish(backup::backup(arguments)),
-        Command::Restore(arguments) => operate::finish(backup::restore(arguments)),
+        Command::Restore(arguments) => operate::finish(backup::restore(&arguments)),
         Command::Check(arguments) => operate::finish(backup::check(arguments)),
     }
 }

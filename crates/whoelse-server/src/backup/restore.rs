@@ -1,9 +1,10 @@
 //! Makes the data of a new server out of a backup.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use super::age::{AgeError, Identity, Opener};
 use super::parcel::{Header, PARTS, ParcelError, unpack};
 use super::scratch::{NoScratch, Scratch};
 use crate::config::default_data_folder;
@@ -15,15 +16,21 @@ use crate::store::{DATABASE_FILE, random_id};
 /// Where a restore grows, within the folder it fills.
 const SCRATCH: &str = "restore.unfinished";
 
-/// Restores a backup into a folder that is empty or not there; none means the usual one.
+/// Restores a backup into a folder that is empty or not there; none means the usual one. The key
+/// that opens it, if it is encrypted, is in the file `key`.
 ///
 /// Returns what it holds, and where it is now.
 ///
 /// # Errors
 /// When the folder holds anything, or the backup is not whole. Then the folder is as it was.
-pub fn restore(file: &Path, folder: Option<PathBuf>) -> Result<(Header, PathBuf), Failure> {
+pub fn restore(
+    file: &Path,
+    folder: Option<PathBuf>,
+    key: Option<&Path>,
+) -> Result<(Header, PathBuf), Failure> {
     let path = folder.unwrap_or_else(default_data_folder);
-    let reader = open(file)?;
+    let identity = key.map(super::identity).transpose()?;
+    let reader = open(file, identity.as_ref())?;
     refuse_if_filled(&path)?;
     let was_there = path.exists();
     let folder = Folder::open(&path)?;
@@ -61,16 +68,12 @@ fn fill(file: &Path, reader: impl Read, folder: &Folder) -> Result<Header, Failu
 }
 
 /// Reads a backup as a restore would, and counts what is in it.
-pub(crate) fn look_into(file: &Path, scratch: &Path) -> Result<(Header, Contents), Failure> {
-    unpack_into(file, scratch, "0")
-}
-
-pub(super) fn unpack_into(
+pub(crate) fn look_into(
     file: &Path,
-    folder: &Path,
-    server_id: &str,
+    identity: Option<&Identity>,
+    scratch: &Path,
 ) -> Result<(Header, Contents), Failure> {
-    unpack_from(file, open(file)?, folder, server_id)
+    unpack_from(file, open(file, identity)?, scratch, "0")
 }
 
 /// Puts everything into a folder, the database as that of a new server, and goes through all of it.
@@ -95,18 +98,32 @@ fn unpack_from(
     Ok((header, contents))
 }
 
-fn open(file: &Path) -> Result<impl Read + use<>, Failure> {
+/// Opens a backup, decrypting it if it is encrypted and there is a key.
+fn open(file: &Path, identity: Option<&Identity>) -> Result<Box<dyn Read>, Failure> {
     let opened = File::open(file).and_then(|opened| {
         let is_file = opened.metadata()?.is_file();
-        if is_file { Ok(opened) } else { Err(io::Error::other("it is not a file")) }
+        let mut reader = BufReader::with_capacity(1 << 16, opened);
+        let is_encrypted = is_file && reader.fill_buf()?.starts_with(b"age-encryption.org/");
+        if is_file { Ok((reader, is_encrypted)) } else { Err(io::Error::other("it is not a file")) }
     });
-    match opened {
-        Ok(opened) => Ok(BufReader::with_capacity(1 << 16, opened)),
-        Err(error) => Err(Failure::new(
+    let (reader, is_encrypted) = opened.map_err(|error| {
+        Failure::new(
             Kind::Configuration,
             format!("cannot read the backup {}: {error}", file.display()),
             "Check the path and its permissions.",
-        )),
+        )
+    })?;
+    match identity.filter(|_| is_encrypted) {
+        Some(identity) => match Opener::new(reader, identity) {
+            Ok(opener) => Ok(Box::new(opener)),
+            Err(AgeError::OtherKey) => Err(Failure::new(
+                Kind::Refused,
+                format!("cannot open {}: {}", file.display(), AgeError::OtherKey),
+                "Name the file of the key it was encrypted to with --identity.",
+            )),
+            Err(error) => Err(unreadable(file, &ParcelError::Io(io::Error::other(error)))),
+        },
+        None => Ok(Box::new(reader)),
     }
 }
 
@@ -116,10 +133,9 @@ fn unreadable(file: &Path, error: &ParcelError) -> Failure {
         ParcelError::Foreign => {
             (Kind::Configuration, "Name a file that whoelse backup has made.".to_owned())
         }
-        ParcelError::Encrypted => (
-            Kind::Refused,
-            format!("Decrypt it first: age --decrypt --identity KEYFILE --output PLAIN {shown}"),
-        ),
+        ParcelError::Encrypted => {
+            (Kind::Refused, "Name the file of its key with --identity.".to_owned())
+        }
         ParcelError::Newer(_) => {
             (Kind::Storage, "Restore it with the version of whoelse that made it.".to_owned())
         }
