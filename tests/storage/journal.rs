@@ -27,6 +27,7 @@ struct Seen {
     crashes: u64,
     failures: u64,
     openings_cut: u64,
+    unused: u64,
 }
 
 /// A journal, what it was given, and what it promised.
@@ -86,8 +87,27 @@ impl World {
                 self.disk.plan(self.random.random_range(0..range), fault);
             }
             self.life()?;
+            self.check_unused()?;
         }
         Ok(self.seen)
+    }
+
+    /// A file whose header says that it is not in use holds nothing: neither a power cut nor
+    /// anything else may leave old records in it.
+    fn check_unused(&mut self) -> Result<(), String> {
+        for file in self.disk.list().map_err(|error| error.to_string())? {
+            let bytes = self.disk.contents(&file.name);
+            let is_whole = file.name.ends_with(".segment")
+                && bytes.len() > 8_192
+                && crc32c::crc32c(&bytes[..64]).to_le_bytes() == bytes[64..68];
+            if is_whole && bytes[16..24] == [0; 8] {
+                self.seen.unused += 1;
+                if bytes[4_096..].iter().any(|byte| *byte != 0) {
+                    return Err(format!("{} is not in use and holds something", file.name));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn life(&mut self) -> Result<(), String> {
@@ -196,6 +216,10 @@ impl World {
                 self.position = known[self.random.random_range(0..known.len())];
                 self.ends = self.ends.split_off(&self.position);
                 journal.release(BatchNumber(self.position));
+                if self.random.random_bool(0.3) {
+                    journal.turn_over()?;
+                    self.confirmed = self.appended;
+                }
             }
             _ => {
                 if let Some(chore) = journal.chore() {
@@ -246,6 +270,7 @@ fn what_was_confirmed_is_never_lost() {
         all.crashes > 3 * runs,
         all.failures > runs / 2,
         all.openings_cut > runs / 2,
+        all.unused > runs / 2,
     ];
     assert!(runs < 100 || enough.iter().all(|enough| *enough), "{all:?}");
 }
@@ -271,6 +296,7 @@ impl Seen {
         self.crashes += other.crashes;
         self.failures += other.failures;
         self.openings_cut += other.openings_cut;
+        self.unused += other.unused;
     }
 }
 
