@@ -13,6 +13,7 @@ pub mod core;
 pub mod driver;
 mod folder;
 pub mod known;
+pub mod log;
 mod mailbox;
 pub mod notice;
 mod outbox;
