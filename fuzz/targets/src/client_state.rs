@@ -149,10 +149,12 @@ impl World {
                 }
                 Action::Disconnect => self.line = Line::None,
                 Action::Send(bytes) => self.check_sent(&bytes),
+                Action::Keep { batch, .. } => self.keep(batch),
                 // What came of these is told at some time, or never.
                 Action::Trust
                 | Action::OpenProfile { .. }
                 | Action::KeepDevice
+                | Action::Look { .. }
                 | Action::ForgetDevice => {}
             }
         }

@@ -7,6 +7,7 @@ use whoelse_proto::codec::Incoming;
 use whoelse_proto::limits::ORIGINAL_PAUSE_MS;
 use whoelse_proto::{Nonce, Password, request};
 
+use super::keeping::Outcome;
 use super::{Action, Core, Line, Step, Who};
 use crate::notice::{Ending, LoginRefusal, Notice, Question, Security};
 use crate::profile::Device;
@@ -323,9 +324,10 @@ impl Core {
         self.joining = None;
         self.line = Line::Session { since_ms: now_ms, proven: false };
         self.original = incoming.protocol.is_none();
-        self.mailbox.begin(incoming.server.as_deref(), incoming.acknowledged.unwrap_or(0));
+        self.begin_mailbox(incoming);
         if self.original {
             for pending in self.outbox.take_tried() {
+                self.keep_outcome(&pending.id, &pending.command, Outcome::Uncertain);
                 self.notice_unconfirmed(Notice::Uncertain { command: pending.command });
             }
         }
@@ -346,6 +348,7 @@ impl Core {
             self.notice(Notice::LoggedIn { name, admin });
         }
         self.tell_safety(is_return, incoming.failed_logins.unwrap_or(0));
+        self.take_up();
         self.write(now_ms);
         self.present_id = None;
         self.present_due = true;
@@ -353,6 +356,18 @@ impl Core {
         // would not notice any more that nobody is there. After a return it waits for a deed.
         if !is_return {
             self.ask_who_is_present();
+        }
+    }
+
+    /// From here on numbers of mail are those of this server.
+    fn begin_mailbox(&mut self, incoming: &Incoming) {
+        let server = incoming.server.as_deref();
+        if self.mailbox.server() != server.unwrap_or_default() {
+            self.keeping.forget_marks();
+        }
+        self.mailbox.begin(server, incoming.acknowledged.unwrap_or(0));
+        if !self.original {
+            self.mailbox.skip_shown(self.keeping.shown_of(server.unwrap_or_default()));
         }
     }
 
