@@ -78,6 +78,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
         },
         state: options.state.clone(),
         expected_key: options.expected_key,
+        store: options.store,
     };
     let ended = runtime.block_on(driver::run(driver_options, inputs, told.clone(), showing, stop));
     let result = session.end(ended, told, runtime, &options, &terminal);

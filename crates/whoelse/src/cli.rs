@@ -234,6 +234,13 @@ pub(crate) struct ClientArguments {
     #[arg(long, env = "WHOELSE_TAKEOVER", value_parser = FalseyValueParser::new())]
     pub(crate) takeover: bool,
 
+    /// Keeps nothing of what is said on this machine: no history, no search
+    ///
+    /// Without this it is kept in a file that only you can read, and messages that were not confirmed
+    /// are sent again at the next start.
+    #[arg(long, env = "WHOELSE_NO_STORE", value_parser = FalseyValueParser::new())]
+    pub(crate) no_store: bool,
+
     /// Plain lines even on a terminal: no colours, no redrawing
     #[arg(long, env = "WHOELSE_PLAIN", value_parser = FalseyValueParser::new())]
     pub(crate) plain: bool,
