@@ -32,13 +32,15 @@ impl Log {
         if is_new {
             // A file that is gone after a power cut keeps nothing.
             File::open(folder)?.sync_all()?;
-        } else if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        }
+        let metadata = file.metadata()?;
+        if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
         let length = whole_length(&file)?;
         let mut log = Self { file, length, torn: true };
         log.mend()?;
-        let remembered = remember(&log.file, now_ms)?;
+        let remembered = remember(&log.file, length, now_ms)?;
         Ok((log, remembered))
     }
 
@@ -70,10 +72,10 @@ impl Log {
 
     /// Takes away what a write that failed has left behind the last whole batch.
     fn mend(&mut self) -> io::Result<()> {
-        if self.torn {
+        if self.torn && self.file.metadata()?.len() > self.length {
             self.file.set_len(self.length)?;
-            self.torn = false;
         }
+        self.torn = false;
         Ok(())
     }
 }

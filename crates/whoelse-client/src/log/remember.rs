@@ -68,10 +68,10 @@ pub fn fingerprint(mail: &Mail) -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// Reads a log from its beginning.
-pub(super) fn remember(file: &File, now_ms: u64) -> io::Result<Remembered> {
+/// Reads a log from its beginning up to this length.
+pub(super) fn remember(file: &File, length: u64, now_ms: u64) -> io::Result<Remembered> {
     let mut reading = Reading { now_ms, ..Reading::default() };
-    let mut reader = BufReader::with_capacity(256 * 1024, file);
+    let mut reader = BufReader::with_capacity(256 * 1024, file.take(length));
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -212,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::write(&path, lines).unwrap();
-        remember(&File::open(path).unwrap(), 10 * DAY_MS).unwrap()
+        remember(&File::open(path).unwrap(), lines.len() as u64, 10 * DAY_MS).unwrap()
     }
 
     fn out(id: &str, at: &str) -> String {
