@@ -335,7 +335,7 @@ impl Core {
             self.tell_again(mail);
         }
         let again: Vec<_> =
-            remembered.unfinished.into_iter().filter_map(|it| self.to_send_again(it)).collect();
+            remembered.unfinished.into_iter().filter_map(|it| self.again_if_harmless(it)).collect();
         if !again.is_empty() {
             self.notice(Notice::TakenUp { count: again.len() });
         }
@@ -361,7 +361,7 @@ impl Core {
     }
 
     /// A message of an earlier run, if it can be sent again without harm.
-    fn to_send_again(&mut self, message: Unfinished) -> Option<(RequestId, Command)> {
+    fn again_if_harmless(&mut self, message: Unfinished) -> Option<(RequestId, Command)> {
         let Unfinished { id, to: user, text, age_ms } = message;
         let is_harmless = !self.original && age_ms <= RESEND_MS_MAX;
         if let Some(id) = RequestId::new(&id).filter(|_| is_harmless) {
