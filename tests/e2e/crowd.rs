@@ -130,3 +130,25 @@ fn a_login_that_is_being_checked_is_not_pushed_out() {
     assert_eq!(hans.expect("login")["status"], "SUCCESS");
     drop(others);
 }
+
+#[test]
+fn a_crowd_hears_everything_in_order() {
+    // More than are written to at one wake-up.
+    let names: Vec<String> = (0..80).map(|number| format!("anna{number}")).collect();
+    let everybody: Vec<&str> = names.iter().map(String::as_str).collect();
+    let server = server(&everybody);
+    let mut peers: Vec<Peer> = names.iter().map(|name| Peer::protocol(&server, name)).collect();
+    let mut speaker = peers.pop().unwrap();
+    for text in ["one", "two", "three"] {
+        let answer = speaker.ask(&json!({"action": "broadcast", "message": text}));
+        assert_eq!(answer["n_sent"], 79, "{answer}");
+    }
+    assert_eq!(speaker.status(&json!({"action": "logout"})), "SUCCESS");
+    for peer in &mut peers {
+        for text in ["one", "two", "three"] {
+            let heard = peer.until(|value| value["action"] == "receive_broadcast");
+            assert_eq!(heard["message"], text);
+        }
+        peer.until(|value| value["action"] == "logout_broadcast");
+    }
+}

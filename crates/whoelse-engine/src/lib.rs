@@ -533,6 +533,7 @@ impl Engine {
             | Command::StartPrivate { .. }
             | Command::Logout { .. }
             | Command::Ack { .. }
+            | Command::Receipts { .. }
             | Command::Active
             | Command::Invite { .. }
             | Command::Invites
@@ -585,6 +586,9 @@ impl Engine {
             Command::Ack { number } => {
                 self.acknowledge(account, asker, Number(number), turn);
                 return;
+            }
+            Command::Receipts { ids } => {
+                turn.answer(asker, Outcome::Receipts { delivered: Vec::new(), unknown: ids });
             }
             Command::Active => turn.answer(asker, Outcome::Done),
             Command::Invite { role } => self.invite(now.time, account, asker, role, aid, turn),

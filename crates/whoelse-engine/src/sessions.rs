@@ -19,7 +19,7 @@ const PROTOCOL: u32 = 1;
 
 /// When thousands leave at once everybody has to hear of each: after so many announcements the others
 /// have their turn, and the rest is due at once after that.
-const ANNOUNCED_PER_TICK_MAX: usize = 64 << 10;
+const ANNOUNCED_PER_TICK_MAX: usize = 16 << 10;
 
 pub(crate) struct Session {
     /// None while away.

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use support::{Bench, CLOSED, Said, login, resume, secret};
 use whoelse_engine::{ConnectionId, Order, Rules};
-use whoelse_proto::{Action, Command, Join, Login, Passwd, Role};
+use whoelse_proto::{Action, Command, Join, Login, Passwd, RequestId, Role};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,9 @@ fn rows(action: Action) -> Vec<Row> {
             alike(Command::Ack { number: 0 }, NONE),
             alike(Command::Ack { number: 9 }, "BAD_NUMBER"),
         ],
+        Action::Receipts => vec![for_all(Command::Receipts {
+            ids: vec![RequestId::new("a").expect("one letter is an id")],
+        })],
         Action::Active => vec![for_all(Command::Active)],
         Action::Challenge => vec![row(Command::Challenge, [OK, OK, IN, IN, OK, IN, OK, NONE])],
         Action::Resume => vec![
@@ -172,6 +175,7 @@ fn join(name: &'static str) -> Command<'static> {
         protocol: 1,
         instance: None,
         device: None,
+        receipts: false,
     })
 }
 
@@ -189,6 +193,7 @@ fn original(name: &str) -> Command<'_> {
         instance: None,
         takeover: false,
         device: None,
+        receipts: false,
     })
 }
 

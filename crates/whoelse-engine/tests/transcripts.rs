@@ -24,7 +24,7 @@ use whoelse_engine::{
 use whoelse_proto::event::{Meeting, OpenInvite};
 use whoelse_proto::{
     Command, Device, DeviceKey, Event, Fingerprint, InviteSecret, Join, Login, Name, Nonce,
-    Outcome, Passwd, Request, RequestId, Resume, Role, Signature,
+    Outcome, Passwd, ReceiptKey, Request, RequestId, Resume, Role, Signature,
 };
 
 /// A Sunday in November 2026, so that times look like times.
@@ -354,6 +354,7 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             instance: option(options, "instance=").map(Into::into),
             takeover: options.contains(&"takeover"),
             device: device(options),
+            receipts: options.contains(&"receipts"),
         }),
         ["resume", name, options @ ..] => Command::Resume(Resume {
             username: (*name).into(),
@@ -362,6 +363,7 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             protocol: 1,
             instance: option(options, "instance=").map(Into::into),
             takeover: options.contains(&"takeover"),
+            receipts: options.contains(&"receipts"),
         }),
         ["join", name, password, options @ ..] => Command::Join(Join {
             invite: secret(options),
@@ -370,6 +372,7 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             protocol: 1,
             instance: option(options, "instance=").map(Into::into),
             device: device(options),
+            receipts: options.contains(&"receipts"),
         }),
         _ => plain_command(&words),
     };
@@ -400,6 +403,9 @@ fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
         ["devices"] => Command::Devices,
         ["revoke_device", name] => Command::RevokeDevice { name: (*name).into() },
         ["passwd", old, new] => Command::Passwd(Passwd { old: (*old).into(), new: (*new).into() }),
+        ["receipts", ids @ ..] => {
+            Command::Receipts { ids: ids.iter().copied().filter_map(RequestId::new).collect() }
+        }
         ["lock", user] => Command::Lock { user: (*user).into() },
         ["unlock", user] => Command::Unlock { user: (*user).into() },
         _ => panic!("no such input: {words:?}"),
@@ -411,6 +417,10 @@ fn words(event: &Event) -> String {
         Event::Broadcast { from, message } => format!("broadcast by {from}: {message}"),
         Event::LoggedIn { name } => format!("{name} logged in"),
         Event::LoggedOut { name } => format!("{name} logged out"),
+        Event::Delivered { user, keys } => {
+            let ids: Vec<String> = keys.iter().map(|key| id_of(*key)).collect();
+            format!("delivered to {user}: {}", ids.join(" "))
+        }
         Event::Timeout => "timeout".into(),
         Event::TakenOver => "taken over".into(),
         Event::Ended(reason) => format!("ended {}", reason.as_str()),
@@ -428,6 +438,15 @@ fn words(event: &Event) -> String {
             format!("{}{id} {outcome}", answer.action.as_str())
         }
     }
+}
+
+/// The id behind the key of a receipt; transcripts use letters and small numbers.
+fn id_of(key: ReceiptKey) -> String {
+    let letters = ('a'..='z').map(String::from);
+    letters
+        .chain((1..1000).map(|number: u32| number.to_string()))
+        .find(|id| RequestId::new(id).is_some_and(|id| ReceiptKey::of(&id) == key))
+        .unwrap_or_else(|| key.to_string())
 }
 
 fn outcome_words(outcome: &Outcome) -> String {
@@ -449,6 +468,13 @@ fn outcome_words(outcome: &Outcome) -> String {
             words + " }"
         }
         Outcome::Nonce(_) => "a nonce".into(),
+        Outcome::Receipts { delivered, unknown } => {
+            let words = |ids: &[RequestId]| {
+                let ids: Vec<&str> = ids.iter().map(RequestId::as_str).collect();
+                ids.join(" ")
+            };
+            format!("delivered [{}], unknown [{}]", words(delivered), words(unknown))
+        }
         Outcome::Invitation { role, by, expires_in_ms } => {
             let by = by.as_ref().map_or("the operator", Name::as_str);
             format!("for a new {}, by {by}, {} s left", role.as_str(), expires_in_ms / 1000)

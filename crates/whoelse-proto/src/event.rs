@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::codec::Malformed;
 use crate::invite::Place;
-use crate::keys::{DeviceKey, Fingerprint, InviteSecret, Nonce};
+use crate::keys::{DeviceKey, Fingerprint, InviteSecret, Nonce, ReceiptKey};
 use crate::names::Name;
 use crate::request::{RequestId, Role};
 
@@ -53,6 +53,13 @@ pub enum Event {
     LoggedOut {
         /// Who.
         name: Name,
+    },
+    /// Messages of this session's person have reached their reader's device.
+    Delivered {
+        /// Whose device it is.
+        user: Name,
+        /// Which messages, in their order, at most [`crate::limits::RECEIPTS_MAX`].
+        keys: Vec<ReceiptKey>,
     },
     /// This session ended because nothing was asked for too long.
     Timeout,
@@ -141,6 +148,7 @@ pub enum Action {
     StartPrivate,
     Logout,
     Ack,
+    Receipts,
     Active,
     Challenge,
     Resume,
@@ -158,7 +166,7 @@ pub enum Action {
 
 impl Action {
     /// All kinds, in the order of the specification.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Login,
         Self::Message,
         Self::Broadcast,
@@ -169,6 +177,7 @@ impl Action {
         Self::StartPrivate,
         Self::Logout,
         Self::Ack,
+        Self::Receipts,
         Self::Active,
         Self::Challenge,
         Self::Resume,
@@ -198,6 +207,7 @@ impl Action {
             Self::StartPrivate => "startprivate",
             Self::Logout => "logout",
             Self::Ack => "ack",
+            Self::Receipts => "receipts",
             Self::Active => "active",
             Self::Challenge => "challenge",
             Self::Resume => "resume",
@@ -263,6 +273,14 @@ pub enum Outcome {
     Invites(Vec<OpenInvite>),
     /// Devices that may resume, oldest first.
     Devices(Vec<KnownDevice>),
+    /// What became of messages, by the ids they were sent under. Those that are on neither list
+    /// wait for their reader.
+    Receipts {
+        /// They have reached their reader's device.
+        delivered: Vec<RequestId>,
+        /// The server does not know, or does not know any more.
+        unknown: Vec<RequestId>,
+    },
     /// Names, in alphabetical order.
     Names(Vec<Name>),
     /// A broadcast was passed on.

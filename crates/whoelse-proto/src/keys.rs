@@ -4,10 +4,14 @@
 //! without padding (RFC 4648, section 5), so that they survive shells, chats and double clicks.
 
 use std::fmt;
+use std::hash::Hasher;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
+use siphasher::sip128::{Hasher128, SipHasher13};
 use zeroize::Zeroize;
+
+use crate::request::RequestId;
 
 /// The text is not what was expected: another length, or not base64url.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +71,35 @@ bytes_type! {
 bytes_type! {
     /// An Ed25519 signature of a device (RFC 8032).
     Signature, 64
+}
+
+bytes_type! {
+    /// What a receipt calls a message: the hash of the id that its sender gave it. The sender knows
+    /// all its ids and recognises it; it says nothing to anybody else.
+    ReceiptKey, 16
+}
+
+impl ReceiptKey {
+    /// The key of a message that was sent under an id: SipHash-1-3 with 128 bits of output and a
+    /// key of zeros, over the bytes of the id. Servers store it, so it stays as it is.
+    #[must_use]
+    pub fn of(id: &RequestId) -> Self {
+        let mut hasher = SipHasher13::new();
+        hasher.write(id.as_str().as_bytes());
+        Self::from_u128(hasher.finish128().as_u128())
+    }
+
+    /// The key that is this number, least significant byte first.
+    #[must_use]
+    pub fn from_u128(number: u128) -> Self {
+        Self(number.to_le_bytes())
+    }
+
+    /// The number that this key is.
+    #[must_use]
+    pub fn as_u128(self) -> u128 {
+        u128::from_le_bytes(self.0)
+    }
 }
 
 /// What an invite is worth: whoever knows it may make one account. Wiped when dropped.

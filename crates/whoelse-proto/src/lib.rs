@@ -21,7 +21,7 @@ pub mod splitter;
 pub use event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
 pub use filename::FileName;
 pub use invite::{InviteLink, Place};
-pub use keys::{DeviceKey, Fingerprint, InviteSecret, Nonce, Signature};
+pub use keys::{DeviceKey, Fingerprint, InviteSecret, Nonce, ReceiptKey, Signature};
 pub use names::Name;
 pub use request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
 pub use secret::{Password, check_new_password};

@@ -26,6 +26,9 @@ pub const NAME_CHARS_MAX: usize = 32;
 /// Longest `id` and `instance`, in bytes. A longer or empty one is answered `BAD_REQUEST`.
 pub const ID_BYTES_MAX: usize = 64;
 
+/// Most ids one `receipts` asks about, and most keys one `delivered` tells.
+pub const RECEIPTS_MAX: usize = 256;
+
 /// Longest password, in bytes. A longer one is answered `BAD_REQUEST`, and is refused on import.
 pub const PASSWORD_BYTES_MAX: usize = 512;
 

@@ -67,6 +67,11 @@ pub enum Command<'a> {
         /// The number, as in `receive_message`.
         number: u64,
     },
+    /// Asks which of one's own messages have reached their readers' devices.
+    Receipts {
+        /// The ids they were sent under, 1 to [`crate::limits::RECEIPTS_MAX`].
+        ids: Vec<RequestId>,
+    },
     /// The person did something the server does not see; keeps the session from idling out.
     Active,
     /// Asks for something to sign, before [`Command::Resume`].
@@ -128,6 +133,7 @@ impl Command<'_> {
             Self::StartPrivate { .. } => Action::StartPrivate,
             Self::Logout { .. } => Action::Logout,
             Self::Ack { .. } => Action::Ack,
+            Self::Receipts { .. } => Action::Receipts,
             Self::Active => Action::Active,
             Self::Challenge => Action::Challenge,
             Self::Resume(_) => Action::Resume,
@@ -161,6 +167,8 @@ pub struct Login<'a> {
     pub takeover: bool,
     /// The device it comes from, which may resume from then on. Only with `protocol`.
     pub device: Option<Device<'a>>,
+    /// Wants to be told when its messages have reached their readers. Only with `protocol`.
+    pub receipts: bool,
 }
 
 /// A device as it introduces itself.
@@ -188,6 +196,8 @@ pub struct Resume<'a> {
     pub instance: Option<Cow<'a, str>>,
     /// Ends a session of the same account elsewhere instead of being refused because of it.
     pub takeover: bool,
+    /// Wants to be told when its messages have reached their readers.
+    pub receipts: bool,
 }
 
 /// The fields of `join`.
@@ -204,6 +214,8 @@ pub struct Join<'a> {
     pub instance: Option<Cow<'a, str>>,
     /// The device it comes from.
     pub device: Option<Device<'a>>,
+    /// Wants to be told when its messages have reached their readers.
+    pub receipts: bool,
 }
 
 /// The fields of `passwd`.

@@ -118,7 +118,10 @@ pub(crate) struct Hub {
     turn_now: Option<Now>,
     turns: Turns,
     tail: Tail,
+    /// Connections to be written to at the end of this wake-up.
     dirty: Vec<ConnectionId>,
+    /// Connections to be written to in turn, because what waits for them waits for a crowd.
+    crowd: VecDeque<ConnectionId>,
     /// Doors that stopped reading because the hub was full.
     held: Vec<ConnectionId>,
     timers: Timers,
@@ -175,6 +178,7 @@ impl Hub {
                 turns: Turns::default(),
                 tail,
                 dirty: Vec::new(),
+                crowd: VecDeque::new(),
                 held: Vec::new(),
                 timers: Timers::default(),
                 hashing: HashMap::new(),
@@ -229,9 +233,10 @@ impl Hub {
                 break;
             }
         }
+        self.write_crowd();
         self.let_doors_go_on();
         self.is_rung = false;
-        if !self.is_idle() {
+        if !self.is_at_rest() {
             self.ring();
         }
     }
@@ -239,6 +244,11 @@ impl Hub {
     /// Whether nothing is left to do before somebody asks or the disk answers.
     fn is_idle(&self) -> bool {
         self.turn.effects.is_empty() && self.turn.records.is_empty() && self.dirty.is_empty()
+    }
+
+    /// Whether everybody was written to, too.
+    fn is_at_rest(&self) -> bool {
+        self.is_idle() && self.crowd.is_empty()
     }
 
     /// When [`Self::run`] is next wanted without a bell.
@@ -367,7 +377,7 @@ impl Hub {
         self.input(Input::Stopping);
         self.end_turn();
         self.release();
-        self.write_dirty();
+        self.write_everybody();
         let lines: Vec<ConnectionId> = self.lines.keys().copied().collect();
         for connection in lines {
             if let Some(line) = self.lines.get(&connection) {

@@ -35,6 +35,17 @@ pub(crate) enum Stage {
     Lingering,
 }
 
+/// When what waits for a connection is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// Nothing new waits.
+    Not,
+    /// A crowd is told the same: when it is this one's turn.
+    Later,
+    /// At the end of this wake-up.
+    Now,
+}
+
 pub(crate) struct Line {
     pub(crate) socket: std::rc::Rc<Socket>,
     /// Whom it counts for, if for anybody.
@@ -46,8 +57,8 @@ pub(crate) struct Line {
     pub(crate) mail: Option<MailLane>,
     /// A task waits until the socket takes bytes again.
     pub(crate) is_blocked: bool,
-    /// It is on the list of those with something to write.
-    pub(crate) is_dirty: bool,
+    /// Whether it is on a list of those with something to write.
+    pub(crate) due: Due,
     /// The other side has ended its half.
     pub(crate) has_ended: bool,
     /// When something was last asked, for strangers.
@@ -84,7 +95,7 @@ impl Line {
             counted: 0,
             mail: None,
             is_blocked: false,
-            is_dirty: false,
+            due: Due::Not,
             has_ended: false,
             asked_at,
             midway_since: None,

@@ -257,9 +257,11 @@ impl Paced {
             }
             Event::LoggedIn { name } => Kind::Came(name.clone()),
             Event::LoggedOut { name } => Kind::Left(name.clone()),
-            Event::Broadcast { .. } | Event::Timeout | Event::TakenOver | Event::Ended(_) => {
-                Kind::Other
-            }
+            Event::Broadcast { .. }
+            | Event::Delivered { .. }
+            | Event::Timeout
+            | Event::TakenOver
+            | Event::Ended(_) => Kind::Other,
         };
         if let Some(at) = self.events.iter().position(|waiting| waiting.kind.is_undone_by(&kind)) {
             // Whoever came and left again, or the reverse, while this one waited: nothing happened.

@@ -238,15 +238,11 @@ impl World {
     }
 
     fn ask(&mut self, choices: &mut Choices<'_>, connection: ConnectionId) {
-        let id = choices.truth().then(|| RequestId::new(choices.one_of(&["a", "b", "c", "d"])));
+        let id = choices.truth().then(|| id(choices));
         let text = "x".repeat(choices.below(200));
         let user = choices.one_of(&NAMES);
         let (command, aid) = command(choices, &mut self.secrets, user, &text);
-        self.handle(Input::Request {
-            connection,
-            request: Request { id: id.flatten(), command },
-            aid,
-        });
+        self.handle(Input::Request { connection, request: Request { id, command }, aid });
     }
 
     /// What was recorded is all there is.
@@ -355,7 +351,7 @@ fn command<'a>(
     text: &'a str,
 ) -> (Command<'a>, Aid) {
     let user = user.into();
-    let command = match choices.below(28) {
+    let command = match choices.below(29) {
         0..=4 => Command::Login(login(choices, user)),
         5 | 6 => {
             let resume = Resume {
@@ -365,6 +361,7 @@ fn command<'a>(
                 protocol: 1,
                 instance: instance(choices),
                 takeover: choices.truth(),
+                receipts: choices.truth(),
             };
             return (Command::Resume(resume), Aid::Proof(choices.below(4) > 0));
         }
@@ -376,6 +373,7 @@ fn command<'a>(
                 protocol: 1,
                 instance: instance(choices),
                 device: choices.truth().then(|| device(choices)),
+                receipts: choices.truth(),
             };
             Command::Join(join)
         }
@@ -409,6 +407,7 @@ fn command<'a>(
         24 => Command::Logout { forget: choices.truth() },
         25 => Command::Ack { number: choices.any_number() },
         26 => Command::Active,
+        27 => Command::Receipts { ids: (0..=choices.below(3)).map(|_| id(choices)).collect() },
         _ => Command::Message { user, message: text.into() },
     };
     (command, Aid::None)
@@ -424,7 +423,12 @@ fn login<'a>(choices: &mut Choices<'_>, username: Cow<'a, str>) -> Login<'a> {
         instance: instance(choices),
         takeover: choices.below(4) == 0,
         device: (protocol.is_some() && choices.truth()).then(|| device(choices)),
+        receipts: protocol.is_some() && choices.truth(),
     }
+}
+
+fn id(choices: &mut Choices<'_>) -> RequestId {
+    RequestId::new(choices.one_of(&["a", "b", "c", "d"])).expect("one letter is an id")
 }
 
 fn instance(choices: &mut Choices<'_>) -> Option<Cow<'static, str>> {

@@ -124,6 +124,7 @@ impl Core {
                 instance: Some(self.instance.clone().into()),
                 takeover: self.takes_over(),
                 device: self.introduce(&who),
+                receipts: false,
             });
             self.say(now_ms, Step::Login, command);
         }
@@ -140,6 +141,7 @@ impl Core {
                 protocol: PROTOCOL,
                 instance: Some(self.instance.clone().into()),
                 device: self.introduce(&who),
+                receipts: false,
             });
             self.say(now_ms, Step::Join, command);
         }
@@ -159,6 +161,7 @@ impl Core {
                     protocol: PROTOCOL,
                     instance: Some(self.instance.clone().into()),
                     takeover: self.takes_over(),
+                    receipts: false,
                 });
                 self.say(now_ms, Step::Resume, command);
                 self.who = Some(who);

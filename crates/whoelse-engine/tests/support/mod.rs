@@ -183,6 +183,7 @@ pub(crate) fn login<'a>(name: &'a str, password: &'a str, device: u8) -> Command
         takeover: false,
         device: (device > 0)
             .then(|| Device { key: DeviceKey([device; 32]), name: "device".into() }),
+        receipts: true,
     })
 }
 
@@ -195,5 +196,6 @@ pub(crate) fn resume(name: &str, device: u8) -> Command<'_> {
         protocol: 1,
         instance: None,
         takeover: false,
+        receipts: true,
     })
 }

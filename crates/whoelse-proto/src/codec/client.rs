@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::request::{Command, Device, Request};
+use crate::request::{Command, Device, Request, RequestId};
 
 /// Appends a request as JSON; with a newline behind it if `newline` says so (original servers
 /// take each segment for one object and want none).
@@ -20,7 +20,7 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
             if let Some(protocol) = login.protocol {
                 object["protocol"] = json!(protocol);
             }
-            add_session(&mut object, login.instance.as_deref(), login.takeover);
+            add_session(&mut object, login.instance.as_deref(), login.takeover, login.receipts);
             add_device(&mut object, login.device.as_ref());
             object
         }
@@ -31,7 +31,7 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
                 "signature": resume.signature.to_string(),
                 "protocol": resume.protocol,
             });
-            add_session(&mut object, resume.instance.as_deref(), resume.takeover);
+            add_session(&mut object, resume.instance.as_deref(), resume.takeover, resume.receipts);
             object
         }
         Command::Join(join) => {
@@ -41,7 +41,7 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
                 "password": join.password,
                 "protocol": join.protocol,
             });
-            add_session(&mut object, join.instance.as_deref(), false);
+            add_session(&mut object, join.instance.as_deref(), false, join.receipts);
             add_device(&mut object, join.device.as_ref());
             object
         }
@@ -60,6 +60,9 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
         | Command::Unlock { user } => json!({ "user": user }),
         Command::WhoelseSince { since_ms } => json!({ "since": since_ms.div_ceil(1000) }),
         Command::Ack { number } => json!({ "number": number }),
+        Command::Receipts { ids } => {
+            json!({ "ids": ids.iter().map(RequestId::as_str).collect::<Vec<_>>() })
+        }
         Command::Whoelse
         | Command::Logout { forget: false }
         | Command::Active
@@ -77,12 +80,15 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn add_session(object: &mut Value, instance: Option<&str>, takeover: bool) {
+fn add_session(object: &mut Value, instance: Option<&str>, takeover: bool, receipts: bool) {
     if let Some(instance) = instance {
         object["instance"] = json!(instance);
     }
     if takeover {
         object["takeover"] = json!(true);
+    }
+    if receipts {
+        object["receipts"] = json!(true);
     }
 }
 
@@ -163,6 +169,14 @@ pub struct Incoming {
     pub invites: Option<Vec<IncomingInvite>>,
     #[serde(deserialize_with = "lenient")]
     pub devices: Option<Vec<IncomingDevice>>,
+    #[serde(deserialize_with = "lenient")]
+    pub user: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub keys: Option<Vec<String>>,
+    #[serde(deserialize_with = "lenient")]
+    pub delivered: Option<Vec<String>>,
+    #[serde(deserialize_with = "lenient")]
+    pub unknown: Option<Vec<String>>,
 }
 
 /// One of the `invites`.

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use crate::keys::{DeviceKey, InviteSecret, KeyError, Signature};
-use crate::limits::{DEPTH_MAX, ID_BYTES_MAX, MEMBERS_MAX, PASSWORD_BYTES_MAX};
+use crate::limits::{DEPTH_MAX, ID_BYTES_MAX, MEMBERS_MAX, PASSWORD_BYTES_MAX, RECEIPTS_MAX};
 use crate::names::Name;
 use crate::request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
 
@@ -169,6 +169,8 @@ struct Fields<'a> {
     old: Option<&'a RawValue>,
     new: Option<&'a RawValue>,
     forget: Option<&'a RawValue>,
+    ids: Option<&'a RawValue>,
+    receipts: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -200,6 +202,8 @@ impl<'a> Fields<'a> {
             "old" => &mut self.old,
             "new" => &mut self.new,
             "forget" => &mut self.forget,
+            "ids" => &mut self.ids,
+            "receipts" => &mut self.receipts,
             _ => return None,
         })
     }
@@ -241,6 +245,7 @@ impl<'a> Fields<'a> {
             "startprivate" => Command::StartPrivate { user: user()? },
             "logout" => Command::Logout { forget: truth("forget", self.forget)? },
             "ack" => Command::Ack { number: whole("number", self.number)? },
+            "receipts" => Command::Receipts { ids: self.ids()? },
             "active" => Command::Active,
             "challenge" => Command::Challenge,
             "resume" => Command::Resume(self.resume()?),
@@ -280,6 +285,7 @@ impl<'a> Fields<'a> {
             instance: self.instance()?,
             takeover: truth("takeover", self.takeover)?,
             device,
+            receipts: protocol.is_some() && truth("receipts", self.receipts)?,
         })
     }
 
@@ -291,6 +297,7 @@ impl<'a> Fields<'a> {
             protocol: self.protocol()?.ok_or("'protocol' is missing.")?,
             instance: self.instance()?,
             takeover: truth("takeover", self.takeover)?,
+            receipts: truth("receipts", self.receipts)?,
         })
     }
 
@@ -302,7 +309,25 @@ impl<'a> Fields<'a> {
             protocol: self.protocol()?.ok_or("'protocol' is missing.")?,
             instance: self.instance()?,
             device: self.device()?,
+            receipts: truth("receipts", self.receipts)?,
         })
+    }
+
+    fn ids(&self) -> Result<Vec<RequestId>, String> {
+        let wanted = || {
+            format!(
+                "'ids' must be an array of 1 to {RECEIPTS_MAX} ids, 1 to {ID_BYTES_MAX} bytes each."
+            )
+        };
+        let raw = self.ids.ok_or_else(wanted)?.get();
+        let texts: Vec<Text<'_>> = serde_json::from_str(raw).map_err(|_| wanted())?;
+        if texts.is_empty() || texts.len() > RECEIPTS_MAX {
+            return Err(wanted());
+        }
+        let id = |Text(text): &Text<'_>| {
+            RequestId::new(text).filter(|_| !text.contains('\0')).ok_or_else(wanted)
+        };
+        texts.iter().map(id).collect()
     }
 
     fn protocol(&self) -> Result<Option<u32>, String> {

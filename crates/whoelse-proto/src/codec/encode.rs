@@ -6,7 +6,7 @@ use serde_json::json;
 use super::decode::{Fault, Malformed};
 use crate::event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
 use crate::names::Name;
-use crate::request::Role;
+use crate::request::{RequestId, Role};
 
 /// Appends an event as one line.
 pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
@@ -20,6 +20,12 @@ pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
         }
         Event::LoggedIn { name } => presence("login_broadcast", name, out),
         Event::LoggedOut { name } => presence("logout_broadcast", name, out),
+        Event::Delivered { user, keys } => {
+            let mut line = Line::begin("delivered", out);
+            line.member("user", user);
+            line.member("keys", &keys.iter().map(ToString::to_string).collect::<Vec<_>>());
+            line.end();
+        }
         Event::Timeout => {
             let mut line = Line::begin("timeout", out);
             if dialect != Dialect::Original {
@@ -152,6 +158,13 @@ fn encode_answer(answer: &Answer, dialect: Dialect, out: &mut Vec<u8>) {
                 })
             });
             line.member("devices", &devices.collect::<Vec<_>>());
+        }
+        Outcome::Receipts { delivered, unknown } => {
+            let texts = |ids: &[RequestId]| -> Vec<String> {
+                ids.iter().map(|id| id.as_str().to_owned()).collect()
+            };
+            line.member("delivered", &texts(delivered));
+            line.member("unknown", &texts(unknown));
         }
         Outcome::Names(names) => line.member("reply", names),
         Outcome::Counted { n_sent, n_blocked } => {

@@ -3,7 +3,8 @@
 use super::decode::Fault;
 use super::*;
 use crate::event::*;
-use crate::limits::{DEPTH_MAX, MEMBERS_MAX};
+use crate::keys::ReceiptKey;
+use crate::limits::{DEPTH_MAX, MEMBERS_MAX, RECEIPTS_MAX};
 use crate::names::Name;
 use crate::request::{Command, RequestId};
 
@@ -63,6 +64,8 @@ fn what_is_wrong_is_said_under_the_action_and_id_that_could_be_read() {
     );
     let many: String = (0..MEMBERS_MAX).map(|n| format!(r#""m{n}":1,"#)).collect();
     let many = format!(r#"{{"action":"block","id":"q",{many}"user":"x"}}"#);
+    let ids = vec!["a"; RECEIPTS_MAX + 1];
+    let too_many_ids = serde_json::json!({"action": "receipts", "id": "q", "ids": ids}).to_string();
     for (frame, expected) in [
         (br#"{"action":"block","id":"q"}"#.as_slice(), "'user' is missing"),
         (br#"{"action":"block","id":"q","user":7}"#, "'user' must be a string"),
@@ -98,6 +101,13 @@ fn what_is_wrong_is_said_under_the_action_and_id_that_could_be_read() {
             br#"{"action":"login","id":"q","username":"a","password":"b","takeover":1}"#,
             "'takeover'",
         ),
+        (br#"{"action":"receipts","id":"q"}"#, "'ids'"),
+        (br#"{"action":"receipts","id":"q","ids":"a"}"#, "'ids'"),
+        (br#"{"action":"receipts","id":"q","ids":[]}"#, "'ids'"),
+        (br#"{"action":"receipts","id":"q","ids":["a",7]}"#, "'ids'"),
+        (br#"{"action":"receipts","id":"q","ids":["a",""]}"#, "'ids'"),
+        (br#"{"action":"receipts","id":"q","ids":["a\u0000"]}"#, "'ids'"),
+        (too_many_ids.as_bytes(), "'ids'"),
     ] {
         let answer = answer(frame);
         let shown = String::from_utf8_lossy(frame);
@@ -198,6 +208,39 @@ fn what_a_client_encodes_a_server_decodes() {
     assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
     let decoded = decode(&out).unwrap();
     assert_eq!(format!("{decoded:?}"), format!("{request:?}"));
+}
+
+#[test]
+fn receipts_travel_both_ways() {
+    let ids: Vec<RequestId> = ["a-1", "é"].into_iter().filter_map(RequestId::new).collect();
+    let command = Command::Receipts { ids: ids.clone() };
+    let mut out = Vec::new();
+    encode_request(&crate::Request { id: None, command }, true, &mut out);
+    let Command::Receipts { ids: decoded } = decode(&out).unwrap().command else { panic!() };
+    assert_eq!(decoded, ids);
+    let said = |event: &Event| {
+        let mut out = Vec::new();
+        encode_event(event, Dialect::Protocol, &mut out);
+        Incoming::decode(&out).unwrap()
+    };
+    let outcome = Outcome::Receipts { delivered: ids[..1].to_vec(), unknown: ids[1..].to_vec() };
+    let answer = said(&Event::Answer(Answer { action: Action::Receipts, id: None, outcome }));
+    assert_eq!(answer.status.as_deref(), Some("SUCCESS"));
+    assert_eq!(answer.delivered, Some(vec!["a-1".to_owned()]));
+    assert_eq!(answer.unknown, Some(vec!["é".to_owned()]));
+    let key = ReceiptKey::of(&ids[0]);
+    let told = said(&Event::Delivered { user: Name::new("luke").unwrap(), keys: vec![key] });
+    assert_eq!((told.action.as_str(), told.user.as_deref()), ("delivered", Some("luke")));
+    assert_eq!(told.keys, Some(vec![key.to_string()]));
+    assert_eq!(ReceiptKey::parse(&key.to_string()), Ok(key));
+}
+
+/// What docs/PROTOCOL.md says for whoever writes another client.
+#[test]
+fn the_key_of_a_receipt_stays_what_it_is() {
+    let key = ReceiptKey::of(&RequestId::new("a-1").unwrap());
+    assert_eq!(key.to_string(), "0Fk_tkZ7pJT3MbCol7ekiA");
+    assert_eq!(ReceiptKey::from_u128(key.as_u128()), key);
 }
 
 #[test]

@@ -25,12 +25,7 @@ impl Hub {
         if self.output_bytes <= OUTPUT_BYTES_MAX_IN_ALL {
             return;
         }
-        for connection in std::mem::take(&mut self.dirty) {
-            if let Some(line) = self.lines.get_mut(&connection) {
-                line.is_dirty = false;
-                self.write(connection);
-            }
-        }
+        self.write_everybody();
         if self.output_bytes <= OUTPUT_BYTES_MAX_IN_ALL {
             return;
         }

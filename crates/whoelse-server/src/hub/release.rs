@@ -9,13 +9,20 @@ use whoelse_proto::codec::encode_event;
 use whoelse_proto::{Action, Dialect, Event, Outcome};
 
 use super::{Hub, Timer};
-use crate::line::{MailLane, Stage};
+use crate::line::{Due, MailLane, Stage};
 
 /// How long a connection that was told to end may take to end, in milliseconds.
 const LINGER_MS: u64 = 2_000;
 
 /// How long the last words to a connection that is to end may take to be written, in milliseconds.
 const CLOSING_MS_MAX: u64 = 20_000;
+
+/// So many connections told the same at once are a crowd: writing to each takes longer than others
+/// should wait for theirs.
+const CROWD: usize = 64;
+
+/// Most connections of a crowd written to at one wake-up, about 1 ms.
+const CROWD_WRITES_PER_WAKE_UP: usize = 128;
 
 /// Most writes to one connection at one wake-up.
 const WRITES_PER_WAKE_UP: u32 = 16;
@@ -91,10 +98,11 @@ impl Hub {
             line.stage = Stage::Stranger;
             line.socket.wake.notify_one();
         }
-        self.after_saying(to);
+        self.after_saying(to, Due::Now);
     }
 
     fn send_many(&mut self, to: &[ConnectionId], event: &Event) {
+        let due = if to.len() > CROWD { Due::Later } else { Due::Now };
         // Encoded once for each of the two dialects that differ.
         let mut encoded = [None, None];
         for connection in to {
@@ -107,12 +115,12 @@ impl Hub {
                     bytes
                 });
             line.outbox.say(event, bytes);
-            self.after_saying(*connection);
+            self.after_saying(*connection, due);
         }
     }
 
     /// Cuts a reader that is too slow; otherwise its bytes will be written.
-    pub(super) fn after_saying(&mut self, connection: ConnectionId) {
+    pub(super) fn after_saying(&mut self, connection: ConnectionId, due: Due) {
         self.recount(connection);
         self.relieve();
         if self.lines.get(&connection).is_some_and(|line| line.outbox.is_over()) {
@@ -123,27 +131,66 @@ impl Hub {
             debug!(connection = connection.0, "cut: it reads too slowly");
             self.lost(connection);
         } else {
-            self.mark_dirty(connection);
+            self.mark(connection, due);
         }
     }
 
+    /// Has a connection written to at the end of this wake-up.
     pub(super) fn mark_dirty(&mut self, connection: ConnectionId) {
+        self.mark(connection, Due::Now);
+    }
+
+    fn mark(&mut self, connection: ConnectionId, due: Due) {
         let Some(line) = self.lines.get_mut(&connection) else { return };
-        if !line.is_dirty {
-            line.is_dirty = true;
-            self.dirty.push(connection);
+        if line.due >= due {
+            return;
+        }
+        line.due = due;
+        match due {
+            Due::Now => self.dirty.push(connection),
+            Due::Later => self.crowd.push_back(connection),
+            Due::Not => {}
         }
     }
 
-    /// Writes to every connection that something was said to, once.
+    /// Writes to every connection that something was said to, once; to crowds in turn.
     pub(super) fn write_dirty(&mut self) {
         for connection in std::mem::take(&mut self.dirty) {
-            if let Some(line) = self.lines.get_mut(&connection) {
-                line.is_dirty = false;
-                self.write(connection);
-            }
+            self.write_if(Due::Now, connection);
         }
         self.relieve(); // mail was fetched
+    }
+
+    /// Writes to some of a crowd. Whatever else happens meanwhile goes first, and the more is said
+    /// to a crowd, the more of it goes in one write.
+    pub(super) fn write_crowd(&mut self) {
+        let mut left = CROWD_WRITES_PER_WAKE_UP;
+        while left > 0
+            && let Some(connection) = self.crowd.pop_front()
+        {
+            left -= usize::from(self.write_if(Due::Later, connection));
+        }
+    }
+
+    /// Writes to every connection that something was said to.
+    pub(super) fn write_everybody(&mut self) {
+        for connection in std::mem::take(&mut self.dirty) {
+            self.write_if(Due::Now, connection);
+        }
+        for connection in std::mem::take(&mut self.crowd) {
+            self.write_if(Due::Later, connection);
+        }
+    }
+
+    /// Writes to a connection if that is when it is due: it may have been written to since.
+    fn write_if(&mut self, due: Due, connection: ConnectionId) -> bool {
+        let Some(line) = self.lines.get_mut(&connection) else { return false };
+        if line.due != due {
+            return false;
+        }
+        line.due = Due::Not;
+        self.write(connection);
+        true
     }
 
     /// Writes what waits, fetches mail while there is room, and ends what is to end.

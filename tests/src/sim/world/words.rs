@@ -43,6 +43,7 @@ fn command(ask: &Ask) -> Command<'_> {
             instance: Some(entry.instance.as_str().into()),
             takeover: entry.takeover,
             device: device(entry).filter(|_| entry.protocol),
+            receipts: false,
         }),
         Ask::Resume { person, entry, .. } => Command::Resume(Resume {
             username: name(*person).into(),
@@ -51,6 +52,7 @@ fn command(ask: &Ask) -> Command<'_> {
             protocol: 1,
             instance: Some(entry.instance.as_str().into()),
             takeover: entry.takeover,
+            receipts: false,
         }),
         Ask::Join { secret, password, entry } => Command::Join(Join {
             invite: invite_secret(*secret),
@@ -59,6 +61,7 @@ fn command(ask: &Ask) -> Command<'_> {
             protocol: 1,
             instance: Some(entry.instance.as_str().into()),
             device: device(entry),
+            receipts: false,
         }),
         Ask::Message { to, text, .. } => {
             Command::Message { user: name(*to).into(), message: text.as_str().into() }
