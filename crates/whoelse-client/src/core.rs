@@ -12,6 +12,7 @@ mod answers;
 mod keeping;
 mod leave;
 mod login;
+mod receipts;
 #[cfg(test)]
 mod tests;
 
@@ -140,6 +141,7 @@ pub struct Core {
     present_due: bool,
     mailbox: Mailbox,
     keeping: keeping::Keeping,
+    receipts: receipts::Receipts,
     /// How often the log is being looked into.
     looking: usize,
     /// An original server is written to no sooner than this.
@@ -234,6 +236,7 @@ impl Core {
             pauses: Pauses::new(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
             mailbox: Mailbox::default(),
             keeping: keeping::Keeping::default(),
+            receipts: receipts::Receipts::default(),
             looking: 0,
             write_at_ms: 0,
             leave: None,

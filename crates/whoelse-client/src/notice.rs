@@ -204,6 +204,13 @@ pub enum Notice {
         /// What it says.
         text: String,
     },
+    /// Messages that had waited for somebody have reached that person's device.
+    Delivered {
+        /// Whose.
+        user: String,
+        /// How many.
+        count: usize,
+    },
     /// Another client of this person, on this machine, keeps the log of what is said.
     NoLog,
     /// What is said cannot be kept on this machine at present. Everything else goes on.

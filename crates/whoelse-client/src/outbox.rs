@@ -18,6 +18,8 @@ pub(crate) struct Pending {
     written: bool,
     /// It was written to any connection before.
     pub(crate) tried: bool,
+    /// That was another connection than the one that is open now.
+    resent: bool,
 }
 
 /// All requests without an answer.
@@ -36,12 +38,14 @@ impl Outbox {
 
     /// Takes a request in; it is written once this batch is kept.
     pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64) {
-        self.pending.push_back(Pending { id, command, batch, written: false, tried: false });
+        let (written, tried, resent) = (false, false, false);
+        self.pending.push_back(Pending { id, command, batch, written, tried, resent });
     }
 
     /// Takes a message of an earlier run in, in front of all others: it may have been sent.
     pub(crate) fn restore(&mut self, id: RequestId, command: Command) {
-        self.pending.push_front(Pending { id, command, batch: 0, written: false, tried: true });
+        let (batch, written, tried, resent) = (0, false, true, true);
+        self.pending.push_front(Pending { id, command, batch, written, tried, resent });
     }
 
     /// An id that was never used.
@@ -97,6 +101,11 @@ impl Outbox {
         self.pending.iter().any(|pending| pending.written)
     }
 
+    /// Whether something waits for its answer that an earlier connection may have been asked.
+    pub(crate) fn has_resent(&self) -> bool {
+        self.pending.iter().any(|pending| pending.resent)
+    }
+
     /// Takes out the request with this id.
     pub(crate) fn answered(&mut self, id: &str) -> Option<Pending> {
         let at = self.pending.iter().position(|pending| pending.id.as_str() == id)?;
@@ -123,6 +132,7 @@ impl Outbox {
         self.pending = kept;
         for pending in &mut self.pending {
             pending.written = false;
+            pending.resent = pending.tried;
         }
         Vec::from(dropped)
     }

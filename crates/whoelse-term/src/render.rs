@@ -95,6 +95,7 @@ impl Render {
             | Notice::FailedLogins { .. }
             | Notice::NotKept { .. } => self.safety(notice),
             Notice::TakenUp { .. }
+            | Notice::Delivered { .. }
             | Notice::NotConfirmed { .. }
             | Notice::NoLog
             | Notice::NotLogged { .. }

@@ -47,6 +47,7 @@ impl Core {
                     self.notice(Notice::Left { name });
                 }
             }
+            "delivered" => self.handle_delivered(now_ms, &incoming),
             // Neither is followed by another try: somebody or nobody wanted it so.
             "timeout" => self.end(Ending::Timeout),
             "takeover" => self.end(Ending::TakenOver),
@@ -94,6 +95,9 @@ impl Core {
         if self.present_id.take_if(|id| incoming.id.as_deref() == Some(id.as_str())).is_some() {
             return self.handle_present(incoming);
         }
+        if self.handle_receipts(now_ms, &incoming) {
+            return;
+        }
         let pending = match &incoming.id {
             Some(id) => self.outbox.answered(id),
             // Without an id it answers the oldest request of its kind.
@@ -106,6 +110,9 @@ impl Core {
             status => Outcome::Refused(status.unwrap_or_default()),
         };
         self.keep_outcome(&id, &command, outcome);
+        if let (Command::Message { user, .. }, Outcome::Sent) = (&command, outcome) {
+            self.await_receipt(now_ms, id, user);
+        }
         if let Line::Session { proven, .. } = &mut self.line {
             *proven = true;
         }
@@ -116,6 +123,7 @@ impl Core {
         self.follow(&command, &answer);
         self.notice(Notice::Answered { command, answer });
         self.write(now_ms);
+        self.ask_for_receipts();
         self.ask_who_is_present();
     }
 

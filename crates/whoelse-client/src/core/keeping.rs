@@ -154,6 +154,7 @@ impl Core {
     ///
     /// Wanted once after each [`Action::OpenProfile`], before `handle_device`.
     pub fn handle_log(&mut self, log: Result<Remembered, NoLog>) {
+        self.receipts = super::receipts::Receipts::default();
         match log {
             Err(why) => self.keeping.close(why),
             Ok(mut remembered) => {
@@ -333,6 +334,9 @@ impl Core {
         }
         for mail in remembered.unshown {
             self.tell_again(mail);
+        }
+        for (id, user) in remembered.undelivered {
+            self.await_old_receipt(&id, user);
         }
         let again: Vec<_> =
             remembered.unfinished.into_iter().filter_map(|it| self.again_if_harmless(it)).collect();

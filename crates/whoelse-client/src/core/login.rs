@@ -124,7 +124,7 @@ impl Core {
                 instance: Some(self.instance.clone().into()),
                 takeover: self.takes_over(),
                 device: self.introduce(&who),
-                receipts: false,
+                receipts: self.wants_receipts(),
             });
             self.say(now_ms, Step::Login, command);
         }
@@ -141,7 +141,7 @@ impl Core {
                 protocol: PROTOCOL,
                 instance: Some(self.instance.clone().into()),
                 device: self.introduce(&who),
-                receipts: false,
+                receipts: self.wants_receipts(),
             });
             self.say(now_ms, Step::Join, command);
         }
@@ -161,7 +161,7 @@ impl Core {
                     protocol: PROTOCOL,
                     instance: Some(self.instance.clone().into()),
                     takeover: self.takes_over(),
-                    receipts: false,
+                    receipts: self.wants_receipts(),
                 });
                 self.say(now_ms, Step::Resume, command);
                 self.who = Some(who);
@@ -351,8 +351,10 @@ impl Core {
             self.notice(Notice::LoggedIn { name, admin });
         }
         self.tell_safety(is_return, incoming.failed_logins.unwrap_or(0));
+        self.begin_receipts();
         self.take_up();
         self.write(now_ms);
+        self.ask_for_receipts();
         self.present_id = None;
         self.present_due = true;
         // A return is no deed of the person, and a question would look like one: the server

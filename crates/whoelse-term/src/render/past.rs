@@ -76,6 +76,13 @@ impl Render {
                     .say(if *count == 1 { " of last time was" } else { " of last time were" })
                     .say(" not confirmed; sent again now"),
             ),
+            Notice::Delivered { user, count } => {
+                let line = line.say(Shown::name(user)).say(" has got ");
+                self.quiet(match count {
+                    1 => line.say("your message"),
+                    count => line.say(*count).say(" of your messages"),
+                })
+            }
             Notice::NotConfirmed { user, text } => {
                 let line = line.say("message ").say(Shown::name(user));
                 let lines = self.alert(line.say(

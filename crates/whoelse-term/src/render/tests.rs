@@ -699,6 +699,14 @@ fn what_is_told_of_the_log() {
             "* what is said cannot be kept on this machine: disk full\\u{1b}; the conversation \
              goes on without\n",
         ),
+        (
+            notice(&Notice::Delivered { user: "luke".into(), count: 1 }),
+            "* luke has got your message\n",
+        ),
+        (
+            notice(&Notice::Delivered { user: "luke".into(), count: 3 }),
+            "* luke has got 3 of your messages\n",
+        ),
         (notice(&Notice::LoggedAgain), "* what is said is kept again\n"),
         (
             notice(&Notice::LogDamaged { lines: 2 }),

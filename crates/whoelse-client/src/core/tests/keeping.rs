@@ -440,3 +440,89 @@ fn a_late_answer_of_the_disk_is_no_answer_to_something_else() {
     client.core.handle_keep_failed(client.now_ms, batch, "too late".into());
     assert_eq!(client.notices(), []);
 }
+
+#[test]
+fn a_receipt_is_kept_and_told_to_a_person_only_if_the_reader_was_away() {
+    let delivered = |frame: &str| {
+        let id = whoelse_proto::RequestId::new(&id_of(frame)).unwrap();
+        let key = whoelse_proto::ReceiptKey::of(&id);
+        format!(r#"{{"action":"delivered","user":"luke","keys":["{key}","nonsense"]}}"#)
+    };
+    for (client, is_person) in [(Client::person(), true), (Client::script(), false)] {
+        let mut client = client.in_session(WELCOME);
+        for (wait_ms, is_told) in [(10_000, false), (10_001, is_person)] {
+            client.messages("luke", "hi");
+            let frame = client.done().concat();
+            client.is_answered(&frame, "SUCCESS");
+            client.done();
+            client.notices();
+            client.waits(wait_ms);
+            client.hears(&delivered(&frame));
+            client.hears(&delivered(&frame));
+            let notices = client.notices();
+            let wanted = Notice::Delivered { user: "luke".into(), count: 1 };
+            assert_eq!(notices.contains(&wanted), is_told, "{notices:?}");
+            assert_eq!(client.kept(), "out:hi sent delivered", "once");
+        }
+    }
+}
+
+#[test]
+fn receipts_are_wanted_with_a_log_and_asked_for_once_it_is_known_what_was_sent() {
+    let asks = |frames: &[String]| -> Vec<String> {
+        frames.iter().filter(|frame| frame.contains(r#""action":"receipts""#)).cloned().collect()
+    };
+    let mut client = Client::script();
+    client.connects();
+    client.types_password("secret");
+    assert!(!client.done().concat().contains("receipts"), "there is nowhere to show them");
+
+    let remembered = Remembered {
+        unfinished: vec![unfinished(9, 0)],
+        undelivered: vec![("old-1".into(), "luke".into()), ("old-2".into(), "luke".into())],
+        ..Remembered::default()
+    };
+    let mut client = Client::person().with_log(remembered);
+    client.connects();
+    client.types_password("secret");
+    let login = client.done().concat();
+    assert!(login.contains(r#""receipts":true"#), "{login}");
+    client.told();
+    client.hears(WELCOME);
+    client.notices();
+    let again = client.done();
+    assert_eq!(asks(&again), [""; 0], "the server may have to say first that it has the last");
+    let message = again.iter().find(|frame| frame.contains("old-9")).unwrap();
+    client.is_answered(message, "SUCCESS");
+    let asked = asks(&client.done());
+    assert!(asked[0].contains(r#""ids":["old-1","old-2","old-9"]"#), "{asked:?}");
+    client.notices();
+    let id = id_of(&asked[0]);
+    client.hears(&format!(
+        r#"{{"action":"receipts","id":"{id}","status":"SUCCESS","delivered":["old-2"],"unknown":["old-1"]}}"#
+    ));
+    assert_eq!(client.notices(), [Notice::Delivered { user: "luke".into(), count: 1 }]);
+    assert_eq!(client.kept(), "sent delivered");
+    client.loses_the_line();
+    client.waits_for_connect();
+    client.connects();
+    client.hears(WELCOME);
+    let asked = asks(&client.done());
+    assert!(asked[0].contains(r#""ids":["old-9"]"#), "{asked:?}");
+}
+
+#[test]
+fn no_server_of_the_original_is_asked_for_receipts_and_no_server_for_too_many_at_once() {
+    let undelivered: Vec<_> = (0..600).map(|n| (format!("old-{n}"), "luke".to_owned())).collect();
+    let remembered = Remembered { undelivered, ..Remembered::default() };
+    for (welcome, questions) in [(WELCOME, 3), (ORIGINAL_WELCOME, 0)] {
+        let mut client = Client::script().with_log(remembered.clone());
+        client.enters(welcome);
+        let asked = client.done().iter().filter(|it| it.contains(r#""receipts""#)).count();
+        assert_eq!(asked, questions);
+        client.core.handle_end_of_input(client.now_ms);
+        client.notices();
+        client.waits(1_000);
+        assert_eq!(client.done(), [r#"{"action":"logout"}"#], "nobody waits for the answers");
+    }
+}
