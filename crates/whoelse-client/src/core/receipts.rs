@@ -86,7 +86,8 @@ impl Core {
     }
 
     /// Asks, once in a session, what has happened in the meantime; when it is known which messages the
-    /// server has.
+    /// server has. After a return that waits for a deed of the person, as the server would take it for
+    /// one.
     pub(super) fn ask_for_receipts(&mut self) {
         if !self.receipts.due || self.outbox.has_resent() || self.leave.is_some() {
             return;
