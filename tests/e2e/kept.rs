@@ -198,7 +198,7 @@ fn history_and_search_show_what_was_said_and_are_harmless_to_a_terminal() {
     let wanted = [
         &["* logged in as hans", "* history luke: 2 messages"][..],
         &dinner,
-        &["-> luke (sent): gladly", "* history luke: the last 1 message", "-> luke (sent): gladly"],
+        &["-> luke (sent): gladly", "* history luke: the last message", "-> luke (sent): gladly"],
         &["* search: 2 messages"],
         &dinner,
         &["-> yoda (sent): dinner at lukes", "* history nobody: 1 message"],

@@ -220,7 +220,7 @@ impl Render {
         let line = about(command);
         match (command, answer) {
             (_, Answer::Refused(refusal)) => self.refusal(command, refusal, people),
-            (_, Answer::Found(found)) => self.found(command, found, now),
+            (_, Answer::Found(found)) => self.found(command, found, people, now),
             (_, Answer::Waiting(waiting)) => self.waiting(line, waiting),
             (_, Answer::Names(names)) => self.names(command, names),
             (_, Answer::Counted { n_sent, n_blocked }) => {

@@ -6,27 +6,35 @@ use whoelse_client::{Command, Notice, Waiting};
 
 use super::{MESSAGE_MARK, Render, about};
 use crate::compose::{Line, Text, Tone};
+use crate::people::People;
 use crate::shown::Shown;
 
 impl Render {
     /// The lines for what was found in the log.
-    pub(super) fn found(&self, command: &Command, found: &Found, now: Timestamp) -> Text {
+    pub(super) fn found(
+        &self,
+        command: &Command,
+        found: &Found,
+        people: &People,
+        now: Timestamp,
+    ) -> Text {
         let line = about(command);
         let count = found.said.len();
         let line = match command {
             Command::History { count: wanted, .. } if count > 0 => {
                 let is_all = count < (*wanted).min(HISTORY_MAX);
-                line.say(if is_all { "" } else { "the last " }).count(count, "message")
+                last(line, count, is_all)
             }
-            Command::History { .. } => line.say("nothing was said yet, on this machine"),
+            Command::History { user, .. } => {
+                let line = line.say("nothing was said yet, on this machine");
+                match people.nearest(user) {
+                    Some(name) => line.say("; did you mean ").say(Shown::name(name)).say("?"),
+                    None => line,
+                }
+            }
             _ if count == 0 => line.say("nothing that holds all these words"),
-            _ if found.more == 0 => line.count(count, "message"),
-            _ => line
-                .say("the last ")
-                .count(count, "message")
-                .say(", and ")
-                .say(found.more)
-                .say(" more before them"),
+            _ if found.more == 0 => last(line, count, true),
+            _ => last(line, count, false).say("; ").say(found.more).say(" more before"),
         };
         found.said.iter().fold(self.quiet(line), |lines, said| lines + &self.said(said, now))
     }
@@ -106,6 +114,15 @@ impl Render {
             ),
             _ => Text::default(),
         }
+    }
+}
+
+/// How many messages follow, and whether those are all.
+fn last(line: Line, count: usize, is_all: bool) -> Line {
+    match (count, is_all) {
+        (_, true) => line.count(count, "message"),
+        (1, false) => line.say("the last message"),
+        (_, false) => line.say("the last ").say(count).say(" messages"),
     }
 }
 

@@ -653,7 +653,7 @@ fn what_was_said_before() {
         (search(vec![said(None, "hi")], 0), "* search: 1 message\n[09:14] luke: hi\n"),
         (
             search(vec![said(None, "hi")], 12),
-            "* search: the last 1 message, and 12 more before them\n[09:14] luke: hi\n",
+            "* search: the last message; 12 more before\n[09:14] luke: hi\n",
         ),
         (outbox(vec![]), "* outbox: everything you wrote is confirmed\n"),
         (
@@ -664,6 +664,11 @@ fn what_was_said_before() {
     ] {
         assert_eq!(lines, wording);
     }
+    let mistyped = Command::History { user: "luk".into(), count: 20 };
+    assert_eq!(
+        answered(mistyped, Answer::Found(Found::default())),
+        "* history luk: nothing was said yet, on this machine; did you mean luke?\n"
+    );
     let full = history((0..20).map(|_| said(None, "hi")).collect());
     assert!(full.starts_with("* history luke: the last 20 messages\n"), "{full}");
 }
