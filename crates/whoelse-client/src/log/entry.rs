@@ -87,7 +87,9 @@ impl Entry {
 
     /// Reads a line, without its end.
     pub(super) fn read(line: &[u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
+        // A start reads every line there is, and this way takes a third of the time.
+        let flat = serde_json::from_slice(line).ok().and_then(Flat::entry);
+        flat.or_else(|| serde_json::from_slice(line).ok())
     }
 
     /// Appends it as a line. `now` is when it is written down.
@@ -104,6 +106,35 @@ impl Entry {
         let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Harmless);
         entry.serialize(&mut serializer).expect("a vector takes all bytes, and keys are strings");
         out.push(b'\n');
+    }
+}
+
+/// Every member of every line.
+#[derive(Deserialize)]
+struct Flat<'l> {
+    kind: &'l str,
+    id: Option<String>,
+    to: Option<String>,
+    text: Option<String>,
+    at: Option<String>,
+    status: Option<String>,
+    server: Option<String>,
+    number: Option<u64>,
+    from: Option<String>,
+}
+
+impl Flat<'_> {
+    fn entry(self) -> Option<Entry> {
+        let Self { kind, id, to, text, at, status, server, number, from } = self;
+        Some(match kind {
+            "out" => Entry::Out { id: id?, to: to?, text: text?, at },
+            "sent" => Entry::Sent { id: id? },
+            "refused" => Entry::Refused { id: id?, status: status? },
+            "delivered" => Entry::Delivered { id: id? },
+            "in" => Entry::In(Mail { server, number: number?, id, from: from?, text: text?, at }),
+            "shown" => Entry::Shown { server, number: number? },
+            _ => return None,
+        })
     }
 }
 
@@ -202,6 +233,7 @@ mod tests {
             assert_eq!(line(&entry), format!("{wanted}\n"));
             let read = Entry::read(wanted.as_bytes()).unwrap();
             assert_eq!(line(&read), format!("{wanted}\n"));
+            assert_eq!(serde_json::from_str::<Entry>(wanted).unwrap(), read, "either way");
         }
     }
 
