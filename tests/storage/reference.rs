@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use whoelse_engine::{
     AccountId, AccountSnapshot, DeviceSnapshot, InviteSnapshot, Message, Number, Record,
-    SentSnapshot, Snapshot, StrangerSnapshot, Time,
+    SentSnapshot, Snapshot, StrangerSnapshot, Time, WaitingSnapshot,
 };
+use whoelse_proto::ReceiptKey;
 
 /// The sum of records.
 #[derive(Clone, Default)]
@@ -48,7 +49,8 @@ impl Reference {
             Record::Message(message) => {
                 self.at(message.to).last_number = message.number;
                 let time = message.time;
-                let sent = message.retry.map(|retry| SentSnapshot { retry, time });
+                let recipient = Some((message.to, message.number));
+                let sent = message.retry.map(|retry| SentSnapshot { retry, time, recipient });
                 self.at(message.from).sent.extend(sent);
                 self.mail.insert((message.to, message.number), Arc::clone(message));
             }
@@ -150,8 +152,10 @@ impl Reference {
             newest: self.newest,
         };
         for ((to, _), message) in &self.mail {
-            let length = message.body.len() as u32;
-            snapshot.accounts[to.index()].waiting.push((message.from, length));
+            let receipt = message.retry.map(|retry| ReceiptKey::from_u128(retry.id));
+            let bytes = message.body.len() as u32;
+            let waiting = WaitingSnapshot { from: message.from, bytes, receipt };
+            snapshot.accounts[to.index()].waiting.push(waiting);
         }
         for account in &mut snapshot.accounts {
             let surplus = account.sent.len().saturating_sub(10_000);

@@ -126,7 +126,7 @@ fn a_row_altered_or_missing_is_noticed() {
                 let change = match column.as_str() {
                     "name" | "password" | "body" | "server_id" => "coalesce(@, '') || 'x'",
                     "key" | "hash" => "zeroblob(length(@))",
-                    "role" | "is_locked" | "is_removed" | "is_first" => "1 - @",
+                    "role" | "is_locked" | "is_removed" | "is_first" | "is_wide" => "1 - @",
                     "retry" | "entries" => "zeroblob(coalesce(length(@), 24))",
                     "crc" => "@ + 1",
                     "open" | "has_journal" => "1 - @",
@@ -223,7 +223,7 @@ fn a_newer_version_is_refused_and_left_alone() {
     let path = folder.path().join("whoelse.db");
     filled(&path);
     let connection = Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 3).unwrap();
+    connection.pragma_update(None, "user_version", 4).unwrap();
     // A process that was killed leaves part of it beside the file.
     let killed = folder.path().join("killed.db");
     for suffix in ["", "-wal"] {
@@ -237,7 +237,7 @@ fn a_newer_version_is_refused_and_left_alone() {
     let before = contents();
     assert!(!before.1.is_empty());
     let error = Database::open(&killed, "id").map(drop).unwrap_err();
-    assert!(matches!(error, DatabaseError::Newer { found: 3 }), "{error}");
+    assert!(matches!(error, DatabaseError::Newer { found: 4 }), "{error}");
     assert_eq!(contents(), before);
 }
 
@@ -253,8 +253,7 @@ fn a_file_of_version_1_is_read_and_then_of_this_version() {
     projector.project(&mut new).unwrap();
     new.close().unwrap();
     let mut expected = read(&new_path).unwrap();
-    // Nobody counted then.
-    expected.0.accounts.iter_mut().for_each(|account| account.failed_logins = 0);
+    forget_what_version_1_did_not_note(&mut expected);
     assert_eq!(read(&path).unwrap(), expected);
     let mut database = Database::open(&path, "id").unwrap();
     projector.push(BatchNumber(3), later_records());
@@ -263,11 +262,56 @@ fn a_file_of_version_1_is_read_and_then_of_this_version() {
     let folder_of_new = folder.path().join("filled.db");
     filled(&folder_of_new);
     let mut expected = read(&folder_of_new).unwrap();
-    expected.0.accounts.iter_mut().for_each(|account| account.failed_logins = 0);
+    forget_what_version_1_did_not_note(&mut expected);
     assert_eq!(read(&path).unwrap(), expected);
-    let connection = Connection::open(&path).unwrap();
-    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
-    assert_eq!(version.unwrap(), 2);
+    assert_eq!(version(&path), 3);
+}
+
+/// Failed logins of the past, and where messages went.
+fn forget_what_version_1_did_not_note(everything: &mut Everything) {
+    for account in &mut everything.0.accounts {
+        account.failed_logins = 0;
+        account.sent.iter_mut().for_each(|sent| sent.recipient = None);
+    }
+}
+
+fn version(path: &Path) -> i32 {
+    let connection = Connection::open(path).unwrap();
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+}
+
+/// `version-2.db` was written by the program as it was before there were receipts.
+#[test]
+fn a_file_of_version_2_is_read_and_then_of_this_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    std::fs::write(&path, include_bytes!("version-2.db")).unwrap();
+    let new_path = folder.path().join("new.db");
+    filled(&new_path);
+    let mut expected = read(&new_path).unwrap();
+    for account in &mut expected.0.accounts {
+        account.sent.iter_mut().for_each(|sent| sent.recipient = None);
+    }
+    assert_eq!(read(&path).unwrap(), expected);
+    assert_eq!(version(&path), 3);
+    // What comes from now on says where it went, beside what does not.
+    let mut database = Database::open(&path, "id").unwrap();
+    let message = Message {
+        to: AccountId(0),
+        number: Number(7),
+        from: AccountId(2),
+        time: Time(70),
+        at_ms: 1_000,
+        retry: Some(RetryKey { id: 70, content: 7 }),
+        body: "message 7".into(),
+    };
+    let mut projector = Projector::default();
+    projector.push(BatchNumber(9), vec![Record::Message(Arc::new(message))]);
+    projector.project(&mut database).unwrap();
+    database.close().unwrap();
+    let sent = &read(&path).unwrap().0.accounts[2].sent;
+    let recipients: Vec<_> = sent.iter().map(|sent| sent.recipient).collect();
+    assert_eq!(recipients, [None, None, None, None, Some((AccountId(0), Number(7)))]);
 }
 
 #[test]

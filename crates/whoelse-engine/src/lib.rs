@@ -20,6 +20,7 @@ mod messages;
 mod passwd;
 mod presence;
 mod rates;
+mod receipts;
 pub mod record;
 mod retries;
 mod rules;
@@ -44,6 +45,7 @@ pub use record::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Tim
 pub use rules::Rules;
 pub use snapshot::{
     AccountSnapshot, DeviceSnapshot, InviteSnapshot, SentSnapshot, Snapshot, StrangerSnapshot,
+    WaitingSnapshot,
 };
 
 use state::State;
@@ -588,7 +590,8 @@ impl Engine {
                 return;
             }
             Command::Receipts { ids } => {
-                turn.answer(asker, Outcome::Receipts { delivered: Vec::new(), unknown: ids });
+                self.receipts(account, asker, ids, turn);
+                return; // clients ask by themselves
             }
             Command::Active => turn.answer(asker, Outcome::Done),
             Command::Invite { role } => self.invite(now.time, account, asker, role, aid, turn),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::record::{AccountId, Number};
 use crate::rules::Rules;
+use crate::snapshot::WaitingSnapshot;
 
 /// What waits for one person. Bodies are in the journal and the database.
 #[derive(Default)]
@@ -12,8 +13,8 @@ pub(crate) struct Mailbox {
     last: Number,
     /// The last number that has reached its reader.
     acknowledged: Number,
-    /// Sender and length of every message after `acknowledged`, in order.
-    waiting: VecDeque<(AccountId, u32)>,
+    /// Every message after `acknowledged`, in order.
+    waiting: VecDeque<WaitingSnapshot>,
     bytes: u64,
     shares: BTreeMap<AccountId, Share>,
 }
@@ -26,14 +27,10 @@ struct Share {
 }
 
 impl Mailbox {
-    pub(crate) fn restore(
-        last: Number,
-        acknowledged: Number,
-        waiting: &[(AccountId, u32)],
-    ) -> Self {
+    pub(crate) fn restore(last: Number, acknowledged: Number, waiting: &[WaitingSnapshot]) -> Self {
         let mut mailbox = Self { last: acknowledged, acknowledged, ..Self::default() };
-        for (from, bytes) in waiting {
-            mailbox.push(*from, *bytes);
+        for waiting in waiting {
+            mailbox.push(*waiting);
         }
         debug_assert_eq!(mailbox.last, last, "numbers are dense");
         mailbox
@@ -57,19 +54,21 @@ impl Mailbox {
             && share_bytes + bytes <= rules.sender_bytes_max
     }
 
-    pub(crate) fn push(&mut self, from: AccountId, bytes: u32) {
+    pub(crate) fn push(&mut self, waiting: WaitingSnapshot) {
         self.last = self.last.next();
-        self.waiting.push_back((from, bytes));
-        self.bytes += u64::from(bytes);
-        let share = self.shares.entry(from).or_default();
+        self.waiting.push_back(waiting);
+        self.bytes += u64::from(waiting.bytes);
+        let share = self.shares.entry(waiting.from).or_default();
         share.messages += 1;
-        share.bytes += u64::from(bytes);
+        share.bytes += u64::from(waiting.bytes);
     }
 
     /// Forgets everything up to a number; never goes back, never beyond what there is.
     pub(crate) fn acknowledge(&mut self, number: Number) {
         while self.acknowledged < number {
-            let Some((from, bytes)) = self.waiting.pop_front() else { return };
+            let Some(WaitingSnapshot { from, bytes, .. }) = self.waiting.pop_front() else {
+                return;
+            };
             self.acknowledged = self.acknowledged.next();
             self.bytes -= u64::from(bytes);
             let share = self.shares.get_mut(&from).expect("whoever is waited for has a share");
@@ -89,13 +88,19 @@ impl Mailbox {
         self.waiting.len()
     }
 
-    pub(crate) fn waiting(&self) -> Vec<(AccountId, u32)> {
+    /// What waits, up to a number.
+    pub(crate) fn waiting_up_to(&self, number: Number) -> impl Iterator<Item = &WaitingSnapshot> {
+        let count = usize::try_from(number.0.saturating_sub(self.acknowledged.0));
+        self.waiting.iter().take(count.unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn waiting(&self) -> Vec<WaitingSnapshot> {
         self.waiting.iter().copied().collect()
     }
 
     pub(crate) fn check(&self) {
         assert_eq!(self.last.0 - self.acknowledged.0, self.waiting.len() as u64);
-        let bytes: u64 = self.waiting.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
+        let bytes: u64 = self.waiting.iter().map(|waiting| u64::from(waiting.bytes)).sum();
         assert_eq!(self.bytes, bytes);
         let messages: usize = self.shares.values().map(|share| share.messages).sum();
         assert_eq!(messages, self.waiting.len());

@@ -101,6 +101,7 @@ impl Engine {
 
     fn acknowledge_up_to(&mut self, account: AccountId, number: Number, turn: &mut Turn) {
         if number > self.state.account(account).mailbox.acknowledged() {
+            self.tell_writers(account, number, turn);
             self.emit(turn, Record::Acknowledged { account, number });
         }
     }

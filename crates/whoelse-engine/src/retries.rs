@@ -4,17 +4,20 @@ use std::collections::{HashMap, VecDeque};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
-use whoelse_proto::RequestId;
+use whoelse_proto::{ReceiptKey, RequestId};
 
-use crate::record::{RetryKey, Time};
+use crate::record::{AccountId, Number, RetryKey, Time};
 use crate::rules::Rules;
 use crate::snapshot::SentSnapshot;
 
 /// The messages one person sent lately under ids.
 #[derive(Default)]
 pub(crate) struct Retries {
-    content_by_id: HashMap<u128, (u64, Time)>,
+    /// The place of the last message under an id, among all that were ever remembered.
+    place_by_id: HashMap<u128, u64>,
     order: VecDeque<SentSnapshot>,
+    /// How many were forgotten.
+    forgotten: u64,
 }
 
 /// What a message under some id is.
@@ -30,29 +33,41 @@ pub(crate) enum Seen {
 
 impl Retries {
     pub(crate) fn look_up(&self, key: RetryKey, now: Time, rules: &Rules) -> Seen {
-        match self.content_by_id.get(&key.id) {
-            Some((_, time)) if now.since(*time) > rules.retry_ms => Seen::New,
-            Some((content, _)) if *content == key.content => Seen::Again,
+        match self.find(key.id) {
+            Some(sent) if now.since(sent.time) > rules.retry_ms => Seen::New,
+            Some(sent) if sent.retry.content == key.content => Seen::Again,
             Some(_) => Seen::Conflict,
             None => Seen::New,
         }
     }
 
+    /// Where the message under an id went.
+    pub(crate) fn recipient(&self, key: ReceiptKey) -> Option<(AccountId, Number)> {
+        self.find(key.as_u128())?.recipient
+    }
+
+    fn find(&self, id: u128) -> Option<&SentSnapshot> {
+        let place = self.place_by_id.get(&id)?;
+        self.order.get(usize::try_from(place - self.forgotten).ok()?)
+    }
+
     /// Remembers a message, and forgets those that are too many or too old.
-    pub(crate) fn remember(&mut self, retry: RetryKey, time: Time, rules: &Rules) {
-        self.content_by_id.insert(retry.id, (retry.content, time));
-        self.order.push_back(SentSnapshot { retry, time });
+    pub(crate) fn remember(&mut self, sent: SentSnapshot, rules: &Rules) {
+        let place = self.forgotten + self.order.len() as u64;
+        self.place_by_id.insert(sent.retry.id, place);
+        self.order.push_back(sent);
         while let Some(oldest) = self.order.front() {
-            let is_old = time.since(oldest.time) > rules.retry_ms;
+            let is_old = sent.time.since(oldest.time) > rules.retry_ms;
             if self.order.len() <= rules.retries_max && !is_old {
                 break;
             }
             // The id may have been used again since; then that use counts.
-            let (id, at) = (oldest.retry.id, oldest.time);
-            if self.content_by_id.get(&id).is_some_and(|(_, time)| *time == at) {
-                self.content_by_id.remove(&id);
+            let id = oldest.retry.id;
+            if self.place_by_id.get(&id) == Some(&self.forgotten) {
+                self.place_by_id.remove(&id);
             }
             self.order.pop_front();
+            self.forgotten += 1;
         }
     }
 
@@ -68,7 +83,5 @@ pub(crate) fn retry_key(id: &RequestId, user: &str, message: &str) -> RetryKey {
     content.write(user.as_bytes());
     content.write_u8(0xff); // cannot occur in UTF-8, so the border is unambiguous
     content.write(message.as_bytes());
-    let mut hasher = SipHasher13::new();
-    hasher.write(id.as_str().as_bytes());
-    RetryKey { id: hasher.finish128().as_u128(), content: content.finish128().h1 }
+    RetryKey { id: ReceiptKey::of(id).as_u128(), content: content.finish128().h1 }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) instance: Option<Box<str>>,
     /// The device it comes from, if that may resume.
     pub(crate) device: Option<DeviceKey>,
+    /// It wants to be told when messages of its person have reached their readers.
+    pub(crate) receipts: bool,
     /// Where an original client listens for private links.
     pub(crate) private_port: Option<u16>,
     pub(crate) last_command: Time,
@@ -50,6 +52,7 @@ pub(crate) struct Entry {
     pub(crate) device: Option<(DeviceKey, Box<str>)>,
     /// By the key of that device, not by a password.
     pub(crate) is_resume: bool,
+    pub(crate) receipts: bool,
 }
 
 impl Entry {
@@ -61,6 +64,7 @@ impl Entry {
             takeover: login.takeover,
             device: login.device.as_ref().map(|device| (device.key, device.name.as_ref().into())),
             is_resume: false,
+            receipts: login.receipts,
         }
     }
 
@@ -72,6 +76,7 @@ impl Entry {
             takeover: false,
             device: join.device.as_ref().map(|device| (device.key, device.name.as_ref().into())),
             is_resume: false,
+            receipts: join.receipts,
         }
     }
 
@@ -83,6 +88,7 @@ impl Entry {
             takeover: resume.takeover,
             device: Some((resume.key, "".into())),
             is_resume: true,
+            receipts: resume.receipts,
         }
     }
 }
@@ -245,6 +251,7 @@ impl Engine {
             protocol: entry.protocol.map(|version| version.min(PROTOCOL)),
             instance: entry.instance,
             device: entry.device.map(|(key, _)| key),
+            receipts: entry.receipts,
             private_port: (dialect == Dialect::Original).then_some(entry.private_port),
             last_command: now,
             idle_at: None,

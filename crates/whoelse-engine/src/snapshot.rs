@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use whoelse_proto::{DeviceKey, Name, Role};
+use whoelse_proto::{DeviceKey, Name, ReceiptKey, Role};
 
 use crate::record::{AccountId, Number, PasswordHash, RetryKey, Time};
 
@@ -54,9 +54,8 @@ pub struct AccountSnapshot {
     pub last_number: Number,
     /// The last number that has reached its reader.
     pub acknowledged: Number,
-    /// What waits in the mailbox: sender and length of the body in bytes, for every number after
-    /// `acknowledged` up to `last_number`, in order.
-    pub waiting: Vec<(AccountId, u32)>,
+    /// What waits in the mailbox: every number after `acknowledged` up to `last_number`, in order.
+    pub waiting: Vec<WaitingSnapshot>,
     /// The messages this person sent lately under ids, oldest first.
     pub sent: Vec<SentSnapshot>,
 }
@@ -86,6 +85,17 @@ impl AccountSnapshot {
     }
 }
 
+/// A message that waits for its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingSnapshot {
+    /// Who wrote it.
+    pub from: AccountId,
+    /// Length of its body, in bytes.
+    pub bytes: u32,
+    /// What a receipt calls it, if it was sent under an id.
+    pub receipt: Option<ReceiptKey>,
+}
+
 /// A message that was sent under an id, so that its repetition is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SentSnapshot {
@@ -93,6 +103,9 @@ pub struct SentSnapshot {
     pub retry: RetryKey,
     /// When it was sent.
     pub time: Time,
+    /// In whose mailbox it is or was, and where; none if it was stored by a version that did not
+    /// note that.
+    pub recipient: Option<(AccountId, Number)>,
 }
 
 /// A device that may resume.

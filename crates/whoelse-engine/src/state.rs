@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
-use whoelse_proto::{Name, Role};
+use whoelse_proto::{Name, ReceiptKey, Role};
 
 use crate::devices::Devices;
 use crate::invites::Invites;
@@ -20,7 +20,8 @@ use crate::retries::Retries;
 use crate::rules::Rules;
 use crate::sessions::Session;
 use crate::snapshot::{
-    AccountSnapshot, DeviceSnapshot, InviteSnapshot, Snapshot, StrangerSnapshot,
+    AccountSnapshot, DeviceSnapshot, InviteSnapshot, SentSnapshot, Snapshot, StrangerSnapshot,
+    WaitingSnapshot,
 };
 use crate::sources::Sources;
 use crate::strangers::Strangers;
@@ -126,7 +127,7 @@ impl State {
         account.open = saved.open;
         account.mailbox = Mailbox::restore(saved.last_number, saved.acknowledged, &saved.waiting);
         for sent in &saved.sent {
-            account.retries.remember(sent.retry, sent.time, rules);
+            account.retries.remember(*sent, rules);
         }
         let id = account.id;
         if let (Some(time), false) = (saved.last_seen, saved.open) {
@@ -248,9 +249,12 @@ impl State {
         let bytes = u32::try_from(message.body.len()).expect("a body fits a frame");
         let mailbox = &mut self.account_mut(message.to).mailbox;
         assert_eq!(message.number, mailbox.last().next(), "numbers are dense");
-        mailbox.push(message.from, bytes);
+        let receipt = message.retry.map(|retry| ReceiptKey::from_u128(retry.id));
+        mailbox.push(WaitingSnapshot { from: message.from, bytes, receipt });
         if let Some(retry) = message.retry {
-            self.account_mut(message.from).retries.remember(retry, message.time, rules);
+            let recipient = Some((message.to, message.number));
+            let sent = SentSnapshot { retry, time: message.time, recipient };
+            self.account_mut(message.from).retries.remember(sent, rules);
         }
     }
 

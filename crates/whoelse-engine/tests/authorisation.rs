@@ -7,7 +7,7 @@ mod support;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use support::{Bench, CLOSED, Said, login, resume, secret};
-use whoelse_engine::{ConnectionId, Order, Rules};
+use whoelse_engine::{AccountId, ConnectionId, Input, Number, Order, Rules};
 use whoelse_proto::{Action, Command, Join, Login, Passwd, RequestId, Role};
 
 /// Who asks.
@@ -276,6 +276,8 @@ struct Half {
     lines: [Option<ConnectionId>; 4],
     /// Who uses an original client: it can be reached directly, and is never away.
     original: usize,
+    /// Ids of messages, the newest last.
+    ids: Vec<RequestId>,
     /// What the blocked person was told, over all its connections.
     transcript: Vec<String>,
 }
@@ -287,7 +289,7 @@ impl Half {
             let role = if name == "blocked" { Role::Admin } else { Role::Member };
             bench.add(name, role);
         }
-        Self { bench, lines: [None; 4], original, transcript: Vec::new() }
+        Self { bench, lines: [None; 4], original, ids: Vec::new(), transcript: Vec::new() }
     }
 
     /// Notes what the blocked person hears, and who has lost its line.
@@ -335,13 +337,33 @@ impl Half {
         self.note(&said);
     }
 
+    /// A message under an id of its own, to be asked about later.
+    fn write(&mut self, who: usize, user: &str) {
+        let Some(line) = self.lines[who] else { return };
+        let id = RequestId::new(&format!("m{}", self.ids.len())).unwrap();
+        self.ids.push(id.clone());
+        let command = Command::Message { user: user.into(), message: "hello".into() };
+        let said = self.bench.ask_as(Some(id), line, command);
+        self.note(&said);
+    }
+
+    /// Somebody's device has all its mail.
+    fn acknowledge(&mut self, who: usize) {
+        let Some(connection) = self.lines[who] else { return };
+        let person = self.bench.engine.people().nth(who).unwrap();
+        let account = AccountId(who as u32);
+        let number = self.bench.engine.acknowledged(account).0 + person.waiting as u64;
+        self.bench.input(Input::Sent { connection, number: Number(number) });
+        self.ask(who, Command::Ack { number });
+    }
+
     fn step(&mut self, step: Step) {
         let Step { who, other, what, pause_ms } = step;
         let user = || NAMES[other].into();
         match what % 20 {
             0 | 1 => self.come(who),
             2 => self.go(who, what / 20),
-            3..=6 => self.ask(who, Command::Message { user: user(), message: "hello".into() }),
+            3..=6 => self.write(who, NAMES[other]),
             7 => self.ask(who, Command::Broadcast { message: "hello".into() }),
             8 => self.ask(who, Command::Whoelse),
             9 | 10 => self.ask(who, Command::WhoelseSince { since_ms: u64::from(what) * 50 }),
@@ -352,7 +374,14 @@ impl Half {
             16 => self.ask(who, Command::Invites),
             17 => self.ask(who, Command::Devices),
             18 => self.ask(who, Command::Unblock { user: user() }),
-            _ => self.ask(who, Command::Active),
+            _ if self.ids.is_empty() => self.ask(who, Command::Active),
+            _ => {
+                let ids = self.ids.iter().rev().take(20).cloned().collect();
+                self.ask(who, Command::Receipts { ids });
+            }
+        }
+        if what % 3 == 0 {
+            self.acknowledge(who);
         }
         let said = self.bench.pass(pause_ms);
         self.note(&said);
@@ -395,7 +424,7 @@ fn live(seed: u64) -> (usize, usize) {
         let how: u32 = random.random();
         match how % 4 {
             0 => halves[0].go(0, how / 4),
-            1 => halves[0].ask(0, Command::Whoelse),
+            1 => halves[0].acknowledge(0),
             _ => halves[0].come(0),
         }
         let is_there = halves.each_ref().map(|half| half.lines[0].is_some());

@@ -404,7 +404,7 @@ fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
         ["revoke_device", name] => Command::RevokeDevice { name: (*name).into() },
         ["passwd", old, new] => Command::Passwd(Passwd { old: (*old).into(), new: (*new).into() }),
         ["receipts", ids @ ..] => {
-            Command::Receipts { ids: ids.iter().copied().filter_map(RequestId::new).collect() }
+            Command::Receipts { ids: ids.iter().filter_map(|id| RequestId::new(id)).collect() }
         }
         ["lock", user] => Command::Lock { user: (*user).into() },
         ["unlock", user] => Command::Unlock { user: (*user).into() },

@@ -12,7 +12,7 @@ use whoelse_engine::{
 use whoelse_proto::event::Meeting;
 use whoelse_proto::{
     Command, Device, DeviceKey, Event, Fingerprint, InviteSecret, Login, Name, Nonce, Outcome,
-    Request, Resume, Role, Signature,
+    Request, RequestId, Resume, Role, Signature,
 };
 
 /// A Sunday in November 2026.
@@ -88,6 +88,16 @@ impl Bench {
     }
 
     pub(crate) fn ask(&mut self, connection: ConnectionId, command: Command<'_>) -> Vec<Said> {
+        self.ask_as(None, connection, command)
+    }
+
+    /// Asks under an id.
+    pub(crate) fn ask_as(
+        &mut self,
+        id: Option<RequestId>,
+        connection: ConnectionId,
+        command: Command<'_>,
+    ) -> Vec<Said> {
         let aid = match &command {
             Command::Challenge => Aid::Challenge(Nonce([1; 32])),
             Command::Resume(resume) => Aid::Proof(resume.signature.0[0] == 1),
@@ -99,7 +109,7 @@ impl Bench {
             }
             _ => Aid::None,
         };
-        self.input(Input::Request { connection, request: Request { id: None, command }, aid })
+        self.input(Input::Request { connection, request: Request { id, command }, aid })
     }
 
     /// Asks, and says with what status that is answered; nothing if it is not.

@@ -2,13 +2,15 @@
 
 use rusqlite::{Connection, Row};
 use whoelse_engine::{
-    AccountId, AccountSnapshot, InviteSnapshot, Snapshot, StrangerSnapshot, Time,
+    AccountId, AccountSnapshot, InviteSnapshot, Snapshot, StrangerSnapshot, Time, WaitingSnapshot,
 };
 
 use super::newcomers::{
     DEVICE_COLUMNS, DeviceRow, INVITE_COLUMNS, STRANGER_COLUMNS, invite_from_row, stranger_from_row,
 };
-use super::rows::{ACCOUNT_COLUMNS, AccountRow, Meta, SENT_COLUMNS, SentRow, block_sum};
+use super::rows::{
+    ACCOUNT_COLUMNS, AccountRow, Meta, SENT_COLUMNS, SentRow, block_sum, receipt_key,
+};
 use super::schema::unsigned;
 use super::{DatabaseError, SENT_MAX, SENT_MS_MAX};
 
@@ -84,9 +86,9 @@ fn load_blocks(view: &Connection, accounts: &mut [Loading]) -> Result<(), Databa
     })
 }
 
-/// Reads senders and lengths; bodies, and with them the sums, are looked at when they are read.
+/// Reads senders, lengths and what receipts need; bodies, and with them the sums, are looked at when they are read.
 fn load_waiting(view: &Connection, accounts: &mut [Loading]) -> Result<(), DatabaseError> {
-    let query = "SELECT account, number, sender, octet_length(body) FROM mail \
+    let query = "SELECT account, number, sender, octet_length(body), retry FROM mail \
                  ORDER BY account, number";
     for_each(view, query, |row| {
         let account = AccountId(column(row, 0)?);
@@ -97,7 +99,12 @@ fn load_waiting(view: &Connection, accounts: &mut [Loading]) -> Result<(), Datab
         if unsigned(column(row, 1)?) != expected {
             return Err(missing("mail", u64::from(account.0), "a message"));
         }
-        snapshot.waiting.push((AccountId(column(row, 2)?), column(row, 3)?));
+        let retry: Option<Vec<u8>> = column(row, 4)?;
+        snapshot.waiting.push(WaitingSnapshot {
+            from: AccountId(column(row, 2)?),
+            bytes: column(row, 3)?,
+            receipt: retry.as_deref().and_then(receipt_key),
+        });
         Ok(())
     })
 }

@@ -209,7 +209,8 @@ impl<'a> Projection<'a> {
         row.last_number = message.number;
         let sender = self.account(message.from)?;
         if let Some(retry) = message.retry {
-            sender.sent.push(SentSnapshot { retry, time: message.time });
+            let recipient = Some((message.to, message.number));
+            sender.sent.push(SentSnapshot { retry, time: message.time, recipient });
         }
         self.messages.push(message);
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use whoelse_engine::{AccountId, Message, Number, PasswordHash, RetryKey, SentSnapshot, Time};
-use whoelse_proto::{Name, Role};
+use whoelse_proto::{Name, ReceiptKey, Role};
 
 use super::DatabaseError;
 use super::schema::{Sum, signed, unsigned};
@@ -335,7 +335,7 @@ pub(super) struct SentRow {
 }
 
 /// The columns of [`SentRow`].
-pub(super) const SENT_COLUMNS: &str = "account, last, newest, entries, crc";
+pub(super) const SENT_COLUMNS: &str = "account, last, newest, entries, is_wide, crc";
 
 impl SentRow {
     /// Reads a row of [`SENT_COLUMNS`].
@@ -343,9 +343,11 @@ impl SentRow {
         let read = || {
             let (account, last) = (AccountId(row.get(0)?), number(row, 1)?);
             let bytes = row.get_ref(3)?.as_blob()?;
-            let whole = row.get::<_, u32>(4)? == sent_sum(account, last, number(row, 2)?, bytes)
-                && bytes.len() % SENT_BYTES == 0;
-            let entries = bytes.chunks_exact(SENT_BYTES).filter_map(sent_entry).collect();
+            let is_wide = row.get(4)?;
+            let sum = sent_sum(account, last, number(row, 2)?, bytes, is_wide);
+            let entry_bytes = if is_wide { SENT_BYTES } else { NARROW_SENT_BYTES };
+            let whole = row.get::<_, u32>(5)? == sum && bytes.len() % entry_bytes == 0;
+            let entries = bytes.chunks_exact(entry_bytes).filter_map(sent_entry).collect();
             Ok(whole.then_some(Self { account, last, entries }))
         };
         checked("sent", row, read())
@@ -356,31 +358,59 @@ impl SentRow {
         for entry in &self.entries {
             bytes.extend_from_slice(&retry_bytes(entry.retry));
             bytes.extend_from_slice(&entry.time.0.to_le_bytes());
+            let (account, number) = entry.recipient.unwrap_or((NOBODY, Number(0)));
+            bytes.extend_from_slice(&account.0.to_le_bytes());
+            bytes.extend_from_slice(&number.0.to_le_bytes());
         }
         let newest = self.entries.last().map_or(0, |entry| entry.time.0);
-        let statement = format!("INSERT INTO sent ({SENT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5)");
+        let statement =
+            format!("INSERT INTO sent ({SENT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, TRUE, ?5)");
         connection.prepare_cached(&statement)?.execute((
             self.account.0,
             signed(self.last),
             signed(newest),
             &bytes,
-            sent_sum(self.account, self.last, newest, &bytes),
+            sent_sum(self.account, self.last, newest, &bytes, true),
         ))?;
         Ok(())
     }
 }
 
-fn sent_sum(account: AccountId, last: u64, newest: u64, entries: &[u8]) -> u32 {
-    Sum::of("sent").number(u64::from(account.0)).number(last).number(newest).bytes(entries).finish()
+fn sent_sum(account: AccountId, last: u64, newest: u64, entries: &[u8], is_wide: bool) -> u32 {
+    Sum::of("sent")
+        .number(u64::from(account.0))
+        .number(last)
+        .number(newest)
+        .bytes(entries)
+        .later(&[u64::from(is_wide)])
+        .finish()
 }
 
 const RETRY_BYTES: usize = 24;
-const SENT_BYTES: usize = RETRY_BYTES + 8;
+/// An entry of a row that does not say where the message went.
+const NARROW_SENT_BYTES: usize = RETRY_BYTES + 8;
+const SENT_BYTES: usize = NARROW_SENT_BYTES + 4 + 8;
+
+/// Stands for a recipient that is not known.
+const NOBODY: AccountId = AccountId(u32::MAX);
 
 fn sent_entry(bytes: &[u8]) -> Option<SentSnapshot> {
-    let (retry, time) = bytes.split_at_checked(RETRY_BYTES)?;
+    let (retry, rest) = bytes.split_at_checked(RETRY_BYTES)?;
+    let (time, recipient) = rest.split_at_checked(8)?;
     let time = Time(u64::from_le_bytes(time.try_into().ok()?));
-    Some(SentSnapshot { retry: retry_key(retry)?, time })
+    Some(SentSnapshot { retry: retry_key(retry)?, time, recipient: sent_recipient(recipient) })
+}
+
+fn sent_recipient(bytes: &[u8]) -> Option<(AccountId, Number)> {
+    let (account, number) = bytes.split_at_checked(4)?;
+    let account = AccountId(u32::from_le_bytes(account.try_into().ok()?));
+    let number = Number(u64::from_le_bytes(number.try_into().ok()?));
+    (account != NOBODY).then_some((account, number))
+}
+
+/// What a receipt calls a message: the first part of what makes its repetition recognisable.
+pub(super) fn receipt_key(retry: &[u8]) -> Option<ReceiptKey> {
+    Some(ReceiptKey(*retry.first_chunk()?))
 }
 
 fn retry_bytes(retry: RetryKey) -> [u8; RETRY_BYTES] {
