@@ -4,12 +4,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::Value;
-use whoelse_tests::program::{Client, Ended, Peer, Server, password_of};
+use whoelse_tests::program::{Client, DEADLINE, Ended, Peer, Server, password_of};
 
 use super::relay::{Crossing, Relay};
-use super::{message, server};
+use super::{ack, message, server};
 
 /// A client of hans on a machine that stays the same from start to start.
 fn start(server: &Server, port: &str, flags: &[&str]) -> Client {
@@ -95,8 +96,8 @@ fn a_message_typed_before_a_kill_is_sent_by_the_next_start_exactly_once() {
         hans.hear("* 1 message of last time was not confirmed; sent again now");
         hans.hear("* message luke: sent");
         hans.end_input();
-        assert_eq!(relay.request()["action"], "logout");
-        relay.answer();
+        while relay.request()["action"] != "logout" {}
+        while relay.answer()["action"] != "logout" {}
         assert_eq!(hans.wait().code, Some(0));
         assert_eq!(kinds(&server), ["out", "sent"]);
 
@@ -105,7 +106,11 @@ fn a_message_typed_before_a_kill_is_sent_by_the_next_start_exactly_once() {
         luke.expect_quiet();
         let (mut hans, mut relay) = start_over(&server, &crossing);
         hans.say("whoelse");
-        assert_eq!(relay.request()["action"], "whoelse", "nothing is left to send");
+        let mut request = relay.request();
+        while request["action"] == "receipts" {
+            request = relay.request();
+        }
+        assert_eq!(request["action"], "whoelse", "nothing is left to send");
     }
 }
 
@@ -267,4 +272,53 @@ fn a_full_disk_is_told_and_does_not_stop_the_conversation() {
     assert_eq!(told, 1, "{ended:?}");
     let ended = script(&server, &["--no-store"], &[]);
     assert!(!ended.out.concat().contains("luke: "), "it was acknowledged: {ended:?}");
+}
+
+#[test]
+fn what_has_reached_its_reader_is_delivered_in_the_history_also_if_nobody_was_there_to_hear() {
+    let server = server(&["hans", "luke"]);
+    let port = server.port().to_string();
+    let mut hans = start(&server, &port, &[]);
+    hans.hear("logged in as hans");
+    for text in ["one", "two"] {
+        hans.say(&format!("message luke {text}"));
+        hans.hear("* message luke: sent");
+    }
+    hans.say("history luke");
+    hans.hear("-> luke (sent): two");
+    let mut luke = Peer::protocol(&server, "luke");
+    luke.expect_message("hans", "one");
+    luke.expect_message("hans", "two");
+    luke.send(&ack(1));
+    let begun = Instant::now();
+    let first_of_history = |hans: &mut Client| {
+        hans.say("history luke");
+        hans.hear("* history luke: 2 messages");
+        hans.hear("-> luke (")
+    };
+    while !first_of_history(&mut hans).ends_with("-> luke (delivered): one") {
+        assert!(begun.elapsed() < DEADLINE, "{:?}", hans.output());
+    }
+    hans.hear("-> luke (sent): two");
+    hans.end_input();
+    let ended = hans.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(
+        !ended.out.concat().contains("has got"),
+        "a script is told nothing by itself: {ended:?}"
+    );
+
+    luke.send(&ack(2));
+    luke.send(&message("luke", "behind the acknowledgement"));
+    luke.until(|value| value["action"] == "message");
+    let mut hans = start(&server, &port, &[]);
+    hans.hear("logged in as hans");
+    let begun = Instant::now();
+    loop {
+        hans.say("history luke 1");
+        if hans.hear("-> luke (").ends_with("-> luke (delivered): two") {
+            break;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{:?}", hans.output());
+    }
 }

@@ -354,12 +354,12 @@ impl Core {
         self.begin_receipts();
         self.take_up();
         self.write(now_ms);
+        self.ask_for_receipts();
         self.present_id = None;
         self.present_due = true;
         // A return is no deed of the person, and a question would look like one: the server
         // would not notice any more that nobody is there. After a return it waits for a deed.
         if !is_return {
-            self.ask_for_receipts();
             self.ask_who_is_present();
         }
     }

@@ -86,8 +86,7 @@ impl Core {
     }
 
     /// Asks, once in a session, what has happened in the meantime; when it is known which messages the
-    /// server has. After a return that waits for a deed of the person, as the server would take it for
-    /// one.
+    /// server has. The server takes it for no deed of the person.
     pub(super) fn ask_for_receipts(&mut self) {
         if !self.receipts.due || self.outbox.has_resent() || self.leave.is_some() {
             return;

@@ -506,14 +506,9 @@ fn receipts_are_wanted_with_a_log_and_asked_for_once_it_is_known_what_was_sent()
     client.loses_the_line();
     client.waits_for_connect();
     client.connects();
-    client.done();
     client.hears(WELCOME);
-    assert_eq!(asks(&client.done()), [""; 0], "it would look like a deed of the person");
-    client.messages("luke", "hi");
-    let frame = client.done().concat();
-    client.is_answered(&frame, "SUCCESS");
     let asked = asks(&client.done());
-    assert!(asked[0].contains(r#""ids":["old-9",""#), "{asked:?}");
+    assert!(asked[0].contains(r#""ids":["old-9"]"#), "{asked:?}");
 }
 
 #[test]
