@@ -444,7 +444,7 @@ fn a_late_answer_of_the_disk_is_no_answer_to_something_else() {
 #[test]
 fn a_receipt_is_kept_and_told_to_a_person_only_if_the_reader_was_away() {
     let delivered = |frame: &str| {
-        let id = whoelse_proto::RequestId::new(&id_of(frame)).unwrap();
+        let id = RequestId::new(&id_of(frame)).unwrap();
         let key = whoelse_proto::ReceiptKey::of(&id);
         format!(r#"{{"action":"delivered","user":"luke","keys":["{key}","nonsense"]}}"#)
     };
