@@ -3,8 +3,8 @@
 //!
 //! It is only ever appended to. What a person wrote is in it before it is sent, and what a person
 //! received before it is shown and acknowledged, so that a client that dies in between finds both
-//! again. [`entry`] has the lines, [`file`] writes them, [`remember`] finds what is unfinished at a
-//! start, [`look`] reads from the end for those who ask.
+//! again. `entry` has the lines, `file` writes them, `remember` finds what is unfinished at a
+//! start, `look` reads from the end for those who ask.
 
 mod backwards;
 mod entry;
