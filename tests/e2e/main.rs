@@ -13,6 +13,7 @@ mod durable;
 mod examples;
 mod hostile;
 mod invites;
+mod kept;
 mod lockout;
 mod logs;
 mod operator;

@@ -9,26 +9,26 @@ use whoelse_tests::program::{Client, DEADLINE, Peer, Server, password_of};
 use super::server;
 
 /// A place to connect to instead of the server.
-struct Crossing(TcpListener);
+pub(super) struct Crossing(TcpListener);
 
 /// One connection, of which this test passes on object by object what it wants to.
-struct Relay {
+pub(super) struct Relay {
     client: BufReader<TcpStream>,
     server: BufReader<TcpStream>,
 }
 
 impl Crossing {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
     }
 
-    fn port(&self) -> String {
+    pub(super) fn port(&self) -> String {
         self.0.local_addr().unwrap().port().to_string()
     }
 
     /// Waits for the client and connects it to the server. Only plain text can be looked into, so
     /// the client is made to believe that there is nothing else.
-    fn accept(&self, server: &Server) -> Relay {
+    pub(super) fn accept(&self, server: &Server) -> Relay {
         let (mut first, _) = self.0.accept().unwrap();
         assert_eq!(first.read(&mut [0; 1]).unwrap(), 1);
         drop(first);
@@ -44,26 +44,31 @@ impl Crossing {
 
 impl Relay {
     /// Passes on the next thing the client says.
-    fn request(&mut self) -> Value {
+    pub(super) fn request(&mut self) -> Value {
         let request = next(&mut self.client);
         writeln!(self.server.get_mut(), "{request}").unwrap();
         request
     }
 
     /// Passes on the next thing the server says.
-    fn answer(&mut self) -> Value {
+    pub(super) fn answer(&mut self) -> Value {
         let answer = next(&mut self.server);
         writeln!(self.client.get_mut(), "{answer}").unwrap();
         answer
     }
 
     /// Loses the next thing the server says.
-    fn lose_answer(&mut self) -> Value {
+    pub(super) fn lose_answer(&mut self) -> Value {
         next(&mut self.server)
     }
 
+    /// Loses the next thing the client says.
+    pub(super) fn lose_request(&mut self) -> Value {
+        next(&mut self.client)
+    }
+
     /// Passes on login and answer.
-    fn login(&mut self) -> Value {
+    pub(super) fn login(&mut self) -> Value {
         let request = self.request();
         assert_eq!(request["action"], "login");
         assert_eq!(self.answer()["status"], "SUCCESS");

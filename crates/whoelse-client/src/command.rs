@@ -29,6 +29,20 @@ pub enum Command {
         /// For whom.
         user: String,
     },
+    /// Show what was said with a person. Nobody else is asked.
+    History {
+        /// With whom.
+        user: String,
+        /// How many messages, the last.
+        count: usize,
+    },
+    /// Show what was said that holds some words. Nobody else is asked.
+    Search {
+        /// The words.
+        words: String,
+    },
+    /// Show what is not confirmed yet. Nobody else is asked.
+    Outbox,
     /// List who else is online.
     Whoelse,
     /// List who else was online lately.
@@ -120,6 +134,9 @@ impl Command {
             Self::Broadcast { .. } => "broadcast",
             Self::Block { .. } => "block",
             Self::Unblock { .. } => "unblock",
+            Self::History { .. } => "history",
+            Self::Search { .. } => "search",
+            Self::Outbox => "outbox",
             Self::Whoelse => "whoelse",
             Self::WhoelseSince { .. } => "whoelsesince",
             Self::StartPrivate { .. } => "startprivate",
@@ -140,6 +157,7 @@ impl Command {
     pub fn user(&self) -> Option<&str> {
         match self {
             Self::Message { user, .. }
+            | Self::History { user, .. }
             | Self::Block { user }
             | Self::Unblock { user }
             | Self::StartPrivate { user }
@@ -148,6 +166,8 @@ impl Command {
             | Self::Lock { user }
             | Self::Unlock { user } => Some(user),
             Self::Broadcast { .. }
+            | Self::Search { .. }
+            | Self::Outbox
             | Self::Whoelse
             | Self::WhoelseSince { .. }
             | Self::Invite { .. }
@@ -175,7 +195,7 @@ impl Command {
         )
     }
 
-    /// What the server is asked; nothing for what concerns private links only.
+    /// What the server is asked; nothing for what concerns private links or this machine only.
     pub(crate) fn request(&self) -> Option<request::Command<'_>> {
         Some(match self {
             Self::Message { user, text } => {
@@ -201,7 +221,11 @@ impl Command {
             Self::Lock { user } => request::Command::Lock { user: user.into() },
             Self::Unlock { user } => request::Command::Unlock { user: user.into() },
             Self::Logout => request::Command::Logout { forget: false },
-            Self::Private { .. } | Self::StopPrivate { .. } => return None,
+            Self::Private { .. }
+            | Self::StopPrivate { .. }
+            | Self::History { .. }
+            | Self::Search { .. }
+            | Self::Outbox => return None,
         })
     }
 }

@@ -9,8 +9,10 @@
 //! Whether a server is to be trusted is decided before, by [`crate::trust`].
 
 mod answers;
+mod keeping;
 mod leave;
 mod login;
+mod receipts;
 #[cfg(test)]
 mod tests;
 
@@ -24,14 +26,16 @@ use whoelse_proto::{
 use zeroize::Zeroizing;
 
 use crate::command::Command;
+use crate::log::Entry;
 use crate::mailbox::Mailbox;
 use crate::notice::{
     Answer, Ending, Loss, Notice, Question, Refusal, Security, Tell, Told, Trouble, Why,
 };
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Pending};
 use crate::pauses::Pauses;
 use crate::profile::Device;
 use crate::trust::Distrust;
+use keeping::Outcome;
 
 /// Requests without an answer, above which no more are taken in while connected.
 const UNANSWERED_MAX: usize = 64;
@@ -89,7 +93,7 @@ pub enum Action {
     /// The server that was asked about is trusted from now on: remember its key, and report with
     /// `handle_connected` if the connection is still open.
     Trust,
-    /// Open the profile of this name; report with `handle_device`.
+    /// Open the profile of this name and its log; report with `handle_log`, then `handle_device`.
     OpenProfile {
         /// Whose it is.
         name: String,
@@ -98,6 +102,19 @@ pub enum Action {
     KeepDevice,
     /// It may not any more: remove it from its profile.
     ForgetDevice,
+    /// Append these to the log, all or none, and sync it if one of them is promised; report with
+    /// `handle_kept` or `handle_keep_failed`. No other batch comes before that.
+    Keep {
+        /// Which batch this is.
+        batch: u64,
+        /// What it holds.
+        entries: Vec<Entry>,
+    },
+    /// Look into the log for what this command wants; report with `handle_found`.
+    Look {
+        /// [`Command::History`] or [`Command::Search`].
+        command: Command,
+    },
 }
 
 /// A client, but for its IO.
@@ -129,6 +146,10 @@ pub struct Core {
     /// That question has yet to be asked in this session.
     present_due: bool,
     mailbox: Mailbox,
+    keeping: keeping::Keeping,
+    receipts: receipts::Receipts,
+    /// How often the log is being looked into.
+    looking: usize,
     /// An original server is written to no sooner than this.
     write_at_ms: u64,
     leave: Option<leave::Leave>,
@@ -222,6 +243,9 @@ impl Core {
             lost_at_ms: None,
             pauses: Pauses::new(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
             mailbox: Mailbox::default(),
+            keeping: keeping::Keeping::default(),
+            receipts: receipts::Receipts::default(),
+            looking: 0,
             write_at_ms: 0,
             leave: None,
             ending: None,
@@ -234,18 +258,19 @@ impl Core {
 
     /// The next thing to do.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        // What is to be kept comes last, so that all of it is kept at once.
+        self.actions.pop_front().or_else(|| self.keeping.next_batch())
     }
 
     /// The next thing to tell or ask the person.
     pub fn next_told(&mut self) -> Option<Told> {
-        self.told.pop_front()
+        self.told.pop_front_if(|told| self.keeping.may_tell(told.sequence))
     }
 
-    /// Whether something is there to tell.
+    /// Whether something is there to tell now.
     #[must_use]
     pub fn has_told(&self) -> bool {
-        !self.told.is_empty()
+        self.told.front().is_some_and(|told| self.keeping.may_tell(told.sequence))
     }
 
     /// Why the client has ended, once it has; what is left to do and to tell is still to be done.
@@ -260,6 +285,11 @@ impl Core {
         self.was_in
     }
 
+    /// Whether a session lives, in which nothing is asked but what the person wants.
+    pub(crate) fn is_in_session(&self) -> bool {
+        matches!(self.line, Line::Session { .. })
+    }
+
     /// Whether what the person types next is wanted now; otherwise it waits.
     #[must_use]
     pub fn wants_input(&self) -> bool {
@@ -267,7 +297,7 @@ impl Core {
             return false;
         }
         match self.line {
-            Line::Session { .. } => self.outbox.len() < UNANSWERED_MAX,
+            Line::Session { .. } => self.outbox.len() < UNANSWERED_MAX && self.looking == 0,
             // An answer is input, too.
             _ => self.config.interactive || self.asked.is_some(),
         }
@@ -285,7 +315,8 @@ impl Core {
             Line::LoginLater { at_ms } => Some(at_ms),
             Line::Session { .. } => {
                 // While one is in flight, its answer is what lets the next be written.
-                (self.original && self.outbox.has_unwritten() && !self.outbox.has_written())
+                let is_next_due = self.outbox.has_unwritten(self.keeping.done());
+                (self.original && is_next_due && !self.outbox.has_written())
                     .then_some(self.write_at_ms)
             }
             Line::Opening | Line::Trusting | Line::Asking => None,
@@ -393,6 +424,7 @@ impl Core {
                 self.pauses.reset();
             }
             for pending in self.outbox.disconnect(self.original) {
+                self.keep_outcome(&pending.id, &pending.command, Outcome::Uncertain);
                 reports.push(if pending.tried {
                     Notice::Uncertain { command: pending.command }
                 } else {
@@ -419,6 +451,7 @@ impl Core {
 
     /// The person wants something.
     pub fn handle_command(&mut self, now_ms: u64, command: Command) {
+        let Some(command) = self.do_here(command) else { return };
         let answer = match &command {
             Command::Logout => {
                 self.handle_logout(now_ms);
@@ -440,10 +473,10 @@ impl Core {
         if let Some(why) = answer {
             self.notice(Notice::Answered { command, answer: Answer::Refused(Refusal::new(why)) });
         } else if matches!(self.line, Line::Session { .. }) {
-            self.outbox.push(command);
+            self.take_in(command);
             self.write(now_ms);
         } else if let Command::Message { .. } = command {
-            self.outbox.push(command.clone());
+            self.take_in(command.clone());
             self.notice(Notice::Kept { command });
         } else {
             self.notice_unconfirmed(Notice::NotAsked { command });
@@ -480,15 +513,18 @@ impl Core {
     /// follow. Two requests that it reads at once it takes for one, and answers neither.
     fn write(&mut self, now_ms: u64) {
         while !self.original || (now_ms >= self.write_at_ms && !self.outbox.has_written()) {
-            let Some(bytes) = self.outbox.write_next(self.original) else { return };
+            let Some(bytes) = self.outbox.write_next(self.original, self.keeping.done()) else {
+                return;
+            };
             self.write_at_ms = now_ms + ORIGINAL_PAUSE_MS;
             self.actions.push_back(Action::Send(Zeroizing::new(bytes)));
         }
     }
 
     fn acknowledge(&mut self) {
+        self.keep_shown();
         if matches!(self.line, Line::Session { .. })
-            && let Some(number) = self.mailbox.acknowledge()
+            && let Some(number) = self.mailbox.acknowledge(self.keeping.acknowledged_max())
         {
             self.send(request::Command::Ack { number }, !self.original);
         }
@@ -545,18 +581,30 @@ impl Core {
         }
         let unanswered = self.outbox.take_all();
         if self.was_in {
-            for pending in unanswered {
-                let command = pending.command;
-                self.notice(match pending.tried {
-                    true => Notice::Uncertain { command },
-                    false => Notice::Unsent { command },
-                });
-            }
+            unanswered.into_iter().for_each(|pending| self.give_up_on(pending));
         }
         if self.was_in {
             self.notice(Notice::Ended { ending: ending.clone() });
         }
         self.actions.push_back(Action::Disconnect);
         self.ending = Some(ending);
+    }
+
+    /// Tells of a request that this run gets no answer to any more.
+    fn give_up_on(&mut self, pending: Pending) {
+        let Pending { id, command, tried, .. } = pending;
+        if matches!(command, Command::Message { .. }) && !self.original {
+            // The next run sends it again.
+            if self.keeping.is_reliable() {
+                return self.notice(Notice::Waits { command });
+            }
+        } else {
+            let outcome = if tried { Outcome::Uncertain } else { Outcome::Unsent };
+            self.keep_outcome(&id, &command, outcome);
+        }
+        self.notice(match tried {
+            true => Notice::Uncertain { command },
+            false => Notice::Unsent { command },
+        });
     }
 }

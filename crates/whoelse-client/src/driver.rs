@@ -6,9 +6,11 @@
 
 mod connection;
 mod meeting;
+mod store;
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,10 +23,15 @@ use whoelse_proto::{Fingerprint, Password};
 use crate::command::Command;
 use crate::connect::{OpenError, Opened};
 use crate::core::{Action, Config, Core};
+use crate::log::{Found, Log};
 use crate::notice::{Ending, Told, Trouble};
-use crate::profile::{Device, Profile};
+use crate::profile::Profile;
 use connection::{Connection, Garbage};
 use meeting::Meeting;
+use store::Looking;
+
+/// Most that is taken in at once of what is typed.
+const INPUTS_MAX: usize = 64;
 
 /// Where to connect to, and how to behave.
 #[derive(Clone, Debug)]
@@ -37,6 +44,8 @@ pub struct Options {
     pub expected_key: Option<Fingerprint>,
     /// A person sees what is told, and can be asked to compare keys.
     pub compares: bool,
+    /// What is said is kept in the profile.
+    pub store: bool,
 }
 
 /// Something the person did.
@@ -93,6 +102,8 @@ pub async fn run(
     let mut stop = std::pin::pin!(stop);
     let mut shown_open = true;
     loop {
+        // What is kept can be told, and whoever tells nobody any more has something to do.
+        driver.act();
         driver.hand_over(&told);
         driver.act();
         if let Some(ending) = driver.core.ending() {
@@ -123,11 +134,13 @@ pub async fn run(
                 shown_open = changed.is_ok();
                 Happened::Shown(*shown.borrow_and_update())
             }
+            found = store::found(driver.looking.front_mut()) => Happened::Found(found),
             opened = opened(&mut driver.opening) => Happened::Opened(opened),
             () = ready(driver.connection.as_ref(), !behind) => Happened::Ready,
             () = reached(deadline) => Happened::Deadline,
         };
         driver.handle(happened, behind);
+        driver.take_more(&mut inputs);
     }
 }
 
@@ -137,6 +150,7 @@ enum Happened {
     Input(Input),
     Shown(u64),
     Opened(Result<Opened, OpenError>),
+    Found(io::Result<Found>),
     Ready,
     Deadline,
 }
@@ -149,6 +163,11 @@ struct Driver {
     connection: Option<Connection>,
     /// The profile of the person, if nobody else uses it.
     profile: Option<Profile>,
+    /// Its log, if one is wanted.
+    log: Option<Log>,
+    store: bool,
+    /// What is being looked for in it, the first first.
+    looking: VecDeque<Looking>,
     /// Taken from the core, and not yet from us.
     untold: Option<Told>,
 }
@@ -166,6 +185,9 @@ impl Driver {
             opening: None,
             connection: None,
             profile: None,
+            log: None,
+            store: options.store,
+            looking: VecDeque::new(),
             untold: None,
         })
     }
@@ -197,6 +219,7 @@ impl Driver {
                 self.opening = None;
                 self.meet(now_ms, opened);
             }
+            Happened::Found(found) => self.handle_found(found),
             Happened::Ready => {
                 self.exchange(!behind);
                 self.core.tick(now_ms);
@@ -213,6 +236,18 @@ impl Driver {
             Input::Command(command) => self.core.handle_command(now_ms, command),
             Input::Leave => self.core.handle_leave(now_ms),
             Input::End => self.core.handle_end_of_input(now_ms),
+        }
+    }
+
+    /// Takes in what is typed already, so that it is kept together: a script is as fast with a log.
+    fn take_more(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        let now_ms = self.now_ms();
+        for _ in 0..INPUTS_MAX {
+            if !self.core.is_in_session() || !self.core.wants_input() || self.is_behind() {
+                return;
+            }
+            let Ok(input) = inputs.try_recv() else { return };
+            self.handle_input(now_ms, input);
         }
     }
 
@@ -253,37 +288,9 @@ impl Driver {
                     None => Ok(()),
                 }),
                 Action::ForgetDevice => self.change_profile(|profile, _| profile.forget()),
+                Action::Keep { batch, entries } => self.keep(batch, &entries),
+                Action::Look { command } => self.look(command),
             }
-        }
-    }
-
-    /// Opens the profile of a name. Without one everything works, but for the password that has
-    /// to be typed each time.
-    fn open_profile(&mut self, name: &str) {
-        let now_ms = self.now_ms();
-        // It may be the same, and we would find it locked by ourselves.
-        self.profile = None;
-        let (device, kept) = match self.meeting.open_profile(name) {
-            Ok(Some((profile, device, kept))) => {
-                self.profile = Some(profile);
-                (Some(device), kept)
-            }
-            Ok(None) => (None, false),
-            Err(error) => {
-                self.core.handle_not_kept(error.to_string());
-                (None, false)
-            }
-        };
-        self.core.handle_device(now_ms, device, kept);
-    }
-
-    fn change_profile(
-        &mut self,
-        change: impl FnOnce(&Profile, Option<&Device>) -> std::io::Result<()>,
-    ) {
-        let Some(profile) = &self.profile else { return };
-        if let Err(error) = change(profile, self.core.device()) {
-            self.core.handle_not_kept(error.to_string());
         }
     }
 

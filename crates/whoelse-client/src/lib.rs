@@ -13,6 +13,7 @@ pub mod core;
 pub mod driver;
 mod folder;
 pub mod known;
+pub mod log;
 mod mailbox;
 pub mod notice;
 mod outbox;
@@ -25,7 +26,7 @@ pub use command::{Command, Passwords};
 pub use core::Core;
 pub use known::KnownServers;
 pub use notice::{
-    Answer, Ending, LoginRefusal, Loss, Notice, Question, Refusal, Security, Tell, Told, Trouble,
-    Why,
+    Answer, Ending, LoginRefusal, Loss, NoLog, Notice, Question, Refusal, Security, Tell, Told,
+    Trouble, Waiting, Why,
 };
 pub use trust::Distrust;

@@ -24,6 +24,8 @@ pub(crate) struct Mailbox {
     received: u64,
     /// The largest number acknowledged.
     acknowledged: u64,
+    /// The largest number up to which it was reported that everything was shown.
+    reported: u64,
 }
 
 /// A set of numbers, nearly all of which follow each other from 1 on.
@@ -56,11 +58,25 @@ impl Mailbox {
             self.told = Numbers::default();
             self.shown = Numbers::default();
             self.waiting.clear();
+            self.reported = 0;
         }
         self.told.skip_to(acknowledged);
         self.shown.skip_to(acknowledged);
         self.acknowledged = acknowledged;
         self.received = acknowledged;
+        self.reported = self.reported.max(acknowledged);
+    }
+
+    /// Notes that everything up to this number was shown in an earlier run.
+    pub(crate) fn skip_shown(&mut self, number: u64) {
+        self.told.skip_to(number);
+        self.shown.skip_to(number);
+        self.reported = self.reported.max(number);
+    }
+
+    /// The server data for which the numbers hold.
+    pub(crate) fn server(&self) -> &str {
+        self.server.as_deref().unwrap_or_default()
     }
 
     /// Takes a message that is told at place `sequence`, unless it is dropped.
@@ -81,6 +97,30 @@ impl Mailbox {
         }
     }
 
+    /// Takes a message that an earlier run has received and not shown; says whether it is to be told.
+    pub(crate) fn take_kept(&mut self, number: u64, sequence: u64) -> bool {
+        let is_new = self.told.insert(number);
+        if is_new {
+            self.waiting.push_back((sequence, number));
+        }
+        is_new
+    }
+
+    /// Takes a message that was told and shown under another number.
+    pub(crate) fn take_known(&mut self, number: u64) {
+        self.waiting.retain(|(_, waiting)| *waiting != number);
+        self.shown.insert(number);
+    }
+
+    /// The number up to which everything was shown, if that is news.
+    pub(crate) fn newly_shown(&mut self) -> Option<u64> {
+        let number = self.shown.up_to;
+        (number > self.reported).then(|| {
+            self.reported = number;
+            number
+        })
+    }
+
     /// Notes that everything up to this place was shown.
     pub(crate) fn show(&mut self, sequence: u64) {
         while let Some((_, number)) = self.waiting.pop_front_if(|(place, _)| *place <= sequence) {
@@ -88,10 +128,10 @@ impl Mailbox {
         }
     }
 
-    /// The number to acknowledge now, if one is due.
-    pub(crate) fn acknowledge(&mut self) -> Option<u64> {
+    /// The number to acknowledge now, if one is due that is not above this one.
+    pub(crate) fn acknowledge(&mut self, number_max: u64) -> Option<u64> {
         // A session takes acknowledgements only for what it sent itself.
-        let number = self.shown.up_to.min(self.received);
+        let number = self.shown.up_to.min(self.received).min(number_max);
         (number > self.acknowledged).then(|| {
             self.acknowledged = number;
             number
@@ -146,11 +186,11 @@ mod tests {
         let mut mailbox = mailbox(0);
         assert_eq!(mailbox.take(1, 10), Verdict::Tell);
         assert_eq!(mailbox.take(2, 11), Verdict::Tell);
-        assert_eq!(mailbox.acknowledge(), None);
+        assert_eq!(mailbox.acknowledge(u64::MAX), None);
         mailbox.show(10);
-        assert_eq!((mailbox.acknowledge(), mailbox.acknowledge()), (Some(1), None));
+        assert_eq!((mailbox.acknowledge(u64::MAX), mailbox.acknowledge(u64::MAX)), (Some(1), None));
         mailbox.show(11);
-        assert_eq!(mailbox.acknowledge(), Some(2));
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(2));
     }
 
     #[test]
@@ -159,14 +199,14 @@ mod tests {
         mailbox.take(1, 10);
         mailbox.take(2, 11);
         mailbox.show(11);
-        assert_eq!(mailbox.acknowledge(), Some(2));
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(2));
         mailbox.begin(Some("s"), 0);
-        assert_eq!(mailbox.acknowledge(), None, "this session has sent nothing yet");
+        assert_eq!(mailbox.acknowledge(u64::MAX), None, "this session has sent nothing yet");
         assert_eq!(mailbox.take(1, 12), Verdict::Drop);
-        assert_eq!(mailbox.acknowledge(), Some(1));
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(1));
         assert_eq!(mailbox.take(2, 12), Verdict::Drop);
         assert_eq!(mailbox.take(3, 12), Verdict::Tell);
-        assert_eq!(mailbox.acknowledge(), Some(2));
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(2));
     }
 
     #[test]
@@ -175,15 +215,62 @@ mod tests {
         assert_eq!(mailbox.take(7, 1), Verdict::TellMissing { first: 5, last: 6 });
         assert_eq!(mailbox.take(8, 2), Verdict::Tell);
         mailbox.show(2);
-        assert_eq!(mailbox.acknowledge(), None);
+        assert_eq!(mailbox.acknowledge(u64::MAX), None);
         mailbox.begin(Some("s"), 4);
         assert_eq!(mailbox.take(5, 3), Verdict::Tell);
         assert_eq!(mailbox.take(6, 4), Verdict::Tell);
         assert_eq!(mailbox.take(7, 5), Verdict::Drop);
         mailbox.show(4);
-        assert_eq!(mailbox.acknowledge(), Some(7), "the rest was not sent by this session");
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(7), "the rest was not sent by this session");
         assert_eq!(mailbox.take(8, 5), Verdict::Drop);
-        assert_eq!(mailbox.acknowledge(), Some(8));
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(8));
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_before_it_is_kept_that_it_was_shown() {
+        let mut mailbox = mailbox(4);
+        assert_eq!(mailbox.newly_shown(), None);
+        mailbox.take(5, 1);
+        mailbox.take(6, 2);
+        mailbox.show(1);
+        assert_eq!((mailbox.newly_shown(), mailbox.newly_shown()), (Some(5), None));
+        assert_eq!(mailbox.acknowledge(0), None);
+        assert_eq!(mailbox.acknowledge(5), Some(5));
+        mailbox.show(2);
+        assert_eq!(mailbox.newly_shown(), Some(6));
+        assert_eq!(mailbox.acknowledge(5), None);
+        mailbox.begin(Some("restored"), 2);
+        assert_eq!(mailbox.newly_shown(), None);
+    }
+
+    #[test]
+    fn what_an_earlier_run_has_shown_is_dropped_and_what_it_has_not_is_told_once() {
+        let mut mailbox = mailbox(1);
+        mailbox.skip_shown(3);
+        assert!(!mailbox.take_kept(3, 1));
+        assert!(mailbox.take_kept(5, 1));
+        assert!(mailbox.take_kept(6, 2));
+        mailbox.show(2);
+        assert_eq!(mailbox.acknowledge(u64::MAX), None, "this session has sent nothing yet");
+        assert_eq!(mailbox.take(2, 3), Verdict::Drop);
+        assert_eq!(mailbox.take(3, 3), Verdict::Drop);
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(3));
+        assert_eq!(mailbox.take(4, 3), Verdict::Tell, "it could not be kept then");
+        mailbox.show(3);
+        for number in 5..=7 {
+            mailbox.take(number, 4);
+        }
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(6));
+        assert_eq!(mailbox.newly_shown(), Some(6));
+    }
+
+    #[test]
+    fn what_was_shown_under_another_number_counts_as_shown() {
+        let mut mailbox = mailbox(0);
+        mailbox.take(1, 1);
+        mailbox.take_known(1);
+        mailbox.take(2, 1);
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(1));
     }
 
     #[test]
@@ -203,7 +290,7 @@ mod tests {
         assert_eq!(mailbox.take(4, 3), Verdict::Drop);
         assert_eq!(mailbox.take(5, 3), Verdict::Tell);
         mailbox.show(3);
-        assert_eq!(mailbox.acknowledge(), Some(5));
+        assert_eq!(mailbox.acknowledge(u64::MAX), Some(5));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
 use whoelse_proto::{Fingerprint, InviteLink, Place};
 
 use crate::command::Command;
+use crate::log::Found;
 use crate::trust::Distrust;
 
 /// Something for the screen, with its place in the order of all of them.
@@ -190,6 +191,45 @@ pub enum Notice {
         /// The request.
         command: Command,
     },
+    /// At the end a message was still not confirmed. It is kept, and the next run sends it again.
+    Waits {
+        /// The message.
+        command: Command,
+    },
+    /// Messages of an earlier run that were not confirmed are sent again.
+    TakenUp {
+        /// How many.
+        count: usize,
+    },
+    /// A message of an earlier run was not confirmed, and is not sent again by itself: nobody knows
+    /// any more whether it arrived.
+    NotConfirmed {
+        /// To whom it was.
+        user: String,
+        /// What it says.
+        text: String,
+    },
+    /// Messages that had waited for somebody have reached that person's device.
+    Delivered {
+        /// Whose.
+        user: String,
+        /// How many.
+        count: usize,
+    },
+    /// Another client of this person, on this machine, keeps the log of what is said.
+    NoLog,
+    /// What is said cannot be kept on this machine at present. Everything else goes on.
+    NotLogged {
+        /// Why, in the words of the system.
+        words: String,
+    },
+    /// What is said is kept again.
+    LoggedAgain,
+    /// Some of the log cannot be read.
+    LogDamaged {
+        /// So many lines.
+        lines: usize,
+    },
     /// At the end a message was still not confirmed.
     Unsent {
         /// The message.
@@ -246,12 +286,38 @@ pub enum Answer {
         /// Where we have reached it, and seen the key, if that is somewhere else.
         here: Option<Place>,
     },
+    /// Messages of the past.
+    Found(Found),
+    /// Messages that are not confirmed, the oldest first.
+    Waiting(Vec<Waiting>),
     /// Invites that are open.
     Invites(Vec<IncomingInvite>),
     /// Devices that need no password.
     Devices(Vec<IncomingDevice>),
     /// It was not done.
     Refused(Refusal),
+}
+
+/// A message that is not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// To whom.
+    pub user: String,
+    /// What it says.
+    pub text: String,
+    /// It was sent, and only the answer is missing.
+    pub tried: bool,
+}
+
+/// Why there is no log of what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoLog {
+    /// The person wants none.
+    Unwanted,
+    /// Another client uses it.
+    InUse,
+    /// There is no place for it, or none yet.
+    Missing,
 }
 
 /// How safe a connection is.
@@ -315,6 +381,10 @@ pub enum Why {
     MailboxFull,
     /// There is no private link with that person.
     NoLink,
+    /// What was said is not kept here.
+    NoLog(NoLog),
+    /// What was said cannot be read, in the words of the system.
+    NotReadable(String),
     /// It does not fit into a request.
     TooLong {
         /// Its size.

@@ -11,12 +11,16 @@ use crate::core::SECRET_FRAME_BYTES;
 /// A request without an answer.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    id: RequestId,
+    pub(crate) id: RequestId,
     pub(crate) command: Command,
+    /// The batch of the log with which it is kept.
+    batch: u64,
     /// It was written to the connection that is open now.
     written: bool,
     /// It was written to any connection before.
     pub(crate) tried: bool,
+    /// That was another connection than the one that is open now.
+    resent: bool,
 }
 
 /// All requests without an answer.
@@ -33,10 +37,16 @@ impl Outbox {
         Self { pending: VecDeque::new(), prefix, made: 0 }
     }
 
-    /// Takes a request in; it is written later.
-    pub(crate) fn push(&mut self, command: Command) {
-        let id = self.make_id();
-        self.pending.push_back(Pending { id, command, written: false, tried: false });
+    /// Takes a request in; it is written once this batch is kept.
+    pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64) {
+        let (written, tried, resent) = (false, false, false);
+        self.pending.push_back(Pending { id, command, batch, written, tried, resent });
+    }
+
+    /// Takes a message of an earlier run in, in front of all others: it may have been sent.
+    pub(crate) fn restore(&mut self, id: RequestId, command: Command) {
+        let (batch, written, tried, resent) = (0, false, true, true);
+        self.pending.push_front(Pending { id, command, batch, written, tried, resent });
     }
 
     /// An id that was never used.
@@ -58,9 +68,11 @@ impl Outbox {
 
     /// The next request to write, as it stands on the wire; it counts as written from now on.
     ///
-    /// To an original server it goes without an id and without a line end.
-    pub(crate) fn write_next(&mut self, original: bool) -> Option<Vec<u8>> {
-        let pending = self.pending.iter_mut().find(|pending| !pending.written)?;
+    /// To an original server it goes without an id and without a line end. What is not kept yet, as
+    /// `kept` is the last batch that is, keeps those behind it waiting.
+    pub(crate) fn write_next(&mut self, original: bool, kept: u64) -> Option<Vec<u8>> {
+        let unwritten = self.pending.iter_mut().find(|pending| !pending.written);
+        let pending = unwritten.filter(|pending| pending.batch <= kept)?;
         pending.written = true;
         pending.tried = true;
         let is_secret = matches!(pending.command, Command::Passwd(_));
@@ -72,9 +84,18 @@ impl Outbox {
         Some(bytes)
     }
 
-    /// Whether something waits to be written.
-    pub(crate) fn has_unwritten(&self) -> bool {
-        self.pending.iter().any(|pending| !pending.written)
+    /// Whether something waits to be written, and for nothing else.
+    pub(crate) fn has_unwritten(&self, kept: u64) -> bool {
+        let unwritten = self.pending.iter().find(|pending| !pending.written);
+        unwritten.is_some_and(|pending| pending.batch <= kept)
+    }
+
+    /// Messages without an answer: to whom, what they say, and whether they were written before.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        self.pending.iter().filter_map(|pending| match &pending.command {
+            Command::Message { user, text } => Some((user.as_str(), text.as_str(), pending.tried)),
+            _ => None,
+        })
     }
 
     /// Whether something is written and waits for its answer.
@@ -82,19 +103,24 @@ impl Outbox {
         self.pending.iter().any(|pending| pending.written)
     }
 
+    /// Whether something waits for its answer that an earlier connection may have been asked.
+    pub(crate) fn has_resent(&self) -> bool {
+        self.pending.iter().any(|pending| pending.resent)
+    }
+
     /// Takes out the request with this id.
-    pub(crate) fn answered(&mut self, id: &str) -> Option<Command> {
+    pub(crate) fn answered(&mut self, id: &str) -> Option<Pending> {
         let at = self.pending.iter().position(|pending| pending.id.as_str() == id)?;
-        self.pending.remove(at).map(|pending| pending.command)
+        self.pending.remove(at)
     }
 
     /// Takes out the oldest written request of this kind, as servers answer that know no ids.
-    pub(crate) fn answered_oldest(&mut self, word: &str) -> Option<Command> {
+    pub(crate) fn answered_oldest(&mut self, word: &str) -> Option<Pending> {
         let is_of_kind = |pending: &Pending| {
             pending.command.request().is_some_and(|request| request.action().as_str() == word)
         };
         let at = self.pending.iter().position(|pending| pending.written && is_of_kind(pending))?;
-        self.pending.remove(at).map(|pending| pending.command)
+        self.pending.remove(at)
     }
 
     /// Ends the connection: takes out what must not be sent again by itself, and keeps the
@@ -108,6 +134,7 @@ impl Outbox {
         self.pending = kept;
         for pending in &mut self.pending {
             pending.written = false;
+            pending.resent = pending.tried;
         }
         Vec::from(dropped)
     }

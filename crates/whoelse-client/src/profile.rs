@@ -74,6 +74,11 @@ impl Profile {
         }
     }
 
+    /// Where everything of this profile is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The device that was kept here, if there is one.
     pub(crate) fn device(&self) -> io::Result<Option<Device>> {
         let bytes = match std::fs::read(self.key_file()) {

@@ -33,6 +33,8 @@ pub enum Argument {
     Text,
     /// A number of seconds.
     Seconds,
+    /// A number of messages; may be missing.
+    Count,
     /// The word of a command; may be missing.
     Word,
     /// The word `admin`; may be missing.
@@ -78,6 +80,13 @@ pub enum UsageError {
         /// What was typed.
         typed: String,
     },
+    /// What follows is no number of messages.
+    NotCount {
+        /// The command.
+        definition: &'static Definition,
+        /// What was typed.
+        typed: String,
+    },
     /// What follows is no number.
     NotNumber {
         /// The command.
@@ -98,6 +107,7 @@ struct Arguments {
     user: String,
     text: String,
     seconds: u64,
+    count: Option<usize>,
     admin: bool,
     /// What is to be taken back: a number, or a name.
     number: Option<u64>,
@@ -105,7 +115,10 @@ struct Arguments {
     definition: Option<&'static Definition>,
 }
 
-use Argument::{Admin, RevokeName, RevokeNumber, Seconds, Text, User, Word};
+use Argument::{Admin, Count, RevokeName, RevokeNumber, Seconds, Text, User, Word};
+
+/// Messages of a history, unless a number says otherwise.
+const HISTORY: usize = 20;
 
 /// All commands, in the order of the help.
 pub static COMMANDS: &[Definition] = &[
@@ -144,6 +157,35 @@ pub static COMMANDS: &[Definition] = &[
         also: &["last", "since"],
         admin: false,
         build: |Arguments { seconds, .. }| Wish::Command(Command::WhoelseSince { seconds }),
+    },
+    Definition {
+        word: "history",
+        arguments: &[User, Count],
+        help: "show what was last said with a person, on this machine",
+        more: "",
+        also: &["log", "scrollback", "read"],
+        admin: false,
+        build: |Arguments { user, count, .. }| {
+            Wish::Command(Command::History { user, count: count.unwrap_or(HISTORY) })
+        },
+    },
+    Definition {
+        word: "search",
+        arguments: &[Text],
+        help: "show what was said that holds all these words",
+        more: "",
+        also: &["find", "grep"],
+        admin: false,
+        build: |Arguments { text, .. }| Wish::Command(Command::Search { words: text }),
+    },
+    Definition {
+        word: "outbox",
+        arguments: &[],
+        help: "list your messages that are not confirmed yet",
+        more: "",
+        also: &["queue", "pending", "unsent"],
+        admin: false,
+        build: |_| Wish::Command(Command::Outbox),
     },
     Definition {
         word: "block",
@@ -318,7 +360,8 @@ fn arguments(definition: &'static Definition, mut rest: &str) -> Result<Argument
             return Err(UsageError::Missing { definition, argument: *argument });
         }
         match argument {
-            Admin | RevokeNumber | RevokeName | Word if word.is_empty() => {}
+            Admin | Count | RevokeNumber | RevokeName | Word if word.is_empty() => {}
+            Count => arguments.count = Some(count(definition, word)?),
             Admin if word == "admin" => arguments.admin = true,
             RevokeNumber | RevokeName if word == "revoke" => {
                 let (what, behind) = split_word(after);
@@ -344,6 +387,13 @@ fn arguments(definition: &'static Definition, mut rest: &str) -> Result<Argument
 
 fn number(definition: &'static Definition, typed: &str) -> Result<u64, UsageError> {
     typed.parse().map_err(|_| UsageError::NotNumber { definition, typed: typed.to_owned() })
+}
+
+fn count(definition: &'static Definition, typed: &str) -> Result<usize, UsageError> {
+    let digits = typed.bytes().all(|byte| byte.is_ascii_digit());
+    // More than can be counted is as good as all.
+    let count = digits.then(|| typed.parse().unwrap_or(usize::MAX)).filter(|count| *count > 0);
+    count.ok_or_else(|| UsageError::NotCount { definition, typed: typed.to_owned() })
 }
 
 fn seconds(definition: &'static Definition, typed: &str) -> Result<u64, UsageError> {
@@ -393,6 +443,7 @@ impl Argument {
             User => "<user>",
             Text => "<text>",
             Seconds => "<seconds>",
+            Count => "[n]",
             Word => "[command]",
             Admin => "[admin]",
             RevokeNumber => "[revoke <n>]",
@@ -434,6 +485,10 @@ mod tests {
             ("startprivate luke", Command::StartPrivate { user: user() }),
             ("private luke psst", Command::Private { user: user(), text: "psst".into() }),
             ("stopprivate luke", Command::StopPrivate { user: user() }),
+            ("history luke", Command::History { user: user(), count: 20 }),
+            ("history luke 5", Command::History { user: user(), count: 5 }),
+            ("search hi  there", Command::Search { words: "hi  there".into() }),
+            ("outbox", Command::Outbox),
             ("logout", Command::Logout),
             ("invite", Command::Invite { role: Role::Member }),
             ("invite admin", Command::Invite { role: Role::Admin }),
@@ -509,7 +564,14 @@ mod tests {
         };
         assert_eq!(parse("invites revoke four"), not_number("four"));
         assert_eq!(parse("invites revoke -1"), not_number("-1"));
+        for typed in ["0", "five", "-1", "+1", "1.5"] {
+            let definition = find("history").unwrap();
+            let error = UsageError::NotCount { definition, typed: typed.into() };
+            assert_eq!(parse(&format!("history luke {typed}")), Err(error));
+        }
         for word in [
+            "outbox",
+            "history luke 5",
             "invite",
             "invites",
             "devices",

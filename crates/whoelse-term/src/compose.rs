@@ -7,6 +7,8 @@
 //! - `NAME: ...`: a direct message (a name holds no space and ends with no colon);
 //! - `NAME (to everybody): ...`: a broadcast;
 //! - `[TIME] NAME: ...`: a direct message that has waited;
+//! - `[TIME] -> NAME (STATE): ...`: what this person wrote to somebody (a name ends with no colon,
+//!   and `->:` would be somebody's);
 //! - four spaces and a bar: the message above goes on;
 //! - one word, or two spaces and words: what was asked for, people or help, or the program goes
 //!   on.

@@ -48,6 +48,8 @@ pub struct Options {
     pub expected_key: Option<Fingerprint>,
     /// The folder for what is kept from run to run; without one nothing is.
     pub state: Option<PathBuf>,
+    /// What is said is kept there.
+    pub store: bool,
     /// What this device is to be called.
     pub device_name: String,
     /// Lines may carry colours.

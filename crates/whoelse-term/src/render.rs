@@ -2,10 +2,12 @@
 //!
 //! Every answer begins with the command's word and, where it is about a person, the name.
 
+mod past;
+
 use jiff_local::tz::TimeZone;
 use jiff_local::{SignedDuration, Timestamp};
 use whoelse_client::{
-    Answer, Command, Ending, LoginRefusal, Loss, Notice, Refusal, Security, Trouble, Why,
+    Answer, Command, Ending, LoginRefusal, Loss, NoLog, Notice, Refusal, Security, Trouble, Why,
 };
 use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
 use whoelse_proto::{InviteLink, Place, Role};
@@ -65,7 +67,7 @@ impl Render {
             Notice::Left { name } => {
                 self.quiet(Line::system().say(Shown::name(name)).say(" logged out"))
             }
-            Notice::Answered { command, answer } => self.answer(command, answer, people),
+            Notice::Answered { command, answer } => self.answer(command, answer, people, now),
             Notice::LoggedIn { name, .. } => {
                 self.quiet(Line::system().say("logged in as ").say(Shown::name(name)))
             }
@@ -96,6 +98,13 @@ impl Render {
             | Notice::WayBack { .. }
             | Notice::FailedLogins { .. }
             | Notice::NotKept { .. } => self.safety(notice),
+            Notice::TakenUp { .. }
+            | Notice::Delivered { .. }
+            | Notice::NotConfirmed { .. }
+            | Notice::NoLog
+            | Notice::NotLogged { .. }
+            | Notice::LoggedAgain
+            | Notice::LogDamaged { .. } => self.log(notice),
             _ => self.connection(notice),
         }
     }
@@ -218,6 +227,9 @@ impl Render {
             Notice::NotAsked { command } => {
                 self.alert(about(command).say("not done; there is no connection now"))
             }
+            Notice::Waits { command } => self.alert(
+                about(command).say("not confirmed; it is kept, and sent again at the next start"),
+            ),
             Notice::Unsent { command } => {
                 self.alert(about(command).say("not sent; there is no connection"))
             }
@@ -229,10 +241,12 @@ impl Render {
         }
     }
 
-    fn answer(&self, command: &Command, answer: &Answer, people: &People) -> Text {
+    fn answer(&self, command: &Command, answer: &Answer, people: &People, now: Timestamp) -> Text {
         let line = about(command);
         match (command, answer) {
             (_, Answer::Refused(refusal)) => self.refusal(command, refusal, people),
+            (_, Answer::Found(found)) => self.found(command, found, people, now),
+            (_, Answer::Waiting(waiting)) => self.waiting(line, waiting),
             (_, Answer::Names(names)) => self.names(command, names),
             (_, Answer::Counted { n_sent, n_blocked }) => {
                 let people = |line: Line, count: u64| {
@@ -428,6 +442,14 @@ impl Render {
                 .say(" bytes; ")
                 .say(*bytes_max)
                 .say(" fit"),
+            Why::NoLog(NoLog::Unwanted) => line.say("nothing is kept here (--no-store)"),
+            Why::NoLog(NoLog::InUse) => {
+                line.say("another client of yours on this machine keeps what is said; ask there")
+            }
+            Why::NoLog(NoLog::Missing) => line.say("nothing is kept here"),
+            Why::NotReadable(words) => {
+                line.say("what was kept cannot be read: ").say(Shown::line(words))
+            }
             Why::Original => line.say("servers of the original system know nothing like it"),
             Why::TooManyKept => line.say("too many messages wait for the connection already"),
             Why::Other(status) => {
@@ -500,6 +522,10 @@ impl Render {
             UsageError::NotSeconds { definition, typed } => {
                 let line = line.say(definition.word).say(": ").say(Shown::line(typed));
                 say_usage(line.say(" is not a number of seconds; use: "), definition)
+            }
+            UsageError::NotCount { definition, typed } => {
+                let line = line.say(definition.word).say(": ").say(Shown::line(typed));
+                say_usage(line.say(" is not a number of messages; use: "), definition)
             }
             UsageError::NotNumber { definition, typed } => {
                 let line = line.say(definition.word).say(": ").say(Shown::line(typed));

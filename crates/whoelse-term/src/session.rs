@@ -83,6 +83,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
         expected_key: options.expected_key,
         // Whoever does not see the key cannot compare it.
         compares: session.person && io::stdout().is_terminal(),
+        store: options.store,
     };
     let ended = runtime.block_on(driver::run(driver_options, inputs, told.clone(), showing, stop));
     let result = session.end(ended, told, runtime, &options, &terminal);

@@ -44,6 +44,7 @@ pub(crate) fn run(arguments: ClientArguments) -> ExitCode {
         invite: invite.map(|invite| invite.secret),
         expected_key: expected_key.or(arguments.fingerprint),
         state: state(),
+        store: !arguments.no_store,
         device_name: device_name(),
         user: arguments.user,
         password_file: arguments.password_file,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use whoelse_client::core::{Action, Config, Link};
+use whoelse_client::log::Remembered;
 use whoelse_client::profile::Device;
 use whoelse_client::{Command, Core, Loss, Notice, Security, Tell, Trouble};
 use whoelse_proto::codec::{self, Incoming};
@@ -149,11 +150,16 @@ impl World {
                 }
                 Action::Disconnect => self.line = Line::None,
                 Action::Send(bytes) => self.check_sent(&bytes),
+                Action::OpenProfile { .. } => {
+                    self.core.handle_log(Ok(Remembered::default()));
+                }
+                Action::Keep { batch, .. } if batch % 8 == 7 => {
+                    self.core.handle_keep_failed(self.now_ms, batch, "no room".into());
+                }
+                Action::Keep { batch, .. } => self.core.handle_kept(self.now_ms, batch),
                 // What came of these is told at some time, or never.
-                Action::Trust
-                | Action::OpenProfile { .. }
-                | Action::KeepDevice
-                | Action::ForgetDevice => {}
+                Action::Trust | Action::KeepDevice | Action::Look { .. } | Action::ForgetDevice => {
+                }
             }
         }
         while let Some(told) = self.core.next_told() {

@@ -3,11 +3,14 @@
 use whoelse_proto::codec::{Incoming, Reply};
 use whoelse_proto::{Fingerprint, InviteLink, InviteSecret, Place};
 
+use super::keeping::Outcome;
 use super::{Core, Line};
 use crate::command::Command;
 use crate::known::ServerName;
+use crate::log::Mail;
 use crate::mailbox::Verdict;
 use crate::notice::{Answer, Ending, Notice, Refusal, Why};
+use crate::outbox::Pending;
 
 impl Core {
     /// The server said something.
@@ -45,6 +48,7 @@ impl Core {
                     self.notice(Notice::Left { name });
                 }
             }
+            "delivered" => self.handle_delivered(now_ms, &incoming),
             // Neither is followed by another try: somebody or nobody wanted it so.
             "timeout" => self.end(Ending::Timeout),
             "takeover" => self.end(Ending::TakenOver),
@@ -61,38 +65,55 @@ impl Core {
     }
 
     fn handle_mail(&mut self, now_ms: u64, incoming: Incoming) {
-        let (Some(from), Some(text)) = (incoming.from, incoming.message) else { return };
-        if let Some(number) = incoming.number.filter(|_| !self.original) {
-            // It could no longer be acknowledged. The server keeps it for the next login.
-            if self.said_goodbye() {
-                return;
-            }
-            match self.mailbox.take(number, self.last_sequence + 1) {
-                Verdict::Drop => return,
-                Verdict::Tell => {}
-                Verdict::TellMissing { first, last } => {
-                    // The message keeps the place it was given; this comes after it.
-                    self.notice(Notice::Message { from, text, at: incoming.at });
-                    self.notice(Notice::Missing { first, last });
-                    return;
-                }
-                Verdict::Absurd => return self.handle_garbage(now_ms),
-            }
+        let Incoming { from, message, id, at, .. } = incoming;
+        let (Some(from), Some(text)) = (from, message) else { return };
+        let Some(number) = incoming.number.filter(|_| !self.original) else {
+            return self.tell_unnumbered(from, text, at);
+        };
+        // It could no longer be acknowledged. The server keeps it for the next login.
+        if self.said_goodbye() {
+            return;
         }
-        self.notice(Notice::Message { from, text, at: incoming.at });
+        let verdict = self.mailbox.take(number, self.last_sequence + 1);
+        match verdict {
+            Verdict::Drop => return,
+            Verdict::Absurd => return self.handle_garbage(now_ms),
+            Verdict::Tell | Verdict::TellMissing { .. } => {}
+        }
+        let mail = Mail { server: Some(self.mailbox.server().into()), number, id, from, text, at };
+        if self.was_seen(&mail) {
+            self.mailbox.take_known(number);
+        } else {
+            self.tell_mail(mail);
+        }
+        if let Verdict::TellMissing { first, last } = verdict {
+            // The message keeps the place it was given; this comes after it.
+            self.notice(Notice::Missing { first, last });
+        }
     }
 
     fn handle_answer(&mut self, now_ms: u64, incoming: Incoming) {
         if self.present_id.take_if(|id| incoming.id.as_deref() == Some(id.as_str())).is_some() {
             return self.handle_present(incoming);
         }
-        let command = match &incoming.id {
+        if self.handle_receipts(now_ms, &incoming) {
+            return;
+        }
+        let pending = match &incoming.id {
             Some(id) => self.outbox.answered(id),
             // Without an id it answers the oldest request of its kind.
             None => self.outbox.answered_oldest(&incoming.action),
         };
         // Whatever else there is, is of a later protocol and not for us.
-        let Some(command) = command else { return };
+        let Some(Pending { id, command, .. }) = pending else { return };
+        let outcome = match incoming.outcome() {
+            Some("SUCCESS") => Outcome::Sent,
+            status => Outcome::Refused(status.unwrap_or_default()),
+        };
+        self.keep_outcome(&id, &command, outcome);
+        if let (Command::Message { user, .. }, Outcome::Sent) = (&command, outcome) {
+            self.await_receipt(now_ms, id, user);
+        }
         if let Line::Session { proven, .. } = &mut self.line {
             *proven = true;
         }
@@ -103,6 +124,7 @@ impl Core {
         self.follow(&command, &answer);
         self.notice(Notice::Answered { command, answer });
         self.write(now_ms);
+        self.ask_for_receipts();
         self.ask_who_is_present();
     }
 

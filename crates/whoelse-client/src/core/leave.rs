@@ -77,7 +77,7 @@ impl Core {
             return;
         }
         let in_session = matches!(self.line, Line::Session { .. });
-        let nothing_open = self.outbox.is_empty();
+        let nothing_open = self.outbox.is_empty() && self.looking == 0;
         let too_late = now_ms >= leave.until_ms;
         let ready = self.ready_to_say(leave) && now_ms >= self.say_at_ms(leave);
         if in_session && !leave.said && (ready || too_late) {
@@ -146,7 +146,9 @@ impl Core {
         !leave.said
             && matches!(self.line, Line::Session { .. })
             && self.outbox.is_empty()
+            && self.looking == 0
             && self.shown_sequence == self.last_sequence
+            && self.keeping.is_idle()
     }
 
     fn say_at_ms(&self, leave: &Leave) -> u64 {

@@ -7,6 +7,7 @@ use whoelse_proto::codec::Incoming;
 use whoelse_proto::limits::ORIGINAL_PAUSE_MS;
 use whoelse_proto::{Nonce, Password, request};
 
+use super::keeping::Outcome;
 use super::{Action, Core, Line, Step, Who};
 use crate::notice::{Ending, LoginRefusal, Notice, Question, Security};
 use crate::profile::Device;
@@ -128,7 +129,7 @@ impl Core {
                 instance: Some(self.instance.clone().into()),
                 takeover: self.takes_over(),
                 device: self.introduce(&who),
-                receipts: false,
+                receipts: self.wants_receipts(),
             });
             self.say(now_ms, Step::Login, command);
         }
@@ -145,7 +146,7 @@ impl Core {
                 protocol: PROTOCOL,
                 instance: Some(self.instance.clone().into()),
                 device: self.introduce(&who),
-                receipts: false,
+                receipts: self.wants_receipts(),
             });
             self.say(now_ms, Step::Join, command);
         }
@@ -165,7 +166,7 @@ impl Core {
                     protocol: PROTOCOL,
                     instance: Some(self.instance.clone().into()),
                     takeover: self.takes_over(),
-                    receipts: false,
+                    receipts: self.wants_receipts(),
                 });
                 self.say(now_ms, Step::Resume, command);
                 self.who = Some(who);
@@ -337,9 +338,10 @@ impl Core {
         let has_joined = self.joining.take().is_some();
         self.line = Line::Session { since_ms: now_ms, proven: false };
         self.original = incoming.protocol.is_none();
-        self.mailbox.begin(incoming.server.as_deref(), incoming.acknowledged.unwrap_or(0));
+        self.begin_mailbox(incoming);
         if self.original {
             for pending in self.outbox.take_tried() {
+                self.keep_outcome(&pending.id, &pending.command, Outcome::Uncertain);
                 self.notice_unconfirmed(Notice::Uncertain { command: pending.command });
             }
         }
@@ -365,13 +367,28 @@ impl Core {
         if let Some(count) = incoming.failed_logins.filter(|count| *count > 0) {
             self.notice(Notice::FailedLogins { count });
         }
+        self.begin_receipts();
+        self.take_up();
         self.write(now_ms);
+        self.ask_for_receipts();
         self.present_id = None;
         self.present_due = true;
         // A return is no deed of the person, and a question would look like one: the server
         // would not notice any more that nobody is there. After a return it waits for a deed.
         if !is_return {
             self.ask_who_is_present();
+        }
+    }
+
+    /// From here on numbers of mail are those of this server.
+    fn begin_mailbox(&mut self, incoming: &Incoming) {
+        let server = incoming.server.as_deref();
+        if self.mailbox.server() != server.unwrap_or_default() {
+            self.keeping.forget_marks();
+        }
+        self.mailbox.begin(server, incoming.acknowledged.unwrap_or(0));
+        if !self.original {
+            self.mailbox.skip_shown(self.keeping.shown_of(server.unwrap_or_default()));
         }
     }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod devices;
 mod invites;
+mod keeping;
 mod leaving;
 mod login;
 mod mail;
@@ -39,6 +40,10 @@ struct Client {
     seed: Option<[u8; 32]>,
     /// That device was there before.
     kept: bool,
+    /// What was kept in the log of its profile, if it has one.
+    log: Option<Vec<Entry>>,
+    /// The disk below that log does what it is told, at once.
+    keeps: bool,
 }
 
 impl Client {
@@ -48,7 +53,15 @@ impl Client {
 
     fn of(config: Config) -> Self {
         let core = Core::new(config, *b"0123456789abcdef");
-        let mut client = Self { core, now_ms: 1_000, shows: true, seed: None, kept: false };
+        let mut client = Self {
+            core,
+            now_ms: 1_000,
+            shows: true,
+            seed: None,
+            kept: false,
+            log: None,
+            keeps: true,
+        };
         assert_eq!(client.done(), ["connect"]);
         client
     }
@@ -140,19 +153,31 @@ impl Client {
 
     /// What it does: what it sends as JSON, without line ends.
     fn done(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.core.next_action())
-            .map(|action| match action {
+        let mut done = Vec::new();
+        while let Some(action) = self.core.next_action() {
+            if let Action::Keep { batch, entries } = &action {
+                let log = self.log.as_mut().expect("there is a log");
+                log.extend(entries.iter().cloned());
+                if self.keeps {
+                    self.core.handle_kept(self.now_ms, *batch);
+                    continue;
+                }
+            }
+            done.push(match action {
                 Action::Connect => "connect".to_owned(),
                 Action::Disconnect => "disconnect".to_owned(),
                 Action::Trust => "trust".to_owned(),
                 Action::OpenProfile { name } => format!("profile {name}"),
                 Action::KeepDevice => "keep the device".to_owned(),
                 Action::ForgetDevice => "forget the device".to_owned(),
+                Action::Keep { entries, .. } => format!("keep {}", keeping::said(&entries)),
+                Action::Look { command } => format!("look for {}", command.word()),
                 Action::Send(bytes) => {
                     String::from_utf8(bytes.to_vec()).unwrap().trim_end().to_owned()
                 }
-            })
-            .collect()
+            });
+        }
+        done
     }
 
     /// What it tells and asks.

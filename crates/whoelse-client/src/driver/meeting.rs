@@ -87,6 +87,11 @@ impl Meeting {
         (known, result)
     }
 
+    /// Whether something can be kept from run to run.
+    pub(super) fn has_state(&self) -> bool {
+        self.state.is_some()
+    }
+
     /// The profile of a name and its device; a new one, if none was kept.
     pub(super) fn open_profile(&self, name: &str) -> io::Result<Option<(Profile, Device, bool)>> {
         let Some(state) = &self.state else { return Ok(None) };

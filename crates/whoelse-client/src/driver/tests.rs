@@ -32,7 +32,7 @@ fn options(host: &str, port: u16) -> Options {
         place: Place { host: host.into(), port },
         device_name: "laptop".into(),
     };
-    Options { config, state: None, expected_key: None, compares: true }
+    Options { config, state: None, expected_key: None, compares: true, store: true }
 }
 
 /// Accepts a client that tries TLS first, as one that has none of it.

@@ -1,5 +1,7 @@
 //! The wording, as a table: what happened, and every line a person sees of it.
 
+mod kept;
+
 use whoelse_client::{Distrust, Passwords};
 use whoelse_proto::{Fingerprint, InviteSecret, Place};
 

@@ -67,17 +67,17 @@ struct Peer {
 struct Socket<'s>(&'s TcpStream);
 
 impl Read for Socket<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(buffer)
     }
 }
 
 impl Write for Socket<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -102,7 +102,7 @@ impl Peer {
         match self.tls.read_tls(&mut Socket(&self.stream)) {
             Ok(0) => return false,
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
             Err(_) => return false,
         }
         let state = self.tls.process_new_packets();
@@ -114,7 +114,7 @@ impl Peer {
         while self.tls.wants_write() {
             self.stream.writable().await.unwrap();
             match self.tls.write_tls(&mut Socket(&self.stream)) {
-                Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
                 _ => {}
             }
         }
