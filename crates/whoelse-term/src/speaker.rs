@@ -64,6 +64,8 @@ impl Speaker {
                             let words = "the password is needed; a line half typed is not sent";
                             self.printer.print(std::mem::take(&mut text))?;
                             self.printer.print(self.render.objection(words))?;
+                            // The editor must have shown that before it is made to end.
+                            self.printer.confirm()?;
                             caller.announce();
                             self.controls.send(Control::Ask(question)).unwrap_or_default();
                             caller.insist();
