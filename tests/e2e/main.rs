@@ -27,6 +27,7 @@ mod relay;
 mod slow;
 mod terminal;
 mod tls;
+mod upgrade;
 
 use std::path::Path;
 
