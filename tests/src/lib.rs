@@ -1,4 +1,5 @@
 //! Harness, end to end tests and simulation.
 
 pub mod program;
+pub mod soak;
 pub mod sim;
