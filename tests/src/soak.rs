@@ -4,13 +4,21 @@
 //! Each row of the table in `docs/reliability-results.md` is a file here and prints one line.
 //! Nothing here panics: what goes wrong is a sentence, and the other rows go on.
 
+mod disk;
+mod faults;
 mod ground;
+mod inspect;
 mod kill;
 mod line;
 mod people;
+mod post;
+mod power;
+mod projector;
+mod said;
 mod scripts;
 mod shim;
 mod talk;
+mod trace;
 mod trouble;
 mod verdict;
 
@@ -19,6 +27,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 pub use kill::Extent as Kills;
+pub use power::Cuts;
 use shim::Shim;
 use trouble::While;
 pub use trouble::{Outcome, Trouble};
@@ -50,5 +59,37 @@ impl Field {
     /// When it cannot be run.
     pub fn kill(&self, extent: Kills) -> Outcome<Verdict> {
         kill::run(self, extent)
+    }
+
+    /// Row 5: the power goes.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn power(&self, extent: Cuts) -> Outcome<Verdict> {
+        power::run(self, extent)
+    }
+
+    /// Row 7: the disk fails at each of so many points, in one way or in all.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn failing_disk(&self, points: i64, is_thorough: bool) -> Outcome<Verdict> {
+        faults::run(self, points, is_thorough)
+    }
+
+    /// Row 7: the disk fills up.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn full_disk(&self) -> Outcome<Verdict> {
+        faults::run_full(self)
+    }
+
+    /// Row 4: the process is killed while it writes to the database.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn projector(&self, at_start: i64, at_end: i64) -> Outcome<Verdict> {
+        projector::run(self, at_start, at_end)
     }
 }

@@ -176,6 +176,15 @@ pub(crate) struct End {
 }
 
 impl Process {
+    /// Waits until the server is ready, or has ended: then how.
+    pub(crate) fn ready_or_end(&mut self) -> Outcome<Option<End>> {
+        match self.is_ready_within(START_PATIENCE) {
+            Ok(true) => Ok(None),
+            Ok(false) => trouble("the server is not ready in time"),
+            Err(_) => self.wait(START_PATIENCE).map(Some),
+        }
+    }
+
     /// Waits until the server is ready; returns how long that took from its start.
     pub(crate) fn wait_until_ready(&mut self) -> Outcome<Duration> {
         if self.is_ready_within(START_PATIENCE)? {

@@ -40,6 +40,9 @@ pub(crate) fn run(field: &Field, extent: Extent) -> Outcome<Verdict> {
         window: 16,
         pause: Duration::ZERO,
         long_every: 50,
+        long_bytes: 10_000,
+        absent: 0,
+        is_without_keys: false,
         is_restless: true,
         seed: field.seed,
     };

@@ -36,6 +36,12 @@ pub(crate) struct Terms {
     pub(crate) pause: Duration,
     /// One text of so many is long; 0: none.
     pub(crate) long_every: u32,
+    /// How long a long one may be.
+    pub(crate) long_bytes: usize,
+    /// How many more there are who never come, and are written to all the same.
+    pub(crate) absent: usize,
+    /// Whether people come in by password only.
+    pub(crate) is_without_keys: bool,
     /// Whether people also break their lines, log out and stay away by themselves.
     pub(crate) is_restless: bool,
     /// What all choices come from.
@@ -113,6 +119,14 @@ impl Talk {
         };
         let threads = (0..terms.people).map(talker).collect();
         Self { shared, threads }
+    }
+
+    /// Ends at once, whatever is on its way; says what should not have been said.
+    pub(crate) fn stop(self) -> Vec<String> {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        let faults = self.faults();
+        self.threads.into_iter().for_each(|thread| drop(thread.join()));
+        faults
     }
 
     /// What has been counted so far.
@@ -225,7 +239,7 @@ impl Talker {
             instance: format!("talker {number}"),
             outbox: BTreeMap::new(),
             next_letter: 1,
-            last_to: vec![0; shared.terms.people],
+            last_to: vec![0; shared.terms.people + shared.terms.absent],
             shown: 0,
             acknowledged: 0,
             server: None,
@@ -245,7 +259,7 @@ impl Talker {
 
     /// Logs in and talks until the line breaks.
     fn visit(&mut self) -> Outcome<()> {
-        let by_key = self.random.random_bool(0.9);
+        let by_key = self.random.random_bool(0.9) && !self.shared.terms.is_without_keys;
         let entry = if by_key { Entry::Resume(self.shared.key) } else { Entry::Password };
         let mut line = Line::connect(self.shared.address)?;
         let answer = line.enter(self.number, &self.instance, &entry)?;
@@ -318,14 +332,14 @@ impl Talker {
             return lines;
         }
         while self.outbox.len() < terms.window {
-            let mut to = self.random.random_range(0..terms.people - 1);
-            to += usize::from(to >= self.number);
+            let to = self.reader();
             self.last_to[to] += 1;
             let is_long = terms.long_every > 0 && self.random.random_ratio(1, terms.long_every);
-            let padding = if is_long { self.random.random_range(0..10_000) } else { 0 };
-            let text = format!("{} {}", self.last_to[to], "x".repeat(padding));
+            let padding = if is_long { self.random.random_range(0..terms.long_bytes) } else { 0 };
+            let id = format!("{}.{}", self.number, self.next_letter);
+            let text = format!("{} {id} {to} {}", self.last_to[to], "x".repeat(padding));
             let line = json!({"action": "message", "user": people::name(to), "message": text,
-                "id": format!("{}.{}", self.number, self.next_letter)});
+                "id": id});
             let line = format!("{line}\n");
             lines.push_str(&line);
             self.outbox.insert(self.next_letter, Letter { to, line });
@@ -337,6 +351,20 @@ impl Talker {
             }
         }
         lines
+    }
+
+    /// Whom to write to: seldom somebody who never comes, and not so often that the mailbox fills.
+    fn reader(&mut self) -> usize {
+        const WAITING_MAX: u64 = 100;
+        let terms = self.shared.terms;
+        if terms.absent > 0 && self.random.random_ratio(1, 20) {
+            let absent = terms.people + self.random.random_range(0..terms.absent);
+            if self.last_to[absent] < WAITING_MAX {
+                return absent;
+            }
+        }
+        let to = self.random.random_range(0..terms.people - 1);
+        to + usize::from(to >= self.number)
     }
 
     fn take(&mut self, value: &Value) {
@@ -355,8 +383,11 @@ impl Talker {
             self.shared.fault(format!("person {} is answered {value}", self.number));
             return;
         };
-        let pair = self.number * self.shared.terms.people + letter.to;
-        self.shared.confirmed[pair].fetch_add(1, Ordering::Relaxed);
+        let people = self.shared.terms.people;
+        if letter.to < people {
+            let pair = self.number * people + letter.to;
+            self.shared.confirmed[pair].fetch_add(1, Ordering::Relaxed);
+        }
         self.shared.unconfirmed.fetch_sub(1, Ordering::Relaxed);
     }
 
