@@ -3,10 +3,10 @@
 //! The server may confirm nothing that is not on disk, has to end by itself and say why, and goes
 //! on with everything it confirmed once the disk works again.
 
+use std::ops::RangeInclusive;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -54,16 +54,20 @@ struct Tally {
     faults: Vec<String>,
 }
 
-/// Runs the row for failing operations: so many points, each with one failure, or with all.
-pub(crate) fn run(field: &Field, points: i64, is_thorough: bool) -> Outcome<Verdict> {
+/// Runs the row for failing operations: these points, each with one failure, or with all.
+pub(crate) fn run(
+    field: &Field,
+    points: RangeInclusive<i64>,
+    is_thorough: bool,
+) -> Outcome<Verdict> {
     let tally = Mutex::new(Tally::default());
-    let next = AtomicI64::new(1);
+    let next = AtomicI64::new(*points.start());
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 loop {
                     let point = next.fetch_add(1, Ordering::Relaxed);
-                    if point > points {
+                    if point > *points.end() {
                         return;
                     }
                     let kinds = FAILURES.len() as i64;
@@ -78,7 +82,7 @@ pub(crate) fn run(field: &Field, points: i64, is_thorough: bool) -> Outcome<Verd
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut verdict = Verdict::on("7", "failing-disk");
     verdict.note("seed", field.seed);
-    verdict.at_least("points", tally.reached as f64, points as f64);
+    verdict.at_least("points", tally.reached as f64, points.count() as f64);
     verdict.note("confirmed", tally.confirmed);
     verdict.none("confirmed_not_on_disk", tally.unsaved);
     verdict.note("said_after_fault", tally.after);
@@ -254,16 +258,16 @@ pub(crate) fn run_full(field: &Field) -> Outcome<Verdict> {
 
 /// With a floor of free space new letters are refused while the server goes on.
 fn with_floor(field: &Field, verdict: &mut Verdict) -> Outcome<()> {
-    let Some(disk) = SmallDisk::new(64)? else { return Ok(()) };
+    let Some(disk) = SmallDisk::new(52)? else { return Ok(()) };
     let ground = Ground::within(&field.program, disk.folder.path())?.flags(&["--min-free", "16M"]);
     people::settle(&ground.data(), 14)?;
     let mut post = Post::new(0, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
     let mut server = ground.start()?;
     let mut line = enter(&ground, &server)?;
     while post.refusal.is_none() {
-        post.send(&mut line, 2, 20_000)?;
-        // The space is looked at once a second.
-        std::thread::sleep(Duration::from_millis(2));
+        post.send(&mut line, 1, 20_000)?;
+        // The space is looked at once a second; the disk must not be full before.
+        std::thread::sleep(Duration::from_millis(5));
     }
     let refusal = post.refusal.take().unwrap_or_default();
     let is_said = refusal["status"] == "SERVER_FULL" && server.is_alive();

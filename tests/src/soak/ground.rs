@@ -49,7 +49,7 @@ impl Ground {
     }
 
     fn at(program: &Path, folder: Place) -> Outcome<Self> {
-        let flags = ["--idle-seconds", "0"].map(str::to_owned).into();
+        let flags = Vec::new();
         let port = free_port()?;
         let program = program.to_owned();
         Ok(Self { folder, program, port, flags, environment: Vec::new(), open_files: None })

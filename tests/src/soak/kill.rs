@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub struct Kills {
     /// How many people talk.
     pub people: usize,
     /// How often the server is killed.
@@ -30,7 +30,7 @@ pub struct Extent {
 }
 
 /// Runs the row.
-pub(crate) fn run(field: &Field, extent: Extent) -> Outcome<Verdict> {
+pub(crate) fn run(field: &Field, extent: Kills) -> Outcome<Verdict> {
     let mut random = ChaCha8Rng::seed_from_u64(field.seed);
     let ground = Ground::new(&field.program)?;
     people::settle(&ground.data(), extent.people + 2)?;

@@ -88,6 +88,19 @@ impl Line {
         self.stream.write_all(bytes).during("speaking")
     }
 
+    /// Says some bytes over and over until nobody takes them.
+    pub(crate) fn say_until_full(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let patience = Duration::from_millis(500);
+        self.stream.set_write_timeout(Some(patience)).during("speaking")?;
+        loop {
+            match self.stream.write(bytes) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error).during("speaking"),
+            }
+        }
+    }
+
     /// Says an object and waits for its answer; what else is said meanwhile is passed over.
     pub(crate) fn ask(&mut self, request: &Value) -> Outcome<Value> {
         self.say(request)?;

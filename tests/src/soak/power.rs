@@ -201,7 +201,7 @@ fn record(field: &Field, is_long: bool) -> Outcome<Recording> {
 }
 
 /// All files below a folder: path within it, number and content.
-fn files_of(ground: &Path, folder: &str) -> Outcome<Vec<(String, u64, Vec<u8>)>> {
+pub(crate) fn files_of(ground: &Path, folder: &str) -> Outcome<Vec<(String, u64, Vec<u8>)>> {
     use std::os::unix::fs::MetadataExt;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(ground.join(folder)).during("listing files")? {
@@ -314,7 +314,7 @@ fn judge_all(
 }
 
 /// A folder in memory if there is one: what is judged has been through a disk already.
-fn scratch() -> Outcome<TempDir> {
+pub(crate) fn scratch() -> Outcome<TempDir> {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     folder.during("making a folder")
