@@ -175,6 +175,7 @@ impl Database {
                 connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
             }
             connection.execute_batch(PRAGMAS)?;
+            use_log(connection)?;
             connection.set_prepared_statement_cache_capacity(32);
             // A transaction costs a sync, also when it changes nothing that matters.
             if version == schema::VERSION {
@@ -253,9 +254,23 @@ impl Database {
     }
 }
 
+/// Has SQLite write to a log first. If that fails it says so by naming what it does instead, and by
+/// no error.
+fn use_log(connection: &Connection) -> rusqlite::Result<()> {
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    match mode.as_str() {
+        "wal" | "memory" => Ok(()),
+        _ => {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+            let what = format!("it cannot have a log beside it (its mode stays '{mode}')");
+            Err(rusqlite::Error::SqliteFailure(error, Some(what)))
+        }
+    }
+}
+
 /// FULL: a commit is on disk when it returns. What is deleted is overwritten with zeros.
 const PRAGMAS: &str = "
-    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA secure_delete = ON;
     PRAGMA foreign_keys = ON;
