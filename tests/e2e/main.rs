@@ -23,6 +23,7 @@ mod proxy;
 mod regressions;
 mod relay;
 mod slow;
+mod soak;
 mod terminal;
 mod tls;
 

@@ -30,14 +30,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The numbers in the control file; tests/src/soak/shim.rs has the same. */
+/* The numbers in the control file; tests/src/soak/shim.rs has the same order. */
 struct control {
     _Atomic int64_t operations; /* of those that count, so far */
     _Atomic int64_t fail_at;    /* this one fails; 0: none */
     _Atomic int64_t error;      /* with this errno */
     _Atomic int64_t is_lasting; /* and all that count after it */
     _Atomic int64_t kill_at;    /* before this one the process ends; 0: none */
-    _Atomic int64_t kinds;      /* which count: a bit for each kind; 0: all */
     _Atomic int64_t files;      /* which count: ALL_FILES, DATABASE_FILES, JOURNAL_FILES */
     _Atomic int64_t failed;     /* how many were failed so far */
     _Atomic int64_t wall_ns;    /* is added to the wall clock */
@@ -213,8 +212,8 @@ static struct descriptor *descriptor(int number, int what)
 /* Counts an operation; returns the errno it shall fail with, or 0. May end the process. */
 static int fate(enum kind kind, int files)
 {
-    int64_t kinds = control->kinds, wanted = control->files;
-    if ((kinds && !(kinds & (1 << kind))) || (wanted != ALL_FILES && wanted != files)) {
+    int64_t wanted = control->files;
+    if (wanted != ALL_FILES && wanted != files) {
         return 0;
     }
     int64_t number = ++control->operations;

@@ -85,11 +85,14 @@ pub const ROWS: [Row; 10] = [
                20 to 500 ms after it is ready, also while it starts and while it ends. Two real clients \
                are among them.",
         run: |field, scale| {
-            kill::run(field, match scale {
-                Scale::Quick => Kills { people: 6, cycles: 4, confirmed_min: 100.0 },
-                Scale::Ci => Kills { people: 50, cycles: 50, confirmed_min: 50_000.0 },
-                Scale::Soak => Kills { people: 50, cycles: 1_000, confirmed_min: 2e6 },
-            })
+            kill::run(
+                field,
+                match scale {
+                    Scale::Quick => Kills { people: 6, cycles: 4, confirmed_min: 100.0 },
+                    Scale::Ci => Kills { people: 50, cycles: 50, confirmed_min: 50_000.0 },
+                    Scale::Soak => Kills { people: 50, cycles: 1_000, confirmed_min: 2e6 },
+                },
+            )
         },
     },
     Row {
@@ -109,11 +112,16 @@ pub const ROWS: [Row; 10] = [
         what: "Everything the program does to its files is recorded, a first start included; disks are made \
                as a power cut could have left them, and opened. Controls: a disk that lies about syncs.",
         run: |field, scale| {
-            power::run(field, match scale {
-                Scale::Quick => Cuts { images: 100, served: 2, controls: 30, is_long: false },
-                Scale::Ci => Cuts { images: 5_000, served: 30, controls: 150, is_long: true },
-                Scale::Soak => Cuts { images: 100_000, served: 300, controls: 1_000, is_long: true },
-            })
+            power::run(
+                field,
+                match scale {
+                    Scale::Quick => Cuts { images: 100, served: 2, controls: 30, is_long: false },
+                    Scale::Ci => Cuts { images: 5_000, served: 30, controls: 150, is_long: true },
+                    Scale::Soak => {
+                        Cuts { images: 100_000, served: 300, controls: 1_000, is_long: true }
+                    }
+                },
+            )
         },
     },
     Row {

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::Field;
 use super::ground::{Ground, Process};
 use super::line::{Entry as Door, Line};
 use super::people;
@@ -18,7 +19,6 @@ use super::shim::{Switch, Switches};
 use super::talk::{Talk, Terms};
 use super::trouble::{Outcome, trouble};
 use super::verdict::Verdict;
-use super::Field;
 
 const SECOND_NS: i64 = 1_000_000_000;
 
@@ -90,8 +90,8 @@ fn any(random: &mut ChaCha8Rng) -> Change {
 
 fn try_change(field: &Field, change: Change) -> Outcome<Vec<String>> {
     const TALKERS: usize = 4;
-    let mut ground = Ground::new(&field.program)?
-        .flags(&["--block-seconds", LOCK, "--idle-seconds", IDLE]);
+    let mut ground =
+        Ground::new(&field.program)?.flags(&["--block-seconds", LOCK, "--idle-seconds", IDLE]);
     people::settle(&ground.data(), TALKERS + 2)?;
     let switches = field.shim.switches(ground.path(), None)?;
     ground.switch(&switches);

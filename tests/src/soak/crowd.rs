@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::json;
 
+use super::Field;
 use super::ground::{Ground, Process};
 use super::line::{Entry as Door, Line};
 use super::people;
 use super::talk::{Talk, Terms};
 use super::trouble::{Outcome, While};
 use super::verdict::{Verdict, percentile};
-use super::Field;
 
 fn quiet(seed: u64, people: usize, pause: Duration) -> Terms {
     Terms {

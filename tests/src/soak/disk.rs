@@ -120,7 +120,9 @@ impl<'a> Worked<'a> {
         let trace = self.trace;
         match &trace.entries[index] {
             Entry::Open { file, path, is_new } => self.open(*file, path, *is_new),
-            Entry::Write { file, .. } | Entry::Zeros { file, .. } | Entry::Truncate { file, .. } => {
+            Entry::Write { file, .. }
+            | Entry::Zeros { file, .. }
+            | Entry::Truncate { file, .. } => {
                 if let Some(file) = self.by_inode.get(file) {
                     self.files[*file].unsynced.push(index);
                 }

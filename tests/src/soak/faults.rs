@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
+use super::Field;
 use super::disk::{Lies, Worked};
 use super::ground::{End, Ground, Process};
 use super::inspect::{self, Found};
@@ -25,7 +26,6 @@ use super::shim::Switch;
 use super::trace::{Entry, Trace};
 use super::trouble::{Outcome, While, trouble};
 use super::verdict::Verdict;
-use super::Field;
 
 /// What the server ends with when the disk fails.
 const STORAGE: i32 = 74;
@@ -37,7 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BATCHES: usize = 400;
 
 /// How it fails: an error, and whether it stays.
-const FAILURES: [(Errno, bool); 3] = [(Errno::IO, false), (Errno::NOSPC, true), (Errno::ROFS, true)];
+const FAILURES: [(Errno, bool); 3] =
+    [(Errno::IO, false), (Errno::NOSPC, true), (Errno::ROFS, true)];
 
 /// How many points are tried at once.
 const WORKERS: usize = 3;
@@ -71,7 +72,8 @@ pub(crate) fn run(
                         return;
                     }
                     let kinds = FAILURES.len() as i64;
-                    let tried = if is_thorough { 0..kinds } else { point % kinds..point % kinds + 1 };
+                    let tried =
+                        if is_thorough { 0..kinds } else { point % kinds..point % kinds + 1 };
                     for kind in tried {
                         try_point(field, point, FAILURES[kind as usize], &tally);
                     }
@@ -222,7 +224,12 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // If it is still in use, it goes with whoever uses it.
-        Command::new("umount").arg("-l").arg(self.folder.path()).output().map(drop).unwrap_or_default();
+        Command::new("umount")
+            .arg("-l")
+            .arg(self.folder.path())
+            .output()
+            .map(drop)
+            .unwrap_or_default();
     }
 }
 

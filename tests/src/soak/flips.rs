@@ -12,16 +12,16 @@ use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use whoelse_engine::{Message, Record};
 
+use super::Field;
 use super::disk::Image;
 use super::ground::Ground;
 use super::inspect::{self, Found, Unusable};
 use super::line::{Entry as Door, Line};
 use super::people;
-use super::power::{files_of, scratch};
 use super::post::Post;
+use super::power::{files_of, scratch};
 use super::trouble::{Outcome, While, trouble};
 use super::verdict::Verdict;
-use super::Field;
 
 /// More records than a last write ever holds here.
 const LAST_WRITE_MAX: usize = 16;
@@ -220,13 +220,7 @@ fn compare(before: &Found, after: &Found) -> Likeness {
 }
 
 /// Shows damaged data to the program: it refuses them, or gives every reader what it had.
-fn serve(
-    field: &Field,
-    rest: &Rest,
-    image: &Image,
-    what: &str,
-    tally: &mut Tally,
-) -> Outcome<()> {
+fn serve(field: &Field, rest: &Rest, image: &Image, what: &str, tally: &mut Tally) -> Outcome<()> {
     tally.served += 1;
     let folder = scratch()?;
     std::fs::create_dir_all(folder.path().join("data/journal")).during("making an image")?;

@@ -27,7 +27,6 @@ pub(crate) struct Ground {
     port: u16,
     flags: Vec<String>,
     environment: Vec<(String, PathBuf)>,
-    open_files: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -52,18 +51,12 @@ impl Ground {
         let flags = Vec::new();
         let port = free_port()?;
         let program = program.to_owned();
-        Ok(Self { folder, program, port, flags, environment: Vec::new(), open_files: None })
+        Ok(Self { folder, program, port, flags, environment: Vec::new() })
     }
 
     /// Adds words to the server's command line.
     pub(crate) fn flags(mut self, words: &[&str]) -> Self {
         self.flags.extend(words.iter().map(|word| (*word).to_owned()));
-        self
-    }
-
-    /// How many files the system lets the server have open.
-    pub(crate) fn open_files(mut self, number: u32) -> Self {
-        self.open_files = Some(number);
         self
     }
 
@@ -97,15 +90,7 @@ impl Ground {
 
     /// Starts the server, and does not wait until it is ready.
     pub(crate) fn launch(&self) -> Outcome<Process> {
-        let mut command = match self.open_files {
-            None => Command::new(&self.program),
-            Some(number) => {
-                let mut command = Command::new("/bin/sh");
-                command.arg("-c").arg(format!("ulimit -n {number}; exec \"$0\" \"$@\""));
-                command.arg(&self.program);
-                command
-            }
-        };
+        let mut command = Command::new(&self.program);
         command.arg("server").args(["--port", &self.port.to_string(), "--data"]).arg(self.data());
         command.args(&self.flags).current_dir(self.path()).env_clear().env("HOME", self.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use whoelse_engine::{AccountId, Message, Number, Record, Snapshot};
 use whoelse_server::database::Database;
-use whoelse_server::journal::{
-    BatchNumber, Disk, Journal, JournalOptions, JournalStart, RealDisk,
-};
+use whoelse_server::journal::{BatchNumber, Disk, Journal, JournalOptions, JournalStart, RealDisk};
 use whoelse_server::store::{DATABASE_FILE, JOURNAL_FOLDER};
 
 use super::said::{Letter, letter_of, place_of};

@@ -6,13 +6,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 
+use super::Field;
 use super::ground::{Ground, Process};
 use super::people;
 use super::scripts::Scripts;
 use super::talk::{Talk, Terms};
 use super::trouble::Outcome;
 use super::verdict::{Verdict, percentile};
-use super::Field;
 
 /// How long everything may take to arrive in the end. The real clients may have come to wait half a
 /// minute between two tries.

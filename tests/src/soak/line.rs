@@ -55,12 +55,7 @@ impl Line {
     }
 
     /// Asks to be let in; returns what came of it.
-    pub(crate) fn enter(
-        &mut self,
-        person: usize,
-        instance: &str,
-        entry: &Entry,
-    ) -> Outcome<Value> {
+    pub(crate) fn enter(&mut self, person: usize, instance: &str, entry: &Entry) -> Outcome<Value> {
         let username = people::name(person);
         let request = match entry {
             Entry::Password => json!({"action": "login", "username": username,

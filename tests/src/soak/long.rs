@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::Field;
 use super::crowd::open_files;
 use super::ground::{Ground, Process};
 use super::people;
 use super::talk::{Talk, Terms};
 use super::trouble::Outcome;
 use super::verdict::{Verdict, percentile, slope};
-use super::Field;
 
 /// How much of the beginning of each life is not looked at: memory grows to what it needs.
 const WARM_UP: Duration = Duration::from_secs(15);

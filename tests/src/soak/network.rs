@@ -13,12 +13,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use socket2::SockRef;
 
+use super::Field;
 use super::ground::Ground;
 use super::people;
 use super::talk::{Talk, Terms};
 use super::trouble::{Outcome, While};
 use super::verdict::Verdict;
-use super::Field;
 
 /// How everything has to arrive once the network is good again.
 const PATIENCE: Duration = Duration::from_secs(60);

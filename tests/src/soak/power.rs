@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::Field;
 use super::disk::{Image, Lies, Worked};
 use super::ground::{Ground, Process};
 use super::inspect::{self, Unusable};
@@ -26,7 +27,6 @@ use super::talk::{Talk, Terms};
 use super::trace::{Entry, Trace};
 use super::trouble::{Outcome, While, trouble};
 use super::verdict::Verdict;
-use super::Field;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
@@ -299,11 +299,7 @@ fn examine(
     Ok(tally)
 }
 
-fn judge_all(
-    inbox: &Mutex<Receiver<Task>>,
-    said: &Said,
-    results: &Sender<Tally>,
-) -> Outcome<()> {
+fn judge_all(inbox: &Mutex<Receiver<Task>>, said: &Said, results: &Sender<Tally>) -> Outcome<()> {
     let folder = scratch()?;
     loop {
         let task = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -416,7 +412,11 @@ fn serve_one(
     let waiting = inspect::waiting(&found, absent)?;
     let bodies = letters.iter().map(|letter| letter["message"].as_str().unwrap_or_default());
     if !waiting.iter().map(|message| &*message.body).eq(bodies) {
-        return trouble(format!("{} letters wait, {} came: {answer}", waiting.len(), letters.len()));
+        return trouble(format!(
+            "{} letters wait, {} came: {answer}",
+            waiting.len(),
+            letters.len()
+        ));
     }
     let broken = said.broken(moment, &found);
     broken.first().map_or(Ok(()), |first| trouble(format!("{} lost: {first}", broken.len())))

@@ -1,18 +1,19 @@
 //! The process is killed at any operation on the database: while it starts, and while it ends in
 //! order, which is when everything pending is projected at once.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 
+use super::Field;
 use super::faults::recover;
 use super::ground::Ground;
 use super::line::{Entry as Door, Line};
 use super::people;
 use super::post::Post;
-use super::shim::{Files, Switch};
+use super::shim::{DATABASE_FILES, Switch};
 use super::trouble::{Outcome, trouble};
 use super::verdict::Verdict;
-use super::Field;
-use std::time::Duration;
 
 /// How many letters are written before each end.
 const LETTERS: usize = 60;
@@ -22,7 +23,7 @@ pub(crate) fn run(field: &Field, at_start: i64, at_end: i64) -> Outcome<Verdict>
     let mut ground = Ground::new(&field.program)?;
     people::settle(&ground.data(), 4)?;
     let switches = field.shim.switches(ground.path(), None)?;
-    switches.count_only(Files::Database, 0)?;
+    switches.set(Switch::Files, DATABASE_FILES)?;
     let mut post = Post::new(0, &[1, 2, 3]);
     let (mut killed_at_start, mut killed_at_end, mut ends) = (0, 0, 0);
     for point in 1..=at_start.max(at_end) {

@@ -42,8 +42,11 @@ impl Report {
     pub fn take_from(&mut self, command: &str) -> Outcome<Vec<String>> {
         let output = Command::new("/bin/sh").arg("-c").arg(command).output().during(command)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let lines: Vec<String> =
-            text.lines().filter(|line| line.starts_with("RELIABILITY ")).map(str::to_owned).collect();
+        let lines: Vec<String> = text
+            .lines()
+            .filter(|line| line.starts_with("RELIABILITY "))
+            .map(str::to_owned)
+            .collect();
         if lines.is_empty() {
             return trouble(format!("{command}: prints no line RELIABILITY ({})", output.status));
         }

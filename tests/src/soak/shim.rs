@@ -25,9 +25,7 @@ pub(crate) enum Switch {
     IsLasting,
     /// The operation before which the process ends; 0: none.
     KillAt,
-    /// Which kinds of operations count, see [`kinds`]; 0: all.
-    Kinds,
-    /// Which files' operations count: see [`Files`].
+    /// Which files' operations count: 0 all, or [`DATABASE_FILES`].
     Files,
     /// How many operations were failed.
     Failed,
@@ -39,23 +37,10 @@ pub(crate) enum Switch {
     MonotonicNs,
 }
 
-const SWITCHES: usize = 11;
+const SWITCHES: usize = 10;
 
-/// Files whose operations count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Files {
-    /// Any in the data folder.
-    All,
-    /// The database and its log.
-    Database,
-    /// The journal.
-    Journal,
-}
-
-/// Bits for [`Switch::Kinds`], from kinds of log entries.
-pub(crate) fn kinds(kinds: &[u32]) -> i64 {
-    kinds.iter().map(|kind| 1 << kind).sum()
-}
+/// [`Switch::Files`]: only the database and its log count.
+pub(crate) const DATABASE_FILES: i64 = 1;
 
 /// The library, built.
 #[derive(Clone, Debug)]
@@ -86,7 +71,8 @@ impl Shim {
     /// everything it does is written to `log`, if any.
     pub(crate) fn switches(&self, ground: &Path, log: Option<&Path>) -> Outcome<Switches> {
         let path = ground.join("switches");
-        let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path);
+        let file =
+            OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path);
         let file = file.during("making the switches")?;
         file.write_all_at(&[0; SWITCHES * 8], 0).during("making the switches")?;
         let mut environment = vec![
@@ -123,11 +109,5 @@ impl Switches {
         let mut bytes = [0; 8];
         self.file.read_exact_at(&mut bytes, switch as u64 * 8).during("reading a switch")?;
         Ok(i64::from_ne_bytes(bytes))
-    }
-
-    /// Restricts what counts.
-    pub(crate) fn count_only(&self, files: Files, counted: i64) -> Outcome<()> {
-        self.set(Switch::Files, files as i64)?;
-        self.set(Switch::Kinds, counted)
     }
 }

@@ -131,7 +131,7 @@ impl Talk {
 
     /// What has been counted so far.
     pub(crate) fn counts(&self) -> Counts {
-        let sum = |numbers: &[AtomicU64]| numbers.iter().map(|number| load(number)).sum();
+        let sum = |numbers: &[AtomicU64]| numbers.iter().map(load).sum();
         let pairs = self.shared.confirmed.iter().zip(&self.shared.shown);
         Counts {
             confirmed: sum(&self.shared.confirmed),

@@ -48,7 +48,11 @@ impl Verdict {
         self.note(key, shown(value));
         self.targets.push(format!("{key} {relation} {}", shown(target)));
         if !is_held {
-            self.missed.push(format!("{key} is {}, not {relation} {}", shown(value), shown(target)));
+            self.missed.push(format!(
+                "{key} is {}, not {relation} {}",
+                shown(value),
+                shown(target)
+            ));
         }
     }
 
@@ -103,7 +107,7 @@ fn shown(value: f64) -> String {
 
 /// Says what so many percent of some figures do not exceed; nothing about none.
 #[must_use]
-pub fn percentile(figures: &[f64], percent: usize) -> f64 {
+pub(crate) fn percentile(figures: &[f64], percent: usize) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     // The smallest that at least so many percent do not exceed (nearest rank).
@@ -113,7 +117,7 @@ pub fn percentile(figures: &[f64], percent: usize) -> f64 {
 
 /// Fits a line through points (least squares) and says how much it rises for each step of x.
 #[must_use]
-pub fn slope(points: &[(f64, f64)]) -> f64 {
+pub(crate) fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
     let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / count;
