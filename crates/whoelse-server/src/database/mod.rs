@@ -257,8 +257,7 @@ impl Database {
 /// Has SQLite write to a log first. If that fails it says so by naming what it does instead, and by
 /// no error.
 fn use_log(connection: &Connection) -> rusqlite::Result<()> {
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     match mode.as_str() {
         "wal" | "memory" => Ok(()),
         _ => {
