@@ -254,18 +254,23 @@ impl Database {
     }
 }
 
-/// Has SQLite write to a log first. If that fails it says so by naming what it does instead, and by
-/// no error.
+/// Has SQLite write to a log first.
+///
+/// That is a transaction, which is committed after the answer was given: only who reads on hears
+/// that it failed. Other failures are told by naming the mode that stays.
 fn use_log(connection: &Connection) -> rusqlite::Result<()> {
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
-    match mode.as_str() {
-        "wal" | "memory" => Ok(()),
-        _ => {
-            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
-            let what = format!("it cannot have a log beside it (its mode stays '{mode}')");
-            Err(rusqlite::Error::SqliteFailure(error, Some(what)))
-        }
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query(())?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
     }
+    if mode == "wal" || mode == "memory" {
+        return Ok(());
+    }
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+    let what = format!("it cannot have a log beside it (its mode stays '{mode}')");
+    Err(rusqlite::Error::SqliteFailure(error, Some(what)))
 }
 
 /// FULL: a commit is on disk when it returns. What is deleted is overwritten with zeros.
