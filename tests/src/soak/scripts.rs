@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::people;
-use super::trouble::{Outcome, While};
+use super::trouble::{Outcome, While, trouble};
 
 /// How many messages one may have on the way.
 const WINDOW: usize = 20;
@@ -49,7 +49,9 @@ impl Scripts {
     ) -> Outcome<Self> {
         let [one, other] = people;
         let first = Script::start(program, folder, address, one, other)?;
-        Ok(Self { ends: [first, Script::start(program, folder, address, other, one)?] })
+        let mut ends = [first, Script::start(program, folder, address, other, one)?];
+        ends.iter_mut().try_for_each(Script::wait_until_in)?;
+        Ok(Self { ends })
     }
 
     /// Has each write what it may.
@@ -115,6 +117,22 @@ impl Script {
         Ok(Self { child, own, other, written: 0, out })
     }
 
+    /// Waits until it is logged in: one that never was gives up when its line breaks.
+    fn wait_until_in(&mut self) -> Outcome<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.output()?.contains("logged in as") {
+            if Instant::now() > deadline || !self.is_alive() {
+                return trouble(format!("client {} does not log in", self.own));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     fn output(&self) -> Outcome<String> {
         let bytes = std::fs::read(&self.out).during("reading what a client printed")?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -134,6 +152,9 @@ impl Script {
     }
 
     fn write(&mut self) -> Outcome<()> {
+        if !self.is_alive() {
+            return trouble(format!("client {} has ended", self.own));
+        }
         let may = self.sent()? + WINDOW;
         let mut lines = String::new();
         while self.written < may {

@@ -166,11 +166,16 @@ impl Talk {
         is_so(self)
     }
 
+    /// Has them write nothing new.
+    pub(crate) fn quiet(&self) {
+        self.shared.is_sending.store(false, Ordering::Relaxed);
+    }
+
     /// Has them write nothing new, waits until everything is confirmed and shown, and ends.
     ///
     /// Says what was counted; what is missing then is lost.
     pub(crate) fn drain(self, patience: Duration) -> (Counts, Vec<String>) {
-        self.shared.is_sending.store(false, Ordering::Relaxed);
+        self.quiet();
         self.wait(patience, |talk| {
             load(&talk.shared.unconfirmed) == 0 && talk.counts().missing == 0
         });
