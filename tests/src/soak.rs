@@ -115,7 +115,7 @@ pub const ROWS: [Row; 10] = [
             power::run(
                 field,
                 match scale {
-                    Scale::Quick => Cuts { images: 100, served: 2, controls: 30, is_long: false },
+                    Scale::Quick => Cuts { images: 40, served: 2, controls: 20, is_long: false },
                     Scale::Ci => Cuts { images: 5_000, served: 30, controls: 150, is_long: true },
                     Scale::Soak => {
                         Cuts { images: 100_000, served: 300, controls: 1_000, is_long: true }
@@ -130,7 +130,7 @@ pub const ROWS: [Row; 10] = [
         what: "A bit, a sector or the rest of a file is damaged at rest: of the database, its log, the \
                journal.",
         run: |field, scale| match scale {
-            Scale::Quick => flips::run(field, 60, 3),
+            Scale::Quick => flips::run(field, 30, 2),
             Scale::Ci => flips::run(field, 300, 15),
             Scale::Soak => flips::run(field, 10_000, 300),
         },
@@ -141,7 +141,7 @@ pub const ROWS: [Row; 10] = [
         what: "An operation on the data fails once with EIO, or it and all after it with ENOSPC or EROFS, from \
                the first start on.",
         run: |field, scale| match scale {
-            Scale::Quick => faults::run(field, 30..=40, false),
+            Scale::Quick => faults::run(field, 33..=39, false),
             Scale::Ci => faults::run(field, 1..=200, false),
             Scale::Soak => faults::run(field, 1..=300, true),
         },
