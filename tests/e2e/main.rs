@@ -25,6 +25,7 @@ mod proxy;
 mod regressions;
 mod relay;
 mod slow;
+mod soak;
 mod terminal;
 mod tls;
 mod upgrade;

@@ -17,6 +17,21 @@ pub(crate) struct Folder {
     _lock: File,
 }
 
+/// Returns when a folder is on disk under its name.
+fn sync_name(folder: &Path) -> io::Result<()> {
+    let parent = match folder.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    match File::open(parent) {
+        Ok(parent) => parent.sync_all(),
+        // Whoever may not look into it has not made the folder in it either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 impl Folder {
     /// Keeps servers from a folder while it is read, and changes nothing in it.
     ///
@@ -52,7 +67,13 @@ impl Folder {
                 "Check the path and its permissions, or choose another folder with --data.",
             )
         };
+        let made: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        // A folder that is lost with the power takes everything in it along. An earlier process
+        // may have made it and not come this far, so this is done every time.
+        for path in made.into_iter().chain([path]) {
+            sync_name(path).map_err(unusable)?;
+        }
         let mode = fs::metadata(path).map_err(unusable)?.permissions().mode();
         // Only a folder of ours: somebody may have named one that others use.
         if mode & 0o077 != 0 && path.join("whoelse.db").exists() {

@@ -33,8 +33,9 @@ use crate::space::Space;
 use crate::store::{Opened, Store, StoreOptions};
 use crate::tls::{self, Identity, TlsFiles};
 
-/// How long a server that was told to end waits for the disk and for slow readers.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long a server that was told to end waits for the disk and for slow readers. With what closing
+/// takes it has ended within five seconds.
+const DRAIN: Duration = Duration::from_secs(4);
 
 /// Runs a server until it is told to end.
 ///

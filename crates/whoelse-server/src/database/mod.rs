@@ -195,6 +195,7 @@ impl Database {
                 connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
             }
             connection.execute_batch(PRAGMAS)?;
+            use_log(connection)?;
             connection.set_prepared_statement_cache_capacity(32);
             // A transaction costs a sync, also when it changes nothing that matters.
             if version == schema::VERSION {
@@ -325,9 +326,27 @@ impl Database {
     }
 }
 
+/// Has SQLite write to a log first.
+///
+/// That is a transaction, which is committed after the answer was given: only who reads on hears
+/// that it failed. Other failures are told by naming the mode that stays.
+fn use_log(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query(())?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    if mode == "wal" || mode == "memory" {
+        return Ok(());
+    }
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+    let what = format!("it cannot have a log beside it (its mode stays '{mode}')");
+    Err(rusqlite::Error::SqliteFailure(error, Some(what)))
+}
+
 /// FULL: a commit is on disk when it returns. What is deleted is overwritten with zeros.
 const PRAGMAS: &str = "
-    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA secure_delete = ON;
     PRAGMA foreign_keys = ON;
