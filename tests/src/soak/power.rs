@@ -413,7 +413,12 @@ fn serve_one(
     if key(folder.path()).is_none() || key(folder.path()) != key(recording.ground.path()) {
         return trouble("the key of the server is another one");
     }
-    let ground = Ground::within(&field.program, folder.path())?;
+    let mut ground = Ground::within(&field.program, folder.path())?;
+    let people = recording.ground.path().join("people.txt");
+    if people.exists() {
+        // Not everybody's password was hashed when the power went.
+        ground = ground.flags(&["--credentials", &people.to_string_lossy()]);
+    }
     let mut server = ground.start()?;
     let door = (recording.door)(&server)?;
     let absent = if recording.before.is_empty() { TALKERS.min(3) } else { TALKERS };
