@@ -129,7 +129,7 @@ fn terms(seed: u64, people: usize, is_without_keys: bool) -> Terms {
     Terms {
         people,
         window: 8,
-        pause: Duration::from_millis(15),
+        pause: Duration::from_millis(10),
         long_every: 3,
         long_bytes: if is_without_keys { 5_000 } else { 30_000 },
         absent: if is_without_keys { 1 } else { ABSENT },
