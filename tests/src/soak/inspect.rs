@@ -28,6 +28,8 @@ pub(crate) struct Found {
     pub(crate) acknowledged: BTreeMap<AccountId, Number>,
     /// The most that any reader has.
     pub(crate) acknowledged_max: u64,
+    /// What SQLite says is wrong with the file, if anything.
+    pub(crate) fault: Option<String>,
     /// Whether something unfinished at the end of the journal was dropped.
     pub(crate) is_torn: bool,
 }
@@ -73,7 +75,7 @@ pub(crate) fn open_on(folder: &Path, disk: Arc<dyn Disk>) -> Result<Found, Unusa
     let (journal, recovered) =
         Journal::open(disk, JournalOptions::default(), &start).during("journal")?;
     drop(journal);
-    check_integrity(&path)?;
+    let fault = integrity_fault(&path);
     drop(database);
     let dense = recovered.batches.iter().zip(position.0 + 1..);
     if let Some(((number, _), expected)) =
@@ -84,22 +86,23 @@ pub(crate) fn open_on(folder: &Path, disk: Arc<dyn Disk>) -> Result<Found, Unusa
     let is_torn = recovered.torn.is_some();
     let replay: Vec<Record> =
         recovered.batches.into_iter().flat_map(|(_, records)| records).collect();
-    let mut found = Found { snapshot, mail, acknowledged, is_torn, ..Found::default() };
+    let mut found = Found { snapshot, mail, acknowledged, is_torn, fault, ..Found::default() };
     found.apply(&replay)?;
     found.replay = replay;
     found.sum_up()?;
     Ok(found)
 }
 
-fn check_integrity(path: &Path) -> Result<(), Unusable> {
+/// What SQLite finds wrong with a database as a whole.
+fn integrity_fault(path: &Path) -> Option<String> {
     let check = || -> rusqlite::Result<String> {
         let connection = Connection::open(path)?;
         connection.query_row("PRAGMA integrity_check", (), |row| row.get(0))
     };
     match check() {
-        Ok(word) if word == "ok" => Ok(()),
-        Ok(word) => Err(Unusable::Wrong(format!("integrity_check says {word}"))),
-        Err(error) => Err(Unusable::Wrong(format!("integrity_check fails: {error}"))),
+        Ok(word) if word == "ok" => None,
+        Ok(word) => Some(word),
+        Err(error) => Some(error.to_string()),
     }
 }
 

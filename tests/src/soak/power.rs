@@ -5,6 +5,7 @@
 //! that had been confirmed or shown must be there. The same with a disk that lies about syncs shows
 //! that a loss would be seen.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,6 +90,9 @@ pub(crate) fn run(field: &Field, extent: Cuts) -> Outcome<Verdict> {
         add(&mut sum, tally);
         served += serve(field, recording, &said, extent.served / 2, &mut sum)?;
     }
+    // Else the journal's files were never changed while anybody looked.
+    let changes = recordings[1].changes_of_segments() as f64;
+    verdict.at_least("segments_taken_over", changes, if extent.is_long { 1.0 } else { 0.0 });
     verdict.note("recorded", operations);
     verdict.note("confirmed", confirmed);
     verdict.at_least("images", sum.images as f64, extent.images as f64);
@@ -125,7 +129,7 @@ fn terms(seed: u64, people: usize, is_without_keys: bool) -> Terms {
     Terms {
         people,
         window: 8,
-        pause: Duration::from_millis(15),
+        pause: Duration::from_millis(10),
         long_every: 3,
         long_bytes: if is_without_keys { 5_000 } else { 30_000 },
         absent: if is_without_keys { 1 } else { ABSENT },
@@ -225,6 +229,23 @@ impl Recording {
             disk.put(path, *inode, content.clone());
         }
         disk
+    }
+
+    /// How often a segment of the journal took over from another: that is where the seals are.
+    fn changes_of_segments(&self) -> usize {
+        const SEAL_OFFSET: u64 = 4096;
+        let mut segments: BTreeSet<u64> = BTreeSet::new();
+        let is_segment = |path: &str| path.starts_with("data/journal/");
+        segments.extend(self.before.iter().filter(|it| is_segment(&it.0)).map(|it| it.1));
+        let mut is_seal = |entry: &&Entry| match entry {
+            Entry::Open { file, path, .. } if is_segment(path) => {
+                segments.insert(*file);
+                false
+            }
+            Entry::Write { file, offset, .. } => *offset == SEAL_OFFSET && segments.contains(file),
+            _ => false,
+        };
+        self.trace.entries.iter().filter(|entry| is_seal(entry)).count()
     }
 
     /// Moments at which the power goes, in order: anywhere, and just after what is seldom.
@@ -334,6 +355,10 @@ fn judge(folder: &Path, task: &Task, said: &Said) -> Outcome<Tally> {
         Ok(found) => {
             tally.torn = usize::from(found.is_torn);
             let broken = said.broken(task.moment, &found);
+            if let Some(fault) = found.fault {
+                tally.wrong = 1;
+                tally.first.push(format!("{what}: SQLite says {fault}"));
+            }
             if let Some(first) = broken.first() {
                 tally.lost = 1;
                 tally.first.push(format!("{what}: {} letters lost: {first}", broken.len()));
@@ -388,7 +413,12 @@ fn serve_one(
     if key(folder.path()).is_none() || key(folder.path()) != key(recording.ground.path()) {
         return trouble("the key of the server is another one");
     }
-    let ground = Ground::within(&field.program, folder.path())?;
+    let mut ground = Ground::within(&field.program, folder.path())?;
+    let people = recording.ground.path().join("people.txt");
+    if people.exists() {
+        // Not everybody's password was hashed when the power went.
+        ground = ground.flags(&["--credentials", &people.to_string_lossy()]);
+    }
     let mut server = ground.start()?;
     let door = (recording.door)(&server)?;
     let absent = if recording.before.is_empty() { TALKERS.min(3) } else { TALKERS };
