@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "whatever is not as expected fails its test")]
 
+mod backup;
 mod client;
 mod corpus;
 mod crowd;

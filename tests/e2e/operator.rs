@@ -49,6 +49,9 @@ fn every_command_explains_itself() {
         &["invite"],
         &["invite", "list"],
         &["invite", "revoke"],
+        &["backup"],
+        &["restore"],
+        &["check"],
     ] {
         let ended = run(home.path(), &[words, &["--help"]].concat());
         assert_eq!((ended.code, ended.err), (Some(0), Vec::new()), "{words:?}");

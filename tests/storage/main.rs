@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backup;
 mod damage;
 mod database;
+mod erase;
 mod journal;
 mod records;
 mod reference;

@@ -73,7 +73,7 @@ impl Heard {
                 assert!(*sequence <= self.synced, "projected before it was synced");
                 self.projected = Some(*sequence);
             }
-            StoreEvent::Page { .. } => {}
+            StoreEvent::Page { .. } | StoreEvent::Settled { .. } => {}
             StoreEvent::Failed(what) => self.failed = Some(what.clone()),
         }
     }
@@ -85,7 +85,7 @@ fn options() -> StoreOptions {
 
 /// Options under which nothing happens by time.
 fn patient() -> StoreOptions {
-    StoreOptions { settle_ms: 3_600_000, lazy_sync_ms: 3_600_000, ..options() }
+    StoreOptions { settle_ms: 3_600_000, lazy_sync_ms: 3_600_000, erase_ms: 3_600_000, ..options() }
 }
 
 fn open(folder: &Path, options: StoreOptions) -> Result<(Opened, Heard), StoreError> {

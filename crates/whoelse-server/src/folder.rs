@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Kind};
 
+/// The file whose lock says who uses the folder.
+pub(crate) const LOCK: &str = "lock";
+
 /// A data folder that is ours as long as this lives.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -15,6 +18,30 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    /// Keeps servers from a folder while it is read, and changes nothing in it.
+    ///
+    /// A folder without the file of the lock was not used by any server yet.
+    pub(crate) fn hold(path: &Path) -> Result<Option<Self>, Failure> {
+        let shown = path.display();
+        let unusable = |error: io::Error| {
+            let what = format!("cannot read the data folder {shown}: {error}");
+            Failure::new(Kind::Storage, what, "Use the account that runs the server.")
+        };
+        let lock = match File::open(path.join(LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(unusable)?,
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Self { path: path.to_owned(), _lock: lock })),
+            Err(TryLockError::WouldBlock) => Err(Failure::new(
+                Kind::Refused,
+                format!("a whoelse server uses the data folder {shown}"),
+                "Stop it first. What can be done while it runs is a backup, and to check that:                  whoelse backup FILE, whoelse check FILE",
+            )),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+
     /// Makes the folder if there is none, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
@@ -36,7 +63,7 @@ impl Folder {
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(path.join("lock"))
+            .open(path.join(LOCK))
             .map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),

@@ -137,6 +137,9 @@ pub(crate) struct Hub {
     /// Who waits to learn what became of an order.
     orders: HashMap<u64, oneshot::Sender<Result<Ordered, OrderRefusal>>>,
     orders_made: u64,
+    /// Who waits until everything is in the database.
+    settling: HashMap<u64, oneshot::Sender<()>>,
+    settlings: u64,
     meeting: Meeting,
     encoded: Vec<u8>,
     failure: Option<String>,
@@ -192,6 +195,8 @@ impl Hub {
                 additions: HashMap::new(),
                 orders: HashMap::new(),
                 orders_made: 0,
+                settling: HashMap::new(),
+                settlings: 0,
                 meeting,
                 encoded: Vec::new(),
                 failure: None,
@@ -388,6 +393,18 @@ impl Hub {
         receiver
     }
 
+    /// Has everything that was confirmed so far brought into the database; the answer comes when it
+    /// is there.
+    pub(crate) fn settle(&mut self) -> oneshot::Receiver<()> {
+        let (answer, receiver) = oneshot::channel();
+        self.settlings += 1;
+        if let Some(store) = &self.store {
+            self.settling.insert(self.settlings, answer);
+            store.settle(self.settlings);
+        }
+        receiver
+    }
+
     fn order_for(&mut self, order: Order, answer: oneshot::Sender<Result<Ordered, OrderRefusal>>) {
         self.orders_made += 1;
         self.orders.insert(self.orders_made, answer);
@@ -440,6 +457,12 @@ impl Hub {
             StoreEvent::Projected(sequence) => self.tail.projected(sequence),
             StoreEvent::Page { ticket, messages } => {
                 self.page(ConnectionId(ticket), &messages);
+            }
+            StoreEvent::Settled { ticket } => {
+                if let Some(answer) = self.settling.remove(&ticket) {
+                    // Whoever asked may have gone.
+                    answer.send(()).unwrap_or_default();
+                }
             }
             StoreEvent::Failed(why) => self.failure = Some(why),
         }

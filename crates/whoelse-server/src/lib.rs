@@ -2,6 +2,8 @@
 //!
 //! [`run`] is a whole server. Nothing here decides who may do what; that is the engine's.
 
+mod backup;
+mod check;
 mod clock;
 pub mod config;
 mod credentials;
@@ -34,11 +36,14 @@ pub mod tail;
 mod tls;
 pub mod turns;
 
+pub use backup::{Backup, Header, backup, restore};
+pub use check::{Checked, CheckedJournal, check_backup, check_folder};
 pub use config::{Config, PublicAddress};
+pub use database::Contents;
 pub use failure::{Failure, Kind};
 pub use network::Network;
 pub use operation::{
-    Invite, Invited, Operation, Person, Report, check_name, check_password, wall_ms,
+    Invite, Invited, Operation, Person, Report, check_name, check_password, date, wall_ms,
 };
 pub use people::{Place, operate};
 pub use server::run;

@@ -84,6 +84,8 @@ pub enum Operation {
         /// Which.
         number: u64,
     },
+    /// Brings everything that was confirmed into the database, which a backup then reads.
+    Settle,
 }
 
 /// How an operation ended that was carried out.
@@ -182,6 +184,8 @@ pub(crate) enum Work {
     Add { name: Name, role: Role, password: Password },
     /// A password is to be set once it is hashed.
     SetPassword { name: String, password: Password },
+    /// The store is to bring everything into the database.
+    Settle,
     /// The engine is to carry out an order.
     Order(Order),
     /// The engine is to make an invite, which leads to this meeting.
@@ -267,6 +271,7 @@ pub(crate) fn plan(
             Work::Invite { order, secret, meeting }
         }
         Operation::Invites => Work::Told(Report::Invites(invites(engine, now))),
+        Operation::Settle => Work::Settle,
         Operation::RevokeInvite { number } => Work::Order(Order::RevokeInvite { number }),
     })
 }
@@ -391,6 +396,14 @@ fn invites(engine: &Engine, now: Time) -> Vec<Invite> {
 pub fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A day and a time of the wall clock, for people to read.
+#[must_use]
+pub fn date(wall_ms: u64) -> String {
+    let time =
+        i64::try_from(wall_ms).ok().and_then(|it| jiff::Timestamp::from_millisecond(it).ok());
+    time.map_or_else(|| "never".into(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 /// A password as plain text.

@@ -12,6 +12,7 @@ use whoelse_proto::event::Meeting;
 use whoelse_proto::{Fingerprint, Name, Password, Role};
 use zeroize::Zeroizing;
 
+use crate::backup::no_data;
 use crate::clock::Clock;
 use crate::config::{Config, default_data_folder};
 use crate::doors::admin::{self, AdminAnswer};
@@ -44,11 +45,17 @@ pub enum Place {
 /// When the operation is refused, and when the data cannot be opened.
 pub fn operate(folder: Option<PathBuf>, operation: Operation) -> Result<(Report, Place), Failure> {
     let folder = folder.unwrap_or_else(default_data_folder);
-    match UnixStream::connect(admin::path(&folder)) {
-        Ok(stream) => Ok((ask_server(&stream, &operation)?, Place::Server)),
-        Err(error) if is_nobody_there(error.kind()) => {
-            Ok((operate_here(&folder, operation)?, Place::Folder(folder)))
-        }
+    match server_of(&folder)? {
+        Some(stream) => Ok((ask_server(&stream, &operation)?, Place::Server)),
+        None => Ok((operate_here(&folder, operation)?, Place::Folder(folder))),
+    }
+}
+
+/// The server that uses the data in a folder, if one does.
+pub(crate) fn server_of(folder: &Path) -> Result<Option<UnixStream>, Failure> {
+    match UnixStream::connect(admin::path(folder)) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if is_nobody_there(error.kind()) => Ok(None),
         Err(error) => Err(Failure::new(
             Kind::Refused,
             format!("cannot reach the server of {}: {error}", folder.display()),
@@ -61,7 +68,8 @@ fn is_nobody_there(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
-fn ask_server(stream: &UnixStream, operation: &Operation) -> Result<Report, Failure> {
+/// Has a server that runs carry out an operation.
+pub(crate) fn ask_server(stream: &UnixStream, operation: &Operation) -> Result<Report, Failure> {
     let exchange = || -> std::io::Result<AdminAnswer> {
         stream.set_read_timeout(Some(TIME_OUT))?;
         let mut line = Zeroizing::new(serde_json::to_vec(operation)?);
@@ -87,11 +95,7 @@ fn ask_server(stream: &UnixStream, operation: &Operation) -> Result<Report, Fail
 fn operate_here(folder: &Path, operation: Operation) -> Result<Report, Failure> {
     // Only the first person makes a folder; any other wish has mistaken the place.
     if !matches!(operation, Operation::Add { .. }) && !folder.join("whoelse.db").exists() {
-        return Err(Failure::new(
-            Kind::Refused,
-            format!("there are no data in {}", folder.display()),
-            "Name the server's folder with --data.",
-        ));
+        return Err(no_data(folder));
     }
     let meeting = meeting_here(folder, &operation)?;
     let folder = Folder::open(folder)?;
@@ -144,6 +148,8 @@ impl Desk {
                 operation::outcome(self.order(Order::SetPassword { name, hash }))
             }
             Work::Order(order) => operation::outcome(self.order(order)),
+            // Opening and closing does that.
+            Work::Settle => Ok(Report::Done),
             Work::Invite { order, secret, meeting } => {
                 operation::invited(self.order(order), secret, &meeting)
             }

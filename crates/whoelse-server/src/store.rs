@@ -19,13 +19,13 @@ mod reader_thread;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use journal_thread::{JournalThread, ToJournal};
+use journal_thread::{Delays, JournalThread, ToJournal};
 use notifier::Notifier;
 use projector_thread::{ProjectorThread, ToProjector};
 use reader_thread::PageRequest;
@@ -56,6 +56,9 @@ pub struct StoreOptions {
     pub backlog_bytes_max: u64,
     /// How long a lazy record may stay unsynced, in milliseconds.
     pub lazy_sync_ms: u64,
+    /// How long what was deleted from the database may stay in journal and database files, in
+    /// milliseconds; then it is overwritten, which takes a moment.
+    pub erase_ms: u64,
 }
 
 impl Default for StoreOptions {
@@ -66,6 +69,7 @@ impl Default for StoreOptions {
             settle_bytes: 32 << 20,
             backlog_bytes_max: 1 << 30,
             lazy_sync_ms: 1_000,
+            erase_ms: 30_000,
         }
     }
 }
@@ -116,6 +120,11 @@ pub enum StoreEvent {
         /// Consecutive numbers, see [`Store::read_page`].
         messages: Vec<Arc<Message>>,
     },
+    /// The answer to [`Store::settle`].
+    Settled {
+        /// What the request was marked with.
+        ticket: u64,
+    },
     /// Something could not be written or read: a sentence for a person. It comes once, and nothing
     /// after it.
     Failed(String),
@@ -154,6 +163,15 @@ impl StoreError {
                 "check the disk and the space left on it, then start again: nothing confirmed is \
                  lost"
             }
+        }
+    }
+
+    /// Whether something is wrong with what is there already.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Journal(_) => true,
+            Self::Database(error) => error.is_damage(),
+            Self::System { .. } | Self::Failed(_) => false,
         }
     }
 
@@ -209,6 +227,9 @@ pub struct Store {
     backlog: Arc<Backlog>,
     /// In the order in which they end: the reader is gone when the writer closes the database.
     threads: Vec<JoinHandle<()>>,
+    disk: Arc<dyn Disk>,
+    /// The journal, when its thread has ended in good order.
+    left: Arc<Mutex<Option<Journal>>>,
 }
 
 impl Store {
@@ -299,6 +320,12 @@ impl Store {
         }
     }
 
+    /// Has everything that was appended so far brought into the database now; when it is there,
+    /// [`StoreEvent::Settled`] says so. Nothing else waits for that.
+    pub fn settle(&self, ticket: u64) {
+        drop(self.journal.send(ToJournal::Settle(ticket)));
+    }
+
     /// Whether too much waits for the database: nothing should be appended until it no longer is.
     ///
     /// It can stop being so only just before [`StoreEvent::Projected`].
@@ -323,8 +350,22 @@ impl Store {
         match self.notifier.failure() {
             Some(failure) => Err(StoreError::Failed(failure)),
             None if panicked => Err(StoreError::Failed("the store has a bug".to_owned())),
-            None => Ok(()),
+            None => self.wipe_journal(),
         }
+    }
+
+    /// Wipes the journal's files when everything in them is in the database, which is closed.
+    fn wipe_journal(&self) -> Result<(), StoreError> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut journal) = left else { return Ok(()) };
+        journal.release(journal.synced());
+        if journal.holds_promised() {
+            journal.turn_over()?;
+        }
+        while let Some(chore) = journal.chore() {
+            journal.chore_done(chore.run(&*self.disk))?;
+        }
+        Ok(())
     }
 }
 
@@ -363,28 +404,40 @@ impl Parts {
                 .map_err(StoreError::system("start a thread"))
         };
         let done = to_journal.clone();
-        let chores = move || journal_thread::run_chores(&*disk, &chores_inbox, &done);
+        let chores_disk = Arc::clone(&disk);
+        let chores = move || journal_thread::run_chores(&*chores_disk, &chores_inbox, &done);
         let events = Arc::clone(&notifier);
         let reader = move || reader_thread::run(&pages, &reader_inbox, &events);
         let projector = ProjectorThread {
             database,
             settle: Duration::from_millis(options.settle_ms),
             settle_bytes: backlog.settle_bytes(options.settle_bytes),
+            erase: Duration::from_millis(options.erase_ms),
             notifier: Arc::clone(&notifier),
             backlog: Arc::clone(&backlog),
             journal: to_journal.clone(),
         };
-        let lazy_sync = Duration::from_millis(options.lazy_sync_ms);
+        let delays = Delays {
+            lazy_sync: Duration::from_millis(options.lazy_sync_ms),
+            erase: Duration::from_millis(options.erase_ms),
+        };
         let journal =
-            JournalThread::new(journal, lazy_sync, Arc::clone(&notifier), to_projector, to_chores);
+            JournalThread::new(journal, delays, Arc::clone(&notifier), to_projector, to_chores);
+        let left = Arc::new(Mutex::new(None));
+        let leave = Arc::clone(&left);
+        let journal = move || {
+            let journal = journal.run(&journal_inbox);
+            *leave.lock().unwrap_or_else(PoisonError::into_inner) = journal;
+        };
         let threads = vec![
             spawn("pages", Box::new(reader))?,
-            spawn("journal", Box::new(move || journal.run(&journal_inbox)))?,
+            spawn("journal", Box::new(journal))?,
             spawn("projector", Box::new(move || projector.run(&projector_inbox)))?,
             spawn("chores", Box::new(chores))?,
         ];
         let last = Sequence(0);
-        Ok(Store { last, journal: to_journal, reader: Some(to_reader), notifier, backlog, threads })
+        let (journal, reader) = (to_journal, Some(to_reader));
+        Ok(Store { last, journal, reader, notifier, backlog, threads, disk, left })
     }
 }
 
@@ -448,11 +501,13 @@ fn replay(
     if last > position {
         let appends: Vec<_> = recovered.batches.into_iter().map(|(_, records)| records).collect();
         backlog.add(appends.iter().flatten().map(record_bytes).sum());
-        drop(to_projector.send(ToProjector { last, sequence: Sequence(0), appends }));
+        let (sequence, settle) = (Sequence(0), Vec::new());
+        drop(to_projector.send(ToProjector { last, sequence, appends, settle }));
     }
 }
 
-fn random_id() -> Result<String, StoreError> {
+/// A new id of a data folder.
+pub(crate) fn random_id() -> Result<String, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::System {
         what: "get random bytes for a new data folder",

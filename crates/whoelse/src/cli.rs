@@ -33,6 +33,9 @@ pub(crate) enum Command {
     Client(ClientArguments),
     User(UserArguments),
     Invite(InviteArguments),
+    Backup(BackupArguments),
+    Restore(RestoreArguments),
+    Check(CheckArguments),
 }
 
 /// Runs a server until Ctrl-C. Everything it confirms is on disk.
@@ -413,6 +416,66 @@ pub(crate) struct UserRoleArguments {
     /// member or admin
     #[arg(value_parser = role)]
     pub(crate) role: Role,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Makes a backup, whether the server runs or not.
+///
+/// Everything that the server had confirmed before is in it: people, passwords (hashed), devices,
+/// blocks, invites, messages that wait, and the server's key. Nobody is held up. The file is read
+/// back before it gets its name, and only its owner can read it. Whoever has it has the server.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse backup monday.backup
+  whoelse backup /mnt/backups/$(date +%F).backup --data ./data
+
+Exit codes: 0 done, 1 refused (there is such a file, say), 2 usage, 74 disk or data.")]
+pub(crate) struct BackupArguments {
+    /// The file to be made; there must be none of that name
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Restores a backup into an empty folder, as the data of a new server.
+///
+/// Names, passwords, devices, messages and the server's key are as they were when the backup was
+/// made, so nobody has to do anything. Whatever was changed after that is undone: people removed,
+/// devices revoked, invites used, messages read.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse restore monday.backup --data ./restored
+  whoelse restore monday.backup && whoelse server
+
+Exit codes: 0 done, 1 refused (the folder is not empty, say), 2 usage, 7 not a backup, 74 disk, or the
+backup is damaged or of a newer version.")]
+pub(crate) struct RestoreArguments {
+    /// A file that whoelse backup has made
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+}
+
+/// Reads everything in a backup, or in a folder that no server uses, and says whether it is whole.
+///
+/// Nothing is changed. It works on a copy, in TMPDIR.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  whoelse check
+  whoelse check --data ./data
+  whoelse check monday.backup
+
+Exit codes: 0 all is whole, 1 a server uses the folder, 2 usage, 7 not a backup, 74 there is a fault.")]
+pub(crate) struct CheckArguments {
+    /// A file that whoelse backup has made; then no folder is looked at
+    pub(crate) file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) data: DataArguments,

@@ -1,5 +1,6 @@
 //! whoelse: the messenger people run themselves. Server and client in one program.
 
+mod backup;
 mod cli;
 mod client;
 mod invite;
@@ -22,6 +23,9 @@ fn main() -> ExitCode {
         Command::Client(arguments) => client::run(arguments),
         Command::User(arguments) => operate::finish(user::run(arguments.command)),
         Command::Invite(arguments) => operate::finish(invite::run(arguments)),
+        Command::Backup(arguments) => operate::finish(backup::backup(arguments)),
+        Command::Restore(arguments) => operate::finish(backup::restore(arguments)),
+        Command::Check(arguments) => operate::finish(backup::check(arguments)),
     }
 }
 

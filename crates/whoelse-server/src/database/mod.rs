@@ -4,6 +4,7 @@
 //! numbers are dense, so an altered or missing row is noticed when it is read. Threads and timing
 //! are the business of [`crate::store`]; everything here is synchronous.
 
+mod examine;
 mod load;
 mod newcomers;
 mod pages;
@@ -11,19 +12,23 @@ mod projection;
 mod projector;
 mod rows;
 mod schema;
+mod still;
 
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+pub use examine::Contents;
 pub use pages::{PAGE_MESSAGE_BYTES, PageReader};
 pub use projector::Projector;
 pub(crate) use projector::record_bytes;
 use rows::Meta;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+pub(crate) use still::Still;
 use whoelse_engine::{AccountId, Message, Number, Snapshot};
 
 use crate::journal::BatchNumber;
@@ -74,6 +79,12 @@ pub enum DatabaseError {
         /// What was found, by account and number.
         what: String,
     },
+    /// The file itself is damaged.
+    #[error("the database is damaged: {said}")]
+    Pages {
+        /// What SQLite says.
+        said: String,
+    },
     /// Records do not follow from what is there.
     #[error("the journal contradicts the database: {what}")]
     Contradiction {
@@ -91,7 +102,7 @@ impl DatabaseError {
             Self::Sqlite { source, .. } if is_busy(source) => {
                 "end the other program that has it open, then start again"
             }
-            Self::Damaged { .. } | Self::Contradiction { .. } => DAMAGE_HINT,
+            Self::Damaged { .. } | Self::Pages { .. } | Self::Contradiction { .. } => DAMAGE_HINT,
             Self::Make(_) | Self::Sqlite { .. } => {
                 "check the disk and the space left on it, then start again: nothing confirmed is \
                  lost"
@@ -101,6 +112,15 @@ impl DatabaseError {
                 "nothing was changed: start the newer version of whoelse that wrote it"
             }
             Self::Foreign => "choose another data folder, or put back the file that belongs here",
+        }
+    }
+
+    /// Whether something is wrong with what is there already.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => is_damage(source),
+            Self::Make(_) | Self::Library { .. } => false,
+            _ => true,
         }
     }
 
@@ -223,6 +243,41 @@ impl Database {
         meta.update(&self.connection).map_err(DatabaseError::at("write"))
     }
 
+    /// Makes this the database of a new server with the same people and mail: under another id,
+    /// and with a journal that has yet to begin.
+    ///
+    /// Whoever has seen numbers under the old id does not take new mail for old: a number counts
+    /// only together with the id.
+    ///
+    /// # Errors
+    /// When it cannot be written or is damaged.
+    pub fn become_new(&mut self, server_id: &str) -> Result<(), DatabaseError> {
+        let meta = Meta {
+            server_id: server_id.into(),
+            position: 0,
+            has_journal: false,
+            ..Meta::read(&self.connection)?
+        };
+        meta.update(&self.connection).map_err(DatabaseError::at("write"))?;
+        self.server_id = meta.server_id;
+        Ok(())
+    }
+
+    /// A copy in memory, as of now, for the simulator.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn copied_into_memory(&self) -> Result<Self, DatabaseError> {
+        let copy = || {
+            let mut copy = Connection::open_in_memory()?;
+            let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy)?;
+            backup.step(-1)?;
+            drop(backup);
+            Ok(copy)
+        };
+        Self::set_up(copy().map_err(DatabaseError::at("copy"))?, &self.server_id)
+    }
+
     /// The sum of all records up to the position.
     ///
     /// # Errors
@@ -242,6 +297,23 @@ impl Database {
         bytes_max: usize,
     ) -> Result<Vec<Arc<Message>>, DatabaseError> {
         pages::page(&self.connection, account, after, bytes_max)
+    }
+
+    /// Brings into the file what SQLite keeps beside it, and empties that: older states, in which
+    /// there is what was deleted since. Returns false if somebody still reads an older state.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn merge(&mut self) -> Result<bool, DatabaseError> {
+        let merge = || {
+            // Nobody is waited for: others wait for us.
+            self.connection.busy_timeout(Duration::ZERO)?;
+            let query = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_busy = self.connection.query_row(query, (), |row| row.get::<_, bool>(0));
+            self.connection.busy_timeout(BUSY_TIMEOUT)?;
+            Ok(!is_busy?)
+        };
+        merge().map_err(DatabaseError::at("write"))
     }
 
     /// Closes the file; everything is then in it, and none beside it.
@@ -265,3 +337,6 @@ const PRAGMAS: &str = "
     PRAGMA cache_size = -8192;
     PRAGMA busy_timeout = 5000;
 ";
+
+/// As in [`PRAGMAS`].
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -46,6 +46,12 @@ impl Projector {
         self.bytes
     }
 
+    /// Whether anything waits here that may delete something or writes what may be deleted later.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.records.iter().flatten().any(|record| !matches!(record, Record::Heartbeat { .. }))
+    }
+
     /// Whether nothing waits here.
     #[must_use]
     pub fn is_empty(&self) -> bool {

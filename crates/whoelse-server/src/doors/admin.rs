@@ -107,6 +107,10 @@ async fn carry_out(hub: SharedHub, operation: Operation) -> Result<Report, Denie
             let receiver = hub.borrow_mut().order(order);
             operation::outcome(receiver.await.map_err(|_| ending())?)
         }
+        Work::Settle => {
+            let receiver = hub.borrow_mut().settle();
+            receiver.await.map(|()| Report::Done).map_err(|_| ending())
+        }
         Work::Invite { order, secret, meeting } => {
             let receiver = hub.borrow_mut().order(order);
             operation::invited(receiver.await.map_err(|_| ending())?, secret, &meeting)

@@ -117,16 +117,7 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn list(&self) -> io::Result<Vec<DiskFile>> {
-        let mut list = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if let (Ok(name), true) = (entry.file_name().into_string(), metadata.is_file()) {
-                list.push(DiskFile { name, bytes: metadata.len() });
-            }
-        }
-        list.sort_by(|left, right| left.name.cmp(&right.name));
-        Ok(list)
+        list(&self.folder)
     }
 
     fn create(&self, name: &str, bytes: u32) -> io::Result<()> {
@@ -169,17 +160,7 @@ impl Disk for RealDisk {
     }
 
     fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let file = self.file(name)?;
-        let mut done = 0;
-        while done < buffer.len() {
-            match file.read_at(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        read_at(&*self.file(name)?, offset, buffer)
     }
 
     fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -193,6 +174,32 @@ impl Disk for RealDisk {
     fn sync_folder(&self) -> io::Result<()> {
         self.folder_handle.sync_all()
     }
+}
+
+pub(super) fn list(folder: &Path) -> io::Result<Vec<DiskFile>> {
+    let mut list = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if let (Ok(name), true) = (entry.file_name().into_string(), metadata.is_file()) {
+            list.push(DiskFile { name, bytes: metadata.len() });
+        }
+    }
+    list.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(list)
+}
+
+pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 /// How many zeros are written at once.

@@ -3,23 +3,28 @@
 //! Synchronous and deterministic over a [`Disk`]: no thread, no clock, no randomness. When to sync
 //! is decided by [`crate::store`]; what the records mean, by others.
 //!
-//! *Invariants.* A batch that [`Journal::sync`] has returned for is recovered by every later
+//! What a freed segment held is overwritten with zeros before it is used again, so that deleted mail
+//! does not lie about.
+//!
+//! *Invariants.* A file whose header says that it is not in use holds nothing else. A batch that [`Journal::sync`] has returned for is recovered by every later
 //! [`Journal::open`], or that one fails. After a failed write or sync nothing is written any more.
 
 mod disk;
 mod recovery;
 mod segment;
+mod still;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 pub use disk::{Disk, DiskFile, RealDisk};
-pub use recovery::{JournalStart, Recovered, TornTail};
+pub use recovery::{Examined, JournalStart, Recovered, TornTail};
 use segment::{
     BATCH_HEADER_BYTES, BATCHES_OFFSET, BatchHeader, FORMAT_VERSION, SEAL_OFFSET, Seal,
     SegmentHeader, ServerId,
 };
+pub(crate) use still::StillDisk;
 use whoelse_engine::Record;
 
 /// The number of a batch: dense, from 1, never used again.
@@ -144,8 +149,10 @@ pub struct Journal {
     server_id: ServerId,
     /// Segments with batches that are still needed, oldest first; the last is written to.
     live: VecDeque<Segment>,
-    /// Files that may be used as segments.
+    /// Files that may be used as segments. They hold nothing.
     free: Vec<String>,
+    /// Files that will be free when what they hold is overwritten.
+    soiled: Vec<Soiled>,
     /// Files that are to be removed.
     surplus: Vec<String>,
     preparing: usize,
@@ -155,6 +162,10 @@ pub struct Journal {
     offset: usize,
     written: u64,
     synced: u64,
+    /// The position that was released last.
+    released: BatchNumber,
+    /// Whether the segment in use holds more than what anybody may know for ever.
+    holds_promised: bool,
     /// Where batches are put together. Its memory is kept.
     buffer: Vec<u8>,
     stopped: bool,
@@ -166,6 +177,16 @@ struct Segment {
     bytes: usize,
     epoch: u64,
     first: u64,
+    /// Behind here are zeros. Counts once it is not written to any more.
+    end: usize,
+}
+
+/// A file with something in it that nobody needs.
+#[derive(Clone, Debug)]
+struct Soiled {
+    name: String,
+    /// Behind here are zeros.
+    end: usize,
 }
 
 impl Journal {
@@ -183,6 +204,15 @@ impl Journal {
         start: &JournalStart<'_>,
     ) -> Result<(Self, Recovered), JournalError> {
         recovery::open(disk, options, start)
+    }
+
+    /// Reads everything that [`Self::open`] would, and changes nothing. It is stricter: also batches
+    /// that the database has must be whole while they share a segment with others.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn examine(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Examined, JournalError> {
+        recovery::examine(disk, start)
     }
 
     /// Writes the records of some appends, in order; returns the number of their last batch.
@@ -213,15 +243,39 @@ impl Journal {
 
     /// Frees the segments that hold nothing after a position that the database has committed.
     pub fn release(&mut self, position: BatchNumber) {
-        while self.live.get(1).is_some_and(|next| next.first <= position.0 + 1) {
+        self.released = self.released.max(position);
+        while self.live.get(1).is_some_and(|next| next.first <= self.released.0 + 1) {
             let Some(segment) = self.live.pop_front() else { break };
             let usable = segment.bytes == self.options.segment_bytes as usize;
-            if usable && self.free.len() < self.options.free_max {
-                self.free.push(segment.name);
+            let unused = self.free.len() + self.soiled.len() + self.preparing;
+            if usable && unused < self.options.free_max {
+                self.soiled.push(Soiled { name: segment.name, end: segment.end });
             } else {
                 self.surplus.push(segment.name);
             }
         }
+    }
+
+    /// Whether the segment in use holds promised records: texts, names, passwords. What is deleted
+    /// is gone from the journal only when that segment is not in use any more.
+    #[must_use]
+    pub fn holds_promised(&self) -> bool {
+        self.holds_promised
+    }
+
+    /// Takes another segment into use, so that the one in use now can be freed. All that was
+    /// written is synced by that.
+    ///
+    /// # Errors
+    /// When the disk fails, now or before.
+    pub fn turn_over(&mut self) -> Result<(), JournalError> {
+        self.guard(|journal| {
+            if journal.offset > BATCHES_OFFSET {
+                journal.start_segment()?;
+                journal.release(journal.released);
+            }
+            Ok(())
+        })
     }
 
     /// Returns work that is better done beside the writing, if there is any. Its outcome goes to
@@ -232,6 +286,10 @@ impl Journal {
         }
         if let Some(name) = self.surplus.pop() {
             return Some(Chore(Task::Remove { name }));
+        }
+        if let Some(soiled) = self.soiled.pop() {
+            self.preparing += 1;
+            return Some(Chore(self.wiping(soiled)));
         }
         if self.free.len() + self.preparing < self.options.spares {
             self.preparing += 1;
@@ -283,6 +341,7 @@ impl Journal {
     }
 
     fn append_unguarded(&mut self, appends: &[Vec<Record>]) -> Result<BatchNumber, JournalError> {
+        let promised = appends.iter().flatten().any(|record| !record.is_lazy());
         self.buffer.clear();
         self.buffer.resize(BATCH_HEADER_BYTES, 0);
         for records in appends {
@@ -302,6 +361,7 @@ impl Journal {
         if self.buffer.len() > BATCH_HEADER_BYTES {
             self.write_batch_until(self.buffer.len())?;
         }
+        self.holds_promised |= promised;
         Ok(BatchNumber(self.written))
     }
 
@@ -353,9 +413,18 @@ impl Journal {
             self.sync_file(&previous.name)?;
         }
         self.synced = self.written;
-        let name = match self.free.pop() {
-            Some(name) => name,
-            None => Chore(self.preparation()).run(&*self.disk)?.prepared.unwrap_or_default(),
+        let name = match (self.free.pop(), self.soiled.pop()) {
+            (Some(name), soiled) => {
+                self.soiled.extend(soiled);
+                name
+            }
+            (None, soiled) => {
+                let task = match soiled {
+                    Some(soiled) => self.wiping(soiled),
+                    None => self.preparation(),
+                };
+                Chore(task).run(&*self.disk)?.prepared.unwrap_or_default()
+            }
         };
         self.epoch += 1;
         let header = SegmentHeader {
@@ -371,21 +440,35 @@ impl Journal {
             self.write(&previous.name, SEAL_OFFSET, &seal.encode())?;
             self.sync_file(&previous.name)?;
         }
-        let bytes = self.options.segment_bytes as usize;
-        self.live.push_back(Segment { name, bytes, epoch: self.epoch, first: header.first });
+        if let Some(previous) = self.live.back_mut() {
+            previous.end = previous.end.max(self.offset);
+        }
+        let (bytes, epoch) = (self.options.segment_bytes as usize, self.epoch);
+        let first = header.first;
+        self.live.push_back(Segment { name, bytes, epoch, first, end: BATCHES_OFFSET });
         self.offset = BATCHES_OFFSET;
+        self.holds_promised = false;
         Ok(())
     }
 
     fn preparation(&mut self) -> Task {
         self.next_file += 1;
-        let header = SegmentHeader {
+        let header = self.unused_header();
+        Task::Prepare { name: recovery::segment_name(self.next_file - 1), header }
+    }
+
+    fn wiping(&self, soiled: Soiled) -> Task {
+        Task::Wipe { name: soiled.name, end: soiled.end, header: self.unused_header() }
+    }
+
+    /// The header of a file that holds nothing.
+    fn unused_header(&self) -> SegmentHeader {
+        SegmentHeader {
             segment_bytes: self.options.segment_bytes,
             epoch: 0,
             first: 0,
             server_id: self.server_id,
-        };
-        Task::Prepare { name: recovery::segment_name(self.next_file - 1), header }
+        }
     }
 
     fn active(&self) -> &Segment {
@@ -406,6 +489,7 @@ pub struct Chore(Task);
 
 enum Task {
     Prepare { name: String, header: SegmentHeader },
+    Wipe { name: String, end: usize, header: SegmentHeader },
     Remove { name: String },
 }
 
@@ -425,6 +509,19 @@ impl Chore {
                 disk.remove(&name).map_err(io_error("remove", &name))?;
                 Ok(ChoreDone { prepared: None })
             }
+            Task::Wipe { name, end, header } => {
+                let write_error = || io_error("write", &name);
+                let zeros = vec![0; WIPED_AT_ONCE.min(end)];
+                for offset in (SEAL_OFFSET..end).step_by(WIPED_AT_ONCE) {
+                    let part = &zeros[..WIPED_AT_ONCE.min(end - offset)];
+                    disk.write_at(&name, offset as u64, part).map_err(write_error())?;
+                }
+                // Whoever reads the header may rely on the rest: that comes first.
+                disk.sync(&name).map_err(io_error("sync", &name))?;
+                disk.write_at(&name, 0, &header.encode()).map_err(write_error())?;
+                disk.sync(&name).map_err(io_error("sync", &name))?;
+                Ok(ChoreDone { prepared: Some(name) })
+            }
             Task::Prepare { name, header } => {
                 // Under another name until it is whole: a segment that is not whole is damaged.
                 let unfinished = recovery::unfinished_name(&name);
@@ -440,6 +537,9 @@ impl Chore {
         }
     }
 }
+
+/// How many zeros are written at once.
+const WIPED_AT_ONCE: usize = 1 << 20;
 
 fn io_error(operation: &'static str, file: &str) -> impl FnOnce(io::Error) -> JournalError {
     move |source| JournalError::Io { operation, file: file.to_owned(), source }

@@ -16,7 +16,8 @@ use super::segment::{
     SEAL_OFFSET, Scan, Seal, SegmentHeader, ServerId,
 };
 use super::{
-    BatchNumber, Journal, JournalError, JournalOptions, SEGMENT_BYTES_MIN, Segment, io_error,
+    BatchNumber, Journal, JournalError, JournalOptions, SEGMENT_BYTES_MIN, Segment, Soiled,
+    io_error,
 };
 
 /// What a journal is opened with.
@@ -37,6 +38,19 @@ pub struct Recovered {
     pub batches: Vec<(BatchNumber, Vec<Record>)>,
     /// What was dropped.
     pub torn: Option<TornTail>,
+}
+
+/// What [`Journal::examine`] has seen.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// What an opening would recover.
+    pub recovered: Recovered,
+    /// How many segments are needed.
+    pub segments: u64,
+    /// How many batches are in them.
+    pub batches: u64,
+    /// How many records are in what would be recovered.
+    pub records: u64,
 }
 
 /// A last write that had not been synced and is not whole.
@@ -89,6 +103,56 @@ struct Newest {
     scan: Scan,
 }
 
+/// All that was found, when it was found to be right.
+struct Found {
+    folder: Folder,
+    /// Index of the first segment that is needed.
+    first_live: usize,
+    chain: Chain,
+    newest: Newest,
+    unreadable_epoch: u64,
+}
+
+/// Reads everything and judges it. Nothing is changed.
+fn find(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Found, JournalError> {
+    let folder = look(disk, server_id_bytes(start.server_id))?;
+    let first_live = check_segments(&folder.used, start)?;
+    let live = &folder.used[first_live..];
+    let (chain, newest) = read_chain(disk, live, start.position.0)?;
+    check_chain(live, &chain, start.position.0)?;
+    let unreadable_epoch = check_unreadable(disk, &folder.unreadable, chain.last)?;
+    Ok(Found { folder, first_live, chain, newest, unreadable_epoch })
+}
+
+/// Reads what a journal holds, as [`open`] would find it, and changes nothing. Other than there,
+/// also what is not needed any more has to be whole as long as it is in a segment that is needed.
+pub(super) fn examine(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Examined, JournalError> {
+    let Found { folder, first_live, chain, newest, .. } = find(disk, start)?;
+    let live = &folder.used[first_live..];
+    let mut batches = 0;
+    for (index, segment) in live.iter().enumerate() {
+        let bytes = read_all(disk, &segment.file)?;
+        let limit = live.get(index + 1).map_or(chain.last + 1, |next| next.header.first);
+        let mut end = BATCHES_OFFSET;
+        for number in segment.header.first..limit {
+            let batch = segment::batch_at(&bytes, end);
+            let is_it = |batch: &FoundBatch| {
+                (batch.header.epoch, batch.header.number) == (segment.header.epoch, number)
+            };
+            let Some(batch) = batch.filter(is_it) else {
+                let what = "a batch is not whole; the database has what was in it";
+                return Err(damaged(&segment.file.name, end, number, what));
+            };
+            end = batch.end();
+            batches += 1;
+        }
+    }
+    let torn = torn_tail(live, &chain, &newest);
+    let records = chain.batches.iter().map(|(_, records)| records.len() as u64).sum();
+    let recovered = Recovered { batches: chain.batches, torn };
+    Ok(Examined { recovered, segments: live.len() as u64, batches, records })
+}
+
 pub(super) fn open(
     disk: Arc<dyn Disk>,
     options: JournalOptions,
@@ -99,11 +163,7 @@ pub(super) fn open(
         ..options
     };
     let server_id = server_id_bytes(start.server_id);
-    let mut folder = look(&*disk, server_id)?;
-    let first_live = check_segments(&folder.used, start)?;
-    let (chain, newest) = read_chain(&*disk, &folder.used[first_live..], start.position.0)?;
-    check_chain(&folder.used[first_live..], &chain, start.position.0)?;
-    let unreadable_epoch = check_unreadable(&*disk, &folder.unreadable, chain.last)?;
+    let Found { mut folder, first_live, chain, newest, unreadable_epoch } = find(&*disk, start)?;
 
     // From here on things are written: all that counts is there.
     settle(&*disk, &folder.used, &chain, &newest)?;
@@ -112,7 +172,7 @@ pub(super) fn open(
     }
     disk.sync_folder().map_err(io_error("sync", "."))?;
     let live = folder.used.split_off(first_live);
-    let (free, surplus) = unneeded(&mut folder, options);
+    let Unneeded { free, soiled, surplus } = unneeded(&mut folder, options);
     let torn = torn_tail(&live, &chain, &newest);
     let epoch = live.iter().map(|used| used.header.epoch).max().unwrap_or(0).max(unreadable_epoch);
     let mut journal = Journal {
@@ -121,6 +181,7 @@ pub(super) fn open(
         server_id,
         live: live.into_iter().map(Segment::from).collect::<VecDeque<_>>(),
         free,
+        soiled,
         surplus,
         preparing: 0,
         next_file: folder.next_file,
@@ -128,6 +189,8 @@ pub(super) fn open(
         offset: chain.stop.1,
         written: chain.last,
         synced: chain.last,
+        released: start.position,
+        holds_promised: chain.stop.1 > BATCHES_OFFSET,
         buffer: Vec::new(),
         stopped: false,
     };
@@ -146,21 +209,39 @@ impl From<Used> for Segment {
             bytes: used.header.segment_bytes as usize,
             epoch: used.header.epoch,
             first: used.header.first,
+            // An earlier version may have left something behind the batches.
+            end: used.header.segment_bytes as usize,
         }
     }
 }
 
-/// Divides what holds nothing that is needed into what can be used again and what cannot.
-fn unneeded(folder: &mut Folder, options: JournalOptions) -> (Vec<String>, Vec<String>) {
+/// The files that hold nothing that is needed.
+#[derive(Default)]
+struct Unneeded {
+    free: Vec<String>,
+    soiled: Vec<Soiled>,
+    surplus: Vec<String>,
+}
+
+/// Divides what holds nothing that is needed into what can be used again, at once or when it is
+/// wiped, and what cannot.
+fn unneeded(folder: &mut Folder, options: JournalOptions) -> Unneeded {
+    let spares = folder.spares.drain(..).map(|file| (file, false));
     let used = folder.used.drain(..).map(|used| used.file);
-    let files = folder.spares.drain(..).chain(folder.unreadable.drain(..)).chain(used);
-    let (mut free, mut surplus) = (Vec::new(), Vec::new());
-    for file in files {
+    let soiled = folder.unreadable.drain(..).chain(used).map(|file| (file, true));
+    let mut unneeded = Unneeded::default();
+    for (file, is_soiled) in spares.chain(soiled) {
         let usable = file.bytes == u64::from(options.segment_bytes);
-        let list = if usable && free.len() < options.free_max { &mut free } else { &mut surplus };
-        list.push(file.name);
+        if !usable || unneeded.free.len() + unneeded.soiled.len() >= options.free_max {
+            unneeded.surplus.push(file.name);
+        } else if is_soiled {
+            let end = options.segment_bytes as usize;
+            unneeded.soiled.push(Soiled { name: file.name, end });
+        } else {
+            unneeded.free.push(file.name);
+        }
     }
-    (free, surplus)
+    unneeded
 }
 
 /// Reads the beginnings of all files.

@@ -20,12 +20,16 @@ pub(super) struct ToProjector {
     pub(super) sequence: Sequence,
     /// The records of each append.
     pub(super) appends: Vec<Vec<Record>>,
+    /// Who wants to know when everything up to here is in the database.
+    pub(super) settle: Vec<u64>,
 }
 
 pub(super) struct ProjectorThread {
     pub(super) database: Database,
     pub(super) settle: Duration,
     pub(super) settle_bytes: usize,
+    /// How long what was deleted may stay beside the database.
+    pub(super) erase: Duration,
     pub(super) notifier: Arc<Notifier>,
     pub(super) backlog: Arc<Backlog>,
     pub(super) journal: Sender<ToJournal>,
@@ -44,8 +48,10 @@ impl ProjectorThread {
         let mut projector = Projector::default();
         let mut pending = None;
         let mut project_at = None;
+        // A crash may have left something there.
+        let mut erase_at = Some(Instant::now() + self.erase);
         loop {
-            let received = match project_at {
+            let received = match [project_at, erase_at].into_iter().flatten().min() {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => {
                     let left = Instant::saturating_duration_since(&at, Instant::now());
@@ -53,22 +59,36 @@ impl ProjectorThread {
                 }
             };
             let closing = matches!(received, Err(RecvTimeoutError::Disconnected));
+            let mut settle = Vec::new();
             if let Ok(message) = received {
-                pending = Some(message.sequence);
+                settle = message.settle;
+                if !message.appends.is_empty() {
+                    pending = Some(message.sequence);
+                    project_at = project_at.or_else(|| Some(Instant::now() + self.settle));
+                }
                 for records in message.appends {
                     projector.push(message.last, records);
                 }
-                project_at = project_at.or_else(|| Some(Instant::now() + self.settle));
             }
-            let due = project_at.is_some_and(|at| at <= Instant::now());
-            if due || closing || projector.bytes() >= self.settle_bytes {
+            let now = closing || !settle.is_empty() || is_due(project_at);
+            if now || projector.bytes() >= self.settle_bytes {
                 project_at = None;
                 if let Some(sequence) = pending.take() {
+                    let erases = projector.erases();
                     self.project(&mut projector, sequence)?;
+                    let at = Instant::now() + self.erase;
+                    erase_at = erase_at.or_else(|| erases.then_some(at));
                 }
+            }
+            for ticket in settle {
+                self.notifier.tell(StoreEvent::Settled { ticket });
             }
             if closing {
                 return Ok(());
+            }
+            if is_due(erase_at) {
+                let is_done = self.database.merge()?;
+                erase_at = (!is_done).then(|| Instant::now() + TRY_AGAIN);
             }
         }
     }
@@ -86,3 +106,10 @@ impl ProjectorThread {
         Ok(())
     }
 }
+
+fn is_due(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at <= Instant::now())
+}
+
+/// How long to wait for whoever reads an old state of the database, a backup for example.
+const TRY_AGAIN: Duration = Duration::from_secs(1);

@@ -1,0 +1,228 @@
+//! Backups: made from a running server or from data that no server uses, read back before they
+//! count, and restored as the data of a new server.
+//!
+//! A server that runs only brings everything into the database; the copying is done here, in the
+//! process of whoever asked, and holds nobody up. *Invariant.* What has the name of a backup is
+//! whole: it gets that name when it has been restored once.
+
+mod copying;
+mod parcel;
+mod restore;
+mod scratch;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::config::default_data_folder;
+use crate::database::{Database, DatabaseError};
+use crate::failure::{Failure, Kind};
+use crate::folder::Folder;
+use crate::operation::{Operation, wall_ms};
+use crate::people::{ask_server, server_of};
+use crate::store::{DATABASE_FILE, StoreError};
+use crate::tls::{Identity, TlsFiles};
+
+pub(crate) use copying::copy_of_still;
+pub use parcel::Header;
+use parcel::{PARTS, pack};
+pub(crate) use restore::look_into;
+pub use restore::restore;
+use scratch::NoScratch;
+pub(crate) use scratch::Scratch;
+
+/// A backup that was made.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// What it holds.
+    pub header: Header,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether a server runs on the data.
+    pub is_running: bool,
+}
+
+/// Makes a backup of the data in a folder; none means the usual one. The file must not be there yet.
+///
+/// Everything that was confirmed before this was called is in it.
+///
+/// # Errors
+/// When it cannot be made. Then nothing is left of it.
+pub fn backup(folder: Option<PathBuf>, file: &Path) -> Result<Backup, Failure> {
+    let folder = folder.unwrap_or_else(default_data_folder);
+    if !folder.join(DATABASE_FILE).exists() {
+        return Err(no_data(&folder));
+    }
+    if file.symlink_metadata().is_ok() {
+        return Err(is_there(file));
+    }
+    let scratch = scratch_beside(file)?;
+    let (database, is_running) = match server_of(&folder)? {
+        Some(server) => (copy_from(&server, &folder, scratch.path())?, true),
+        None => {
+            let _held = Folder::hold(&folder)?;
+            let (database, _) = copy_of_still(&folder, scratch.path()).map_err(not_made)?;
+            (database, false)
+        }
+    };
+    let header = describe(&folder, &database).map_err(not_made)?;
+    database.close().map_err(|error| not_made(error.into()))?;
+    let finished = scratch.path().join("finished");
+    let expected =
+        write(&folder, scratch.path(), header, &finished).map_err(|error| disk(&error))?;
+    let header = verify(&finished, scratch.path(), &expected)?;
+    let bytes = fs::metadata(&finished).map_err(|error| disk(&error))?.len();
+    publish(&finished, file)?;
+    Ok(Backup { header, bytes, is_running })
+}
+
+/// Where a backup grows: beside its place, so that it can be put there whole.
+fn scratch_beside(file: &Path) -> Result<Scratch, Failure> {
+    let Some(name) = file.file_name() else {
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("{} is not the name of a file", file.display()),
+            "Say how the backup is to be called, as in whoelse backup monday.backup",
+        ));
+    };
+    let mut name = name.to_owned();
+    name.push(".unfinished");
+    // SQLite and whoever changes folders need the whole path.
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let folder = folder.canonicalize().map_err(|error| disk(&error))?;
+    Scratch::make(folder.join(name)).map_err(|why| match why {
+        NoScratch::InUse => Failure::new(
+            Kind::Refused,
+            format!("a backup to {} is being made already", file.display()),
+            "Wait for it, or choose another name.",
+        ),
+        NoScratch::Foreign => Failure::new(
+            Kind::Refused,
+            format!("there is a {}.unfinished that is not of a backup", file.display()),
+            "Choose another name.",
+        ),
+        NoScratch::Io(error) => disk(&error),
+    })
+}
+
+/// Has the server bring everything into its database, and copies that.
+fn copy_from(server: &UnixStream, folder: &Path, scratch: &Path) -> Result<Database, Failure> {
+    ask_server(server, &Operation::Settle)?;
+    copying::copy_of_running(folder, scratch).map_err(not_made)
+}
+
+fn describe(folder: &Path, database: &Database) -> Result<Header, StoreError> {
+    let contents = database.examine()?;
+    let files =
+        TlsFiles { certificate: folder.join("tls-cert.pem"), key: folder.join("tls-key.pem") };
+    Ok(Header {
+        taken_ms: wall_ms(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        server_id: database.server_id().to_string(),
+        position: database.position()?.0,
+        database: contents.version,
+        people: contents.people,
+        messages: contents.messages,
+        devices: contents.devices,
+        // A server that was given its key from elsewhere may have none here.
+        key: Identity::load(&files).ok().map(|identity| identity.key.to_string()),
+        parts: Vec::new(),
+    })
+}
+
+/// Writes the backup under a name that nobody looks for; returns what it must be when it is read.
+fn write(folder: &Path, scratch: &Path, header: Header, to: &Path) -> io::Result<Header> {
+    let mut parts = Vec::new();
+    for name in PARTS {
+        let path = if name == DATABASE_FILE { scratch } else { folder }.join(name);
+        if path.exists() {
+            parts.push((name, path));
+        }
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let mut writer = BufWriter::with_capacity(1 << 16, file);
+    pack(&mut writer, header.clone(), &parts)?;
+    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fs::remove_file(scratch.join(DATABASE_FILE))?;
+    Ok(header)
+}
+
+/// Restores what was written, and compares.
+fn verify(finished: &Path, scratch: &Path, expected: &Header) -> Result<Header, Failure> {
+    let restored = scratch.join("restored");
+    fs::create_dir(&restored).map_err(|error| disk(&error))?;
+    let (header, contents) = restore::unpack_into(finished, &restored, "0")?;
+    let found = (contents.people, contents.messages, contents.devices);
+    if found == (expected.people, expected.messages, expected.devices)
+        && (header.taken_ms, header.position) == (expected.taken_ms, expected.position)
+    {
+        return Ok(header);
+    }
+    Err(Failure::new(
+        Kind::Storage,
+        "the backup was written and could not be restored: something is missing",
+        "Nothing was left behind. Check the disk it was to be on.",
+    ))
+}
+
+/// Gives it its name, without replacing anything.
+fn publish(finished: &Path, file: &Path) -> Result<(), Failure> {
+    let renamed = match renameat_with(CWD, finished, CWD, file, RenameFlags::NOREPLACE) {
+        // Not every file system can be told not to replace.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if file.symlink_metadata().is_err() => {
+            fs::rename(finished, file)
+        }
+        result => result.map_err(io::Error::from),
+    };
+    renamed.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => is_there(file),
+        _ => disk(&error),
+    })?;
+    let folder = finished.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| disk(&error))
+}
+
+fn is_there(file: &Path) -> Failure {
+    Failure::new(
+        Kind::Refused,
+        format!("{} is there already", file.display()),
+        "A backup replaces nothing: choose another name, or move the file away.",
+    )
+}
+
+pub(crate) fn no_data(folder: &Path) -> Failure {
+    Failure::new(
+        Kind::Refused,
+        format!("there are no data in {}", folder.display()),
+        "Name the server's folder with --data.",
+    )
+}
+
+/// What could not be copied: the data are damaged, or there is no room for the copy.
+fn not_made(error: StoreError) -> Failure {
+    let hint = match &error {
+        StoreError::Database(DatabaseError::Sqlite { .. } | DatabaseError::Make(_))
+        | StoreError::System { .. }
+            if !error.is_damage() =>
+        {
+            NO_ROOM
+        }
+        _ => error.hint(),
+    };
+    Failure::new(Kind::Storage, format!("the backup was not made: {error}"), hint)
+}
+
+fn disk(error: &io::Error) -> Failure {
+    Failure::new(Kind::Storage, format!("the backup was not made: {error}"), NO_ROOM)
+}
+
+const NO_ROOM: &str = "Nothing was left behind, and the data are as they were. Check the disk it \
+                       was to be on and the space left there.";

@@ -1,0 +1,167 @@
+//! Makes the data of a new server out of a backup.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::parcel::{Header, PARTS, ParcelError, unpack};
+use super::scratch::{NoScratch, Scratch};
+use crate::config::default_data_folder;
+use crate::database::{Contents, Database, DatabaseError};
+use crate::failure::{Failure, Kind};
+use crate::folder::{self, Folder};
+use crate::store::{DATABASE_FILE, random_id};
+
+/// Where a restore grows, within the folder it fills.
+const SCRATCH: &str = "restore.unfinished";
+
+/// Restores a backup into a folder that is empty or not there; none means the usual one.
+///
+/// Returns what it holds, and where it is now.
+///
+/// # Errors
+/// When the folder holds anything, or the backup is not whole. Then the folder is as it was.
+pub fn restore(file: &Path, folder: Option<PathBuf>) -> Result<(Header, PathBuf), Failure> {
+    let path = folder.unwrap_or_else(default_data_folder);
+    let reader = open(file)?;
+    refuse_if_filled(&path)?;
+    let was_there = path.exists();
+    let folder = Folder::open(&path)?;
+    let result = fill(file, reader, &folder);
+    if result.is_err() {
+        // As it was, as far as we have changed it.
+        fs::remove_file(path.join(folder::LOCK)).unwrap_or_default();
+        if !was_there {
+            fs::remove_dir(&path).unwrap_or_default();
+        }
+    }
+    Ok((result?, path))
+}
+
+fn fill(file: &Path, reader: impl Read, folder: &Folder) -> Result<Header, Failure> {
+    let path = folder.path().canonicalize().map_err(|error| disk(&error))?;
+    // Somebody may have been quicker.
+    refuse_if_filled(&path)?;
+    let scratch = Scratch::make(path.join(SCRATCH)).map_err(|why| match why {
+        NoScratch::Io(error) => disk(&error),
+        NoScratch::InUse | NoScratch::Foreign => filled(&path, SCRATCH),
+    })?;
+    let id = random_id().map_err(|error| disk(&io::Error::other(error)))?;
+    let (header, _) = unpack_from(file, reader, scratch.path(), &id)?;
+    // The database comes last: without it nobody takes the folder for a server's.
+    for name in PARTS.into_iter().rev() {
+        match fs::rename(scratch.path().join(name), path.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(disk(&error)),
+            _ => {}
+        }
+    }
+    drop(scratch);
+    File::open(&path).and_then(|folder| folder.sync_all()).map_err(|error| disk(&error))?;
+    Ok(header)
+}
+
+/// Reads a backup as a restore would, and counts what is in it.
+pub(crate) fn look_into(file: &Path, scratch: &Path) -> Result<(Header, Contents), Failure> {
+    unpack_into(file, scratch, "0")
+}
+
+pub(super) fn unpack_into(
+    file: &Path,
+    folder: &Path,
+    server_id: &str,
+) -> Result<(Header, Contents), Failure> {
+    unpack_from(file, open(file)?, folder, server_id)
+}
+
+/// Puts everything into a folder, the database as that of a new server, and goes through all of it.
+fn unpack_from(
+    file: &Path,
+    reader: impl Read,
+    folder: &Path,
+    server_id: &str,
+) -> Result<(Header, Contents), Failure> {
+    let header = unpack(reader, folder).map_err(|error| unreadable(file, &error))?;
+    let renew = || -> Result<Contents, DatabaseError> {
+        let mut database = Database::open(&folder.join(DATABASE_FILE), server_id)?;
+        database.become_new(server_id)?;
+        let contents = database.examine()?;
+        database.close()?;
+        Ok(contents)
+    };
+    let contents = renew().map_err(|error| {
+        let what = format!("cannot restore {}: {error}", file.display());
+        Failure::new(Kind::Storage, what, error.hint())
+    })?;
+    Ok((header, contents))
+}
+
+fn open(file: &Path) -> Result<impl Read + use<>, Failure> {
+    let opened = File::open(file).and_then(|opened| {
+        let is_file = opened.metadata()?.is_file();
+        if is_file { Ok(opened) } else { Err(io::Error::other("it is not a file")) }
+    });
+    match opened {
+        Ok(opened) => Ok(BufReader::with_capacity(1 << 16, opened)),
+        Err(error) => Err(Failure::new(
+            Kind::Configuration,
+            format!("cannot read the backup {}: {error}", file.display()),
+            "Check the path and its permissions.",
+        )),
+    }
+}
+
+fn unreadable(file: &Path, error: &ParcelError) -> Failure {
+    let shown = file.display();
+    let (kind, hint) = match error {
+        ParcelError::Foreign => {
+            (Kind::Configuration, "Name a file that whoelse backup has made.".to_owned())
+        }
+        ParcelError::Encrypted => (
+            Kind::Refused,
+            format!("Decrypt it first: age --decrypt --identity KEYFILE --output PLAIN {shown}"),
+        ),
+        ParcelError::Newer(_) => {
+            (Kind::Storage, "Restore it with the version of whoelse that made it.".to_owned())
+        }
+        ParcelError::CutOff(_) | ParcelError::Damaged(_) => (
+            Kind::Storage,
+            "Nothing was restored. Use another backup, or another copy of this one.".to_owned(),
+        ),
+        ParcelError::Io(_) => (
+            Kind::Storage,
+            "Nothing was restored. Check the disk and the space left on it.".to_owned(),
+        ),
+    };
+    Failure::new(kind, format!("cannot restore {shown}: {error}"), hint)
+}
+
+/// What a folder may hold that counts as empty: what we leave there ourselves when we are killed.
+fn refuse_if_filled(path: &Path) -> Result<(), Failure> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|error| disk(&error))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(|error| disk(&error))?.file_name();
+        if name != SCRATCH && name != folder::LOCK {
+            return Err(filled(path, &name.to_string_lossy()));
+        }
+    }
+    Ok(())
+}
+
+fn filled(path: &Path, what: &str) -> Failure {
+    Failure::new(
+        Kind::Refused,
+        format!("{} is not empty: there is {what}", path.display()),
+        "A restore replaces nothing: name a new folder with --data, or move away what is there.",
+    )
+}
+
+fn disk(error: &io::Error) -> Failure {
+    Failure::new(
+        Kind::Storage,
+        format!("the backup was not restored: {error}"),
+        "Check the data folder, its permissions and the space left on its disk.",
+    )
+}
