@@ -188,6 +188,9 @@ pub trait Keep {
     /// As [`Store::read_page`].
     fn read_page(&self, account: AccountId, after: Number, bytes_max: usize, ticket: u64);
 
+    /// As [`Store::settle`].
+    fn settle(&self, ticket: u64);
+
     /// As [`Store::is_full`].
     fn is_full(&self) -> bool;
 
@@ -205,6 +208,10 @@ impl Keep for Store {
 
     fn read_page(&self, account: AccountId, after: Number, bytes_max: usize, ticket: u64) {
         Self::read_page(self, account, after, bytes_max, ticket);
+    }
+
+    fn settle(&self, ticket: u64) {
+        Self::settle(self, ticket);
     }
 
     fn is_full(&self) -> bool {
