@@ -1,6 +1,4 @@
-//! Runs simulated worlds: `sim SEED [SEEDS [STEPS]]`.
-//!
-//! Prints what happened, and at the first fault its seed; the same seed fails the same way.
+//! Runs simulated worlds, see `docs/simulator.md`.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,21 +6,24 @@ use std::process::ExitCode;
 use whoelse_tests::sim::run;
 
 fn main() -> ExitCode {
-    let mut numbers = std::env::args().skip(1).map(|argument| argument.parse::<u64>().ok());
-    let mut next = |default| numbers.next().unwrap_or(Some(default));
-    let (Some(first), Some(seeds), Some(steps)) = (next(0), next(1), next(run::STEPS)) else {
-        writeln!(std::io::stderr(), "usage: sim SEED [SEEDS [STEPS]], all numbers")
-            .unwrap_or_default();
-        return ExitCode::from(2);
-    };
-    match run::seeds(first..first + seeds, steps) {
-        Ok(stats) => {
-            writeln!(std::io::stdout(), "{stats:?}").unwrap_or_default();
-            ExitCode::SUCCESS
-        }
-        Err(fault) => {
-            writeln!(std::io::stderr(), "{fault}").unwrap_or_default();
-            ExitCode::FAILURE
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (steps, from, to) = (
+        words.get(2).and_then(|w| w.parse().ok()).unwrap_or(run::STEPS),
+        words.first().and_then(|w| w.parse().ok()).unwrap_or(0),
+        words.get(1).and_then(|w| w.parse().ok()).unwrap_or(1),
+    );
+    let traced = words.iter().any(|w| w == "--trace");
+    let mut sum = whoelse_tests::sim::stats::Stats::default();
+    let mut failed = 0;
+    for seed in from..to {
+        match run::seed(seed, steps, traced) {
+            Ok((stats, _)) => sum = sum.plus(&stats),
+            Err(fault) => {
+                failed += 1;
+                writeln!(std::io::stderr(), "{fault}").unwrap();
+            }
         }
     }
+    writeln!(std::io::stdout(), "{:?} failed={failed}", sum.list()).unwrap();
+    ExitCode::SUCCESS
 }
