@@ -167,7 +167,7 @@ struct Attempt {
 #[derive(Clone)]
 enum Purpose {
     Login(Entry),
-    Passwd(String),
+    Passwd,
 }
 
 #[derive(Clone)]
@@ -232,6 +232,7 @@ impl Model {
             Op::Order(order) => self.order(now, order, &mut said),
             Op::DiskFull(is_full) => self.is_disk_full = *is_full,
             Op::Tick => self.tick(now, &mut said),
+            Op::Stopping => self.stop(now),
         }
         said
     }

@@ -165,7 +165,7 @@ impl Model {
     fn proven(&mut self, now: u64, who: usize, attempt: Attempt, said: &mut Vec<Said>) {
         match attempt.purpose {
             Purpose::Login(entry) => self.admit(now, who, attempt.connection, &entry, said),
-            Purpose::Passwd(new) => {
+            Purpose::Passwd => {
                 self.people[who].lock.forget();
                 if self.speaker(attempt.connection) == Some(who) {
                     let version = self.people[who].version;
@@ -173,7 +173,6 @@ impl Model {
                     let hashing = Hashing::Passwd { connection, person: who, version };
                     self.start_hash(connection, hashing, said);
                 }
-                let _ = new;
             }
         }
     }
@@ -397,6 +396,13 @@ impl Model {
             idle.into_iter().chain(session.away_until.map(|at| (at, true, who))).min()
         });
         ends.min()
+    }
+
+    /// All sessions end, and nobody is left to be told.
+    pub(super) fn stop(&mut self, now: u64) {
+        for who in 0..self.people.len() {
+            self.end(now, who, &mut Vec::new());
+        }
     }
 
     /// Ends a session and tells the others.

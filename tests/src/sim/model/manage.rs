@@ -21,7 +21,7 @@ impl Model {
         if check_new_password(&self.people[me].name, new).is_err() {
             return answer(line, "BAD_PASSWORD", said);
         }
-        let attempt = Attempt { connection: line, purpose: Purpose::Passwd(new.to_owned()) };
+        let attempt = Attempt { connection: line, purpose: Purpose::Passwd };
         self.have_checked(now, Subject::Person(me), attempt, old, said);
     }
 

@@ -21,6 +21,7 @@ pub enum Op {
     Order(Order),
     DiskFull(bool),
     Tick,
+    Stopping,
 }
 
 /// What an operator wants.
@@ -101,7 +102,8 @@ impl Op {
             Input::Order { order, .. } => Self::Order(Order::of(order)?),
             Input::DiskFull { is_full } => Self::DiskFull(*is_full),
             Input::Tick => Self::Tick,
-            Input::Stopping | Input::SetPassword { .. } => return None,
+            Input::Stopping => Self::Stopping,
+            Input::SetPassword { .. } => return None,
         })
     }
 }

@@ -112,7 +112,7 @@ impl Model {
             .collect();
         same("invites", &(expected, self.last_invite), &(invites, found.last_invite))?;
         for (person, account) in self.people.iter().zip(&found.accounts) {
-            person.compare(now, account).map_err(|fault| format!("{}: {fault}", person.name))?;
+            person.compare(now, self.rules.retry_ms, account).map_err(|fault| format!("{}: {fault}", person.name))?;
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Person {
         });
     }
 
-    fn compare(&self, now: u64, found: &AccountSnapshot) -> Result<(), String> {
+    fn compare(&self, now: u64, retry_ms: u64, found: &AccountSnapshot) -> Result<(), String> {
         let password = found.password.as_ref().map_or("", |hash| &hash.0);
         same("name", found.name.as_str(), self.name.as_str())?;
         same("password", self.password.as_str(), password)?;
@@ -161,8 +161,10 @@ impl Person {
         let devices = devices.map(|it| (it.key, it.name.as_ref(), it.added.0, it.used.0));
         let own = self.devices.iter().map(|it| (it.key, it.name.as_str(), it.added, it.used));
         same_all("devices", own, devices)?;
-        let times = self.sent.order.iter().map(|(_, time)| *time);
-        same_all("ids", times, found.sent.iter().map(|it| it.time.0))
+        // Whoever no longer counts may be forgotten.
+        let counts = |time: &u64| now.saturating_sub(*time) <= retry_ms;
+        let times = self.sent.order.iter().map(|(_, time)| *time).filter(counts);
+        same_all("ids", times, found.sent.iter().map(|it| it.time.0).filter(counts))
     }
 }
 

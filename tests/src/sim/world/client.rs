@@ -57,6 +57,7 @@ pub(super) struct Client {
     confirmed: BTreeMap<String, (usize, usize)>,
     pub(super) is_joining: bool,
     new_password: String,
+    has_tried_name: bool,
 }
 
 impl Person {
@@ -128,7 +129,8 @@ impl World {
             unanswered: BTreeSet::new(),
             confirmed: BTreeMap::new(),
             is_joining,
-            new_password: format!("password-{}", person.runs),
+            new_password: "password-join".into(),
+            has_tried_name: false,
         });
         self.follow(who)
     }
@@ -424,7 +426,15 @@ impl World {
         let person = &mut self.people[who];
         let Some(client) = person.client.as_mut() else { return };
         match question {
-            Question::Name | Question::NewName => client.core.handle_name(person.name.clone()),
+            Question::NewName if client.has_tried_name => {
+                // The name is taken: perhaps by an earlier try of its own, which nobody confirmed.
+                person.passwords.push(client.new_password.clone());
+                client.core.handle_interrupt();
+            }
+            Question::Name | Question::NewName => {
+                client.has_tried_name = true;
+                client.core.handle_name(person.name.clone());
+            }
             Question::NewPassword => {
                 client.core.handle_password(now, client.new_password.as_str().into());
             }

@@ -14,6 +14,11 @@ impl World {
     pub(super) fn deed(&mut self, who: usize) -> Fallible {
         let pause = 1 + self.chance.people.random_range(0..=2 * self.rates.deed_ms);
         self.after(pause, Event::Deed(who));
+        if self.is_healing && !self.people[who].is_member() {
+            // Perhaps it is one by now and does not know.
+            self.set_password(who, "healed".into());
+            return Ok(());
+        }
         if self.has_no_client(who) {
             let is_awake = self.is_healing || self.chance.people.random_bool(0.3);
             return if is_awake { self.start_client(who) } else { Ok(()) };
@@ -64,7 +69,7 @@ impl World {
                 let person = &mut self.people[who];
                 person.written += 1;
                 let longest = match random.random_range(0..50) {
-                    0 => 4_000,
+                    0 => self.rates.long_text,
                     _ => self.rates.text,
                 };
                 let padding = "x".repeat(random.random_range(0..=longest));
@@ -117,7 +122,13 @@ impl World {
         let random = &mut self.chance.people;
         let frames = &self.people[who].frames;
         let old = (!frames.is_empty()).then(|| random.random_range(0..frames.len()));
-        let old = old.and_then(|at| frames.get(at)).cloned();
+        // What waits for its answer would be confirmed out of order by that of its repetition.
+        let old = old.and_then(|at| frames.get(at)).filter(|frame| {
+            let frame = String::from_utf8_lossy(frame);
+            let client = self.people[who].client.as_ref();
+            client.is_some_and(|it| it.unanswered.iter().all(|text| !frame.contains(text.as_str())))
+        });
+        let old = old.cloned();
         let bytes = match (random.random_range(0..10), old) {
             // A repetition, as it was, of something sent lately or long ago.
             (0..5, Some(old)) => {

@@ -176,6 +176,9 @@ impl World {
         let is_there = self.book.borrow().live.find(&person.name).is_some();
         if is_there && self.server.is_some() {
             let (name, hash) = (person.name.clone(), PasswordHash(password.as_str().into()));
+            if self.is_healing {
+                person.passwords.clear();
+            }
             person.passwords.push(password);
             self.order(Order::SetPassword { name, hash });
         }

@@ -23,6 +23,9 @@ impl World {
             server.wishes.borrow_mut().is_full = false;
         }
         for who in 0..self.people.len() {
+            if !self.people[who].is_member() {
+                self.crash_client(who);
+            }
             self.set_password(who, "healed".into());
             let name = self.people[who].name.clone();
             self.order(Order::Unlock { name });

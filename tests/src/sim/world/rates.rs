@@ -15,6 +15,8 @@ pub(super) struct Rates {
     pub(super) burst: usize,
     /// Bytes of the longest usual text.
     pub(super) text: usize,
+    /// Bytes of the longest of all.
+    pub(super) long_text: usize,
     /// Between two faults.
     pub(super) fault_ms: u64,
     /// How often each kind of fault comes, beside the others.
@@ -56,10 +58,14 @@ impl Rates {
         let mut pick = |rates: &[u64]| rates[random.random_range(0..rates.len())];
         let part = |per_mille: u64| per_mille as f64 / 1000.0;
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        // A record must fit into a batch. Small ones are the ones that split an append.
+        let has_small_batches = pick(&[0, 1]) == 1;
+        let longest = if has_small_batches { 60 } else { 4_000 };
         Self {
             deed_ms: pick(&[2, 20, 200, 2_000]),
             burst: size(pick(&[1, 3, 10])),
-            text: size(pick(&[10, 100, 2_000])),
+            text: size(pick(&[10, 60, 1_000]).min(longest)),
+            long_text: size(longest),
             fault_ms: pick(&[300, 1_000, 5_000, 30_000]),
             weights,
             order_ms: pick(&[2_000, 20_000, 100_000]),
@@ -81,7 +87,7 @@ impl Rates {
             takeover: part(pick(&[100, 700])),
             journal: JournalOptions {
                 segment_bytes: u32::try_from(pick(&[16 << 10, 16 << 10, 64 << 10])).unwrap_or(0),
-                batch_bytes_max: size(pick(&[128, 128, 4 << 10])),
+                batch_bytes_max: if has_small_batches { 160 } else { 7_000 },
                 spares: size(pick(&[1, 1, 0, 2])),
                 free_max: 4,
             },
