@@ -58,6 +58,8 @@ pub struct Model {
     checks: BTreeMap<u64, Check>,
     hashes: BTreeMap<u64, Hashing>,
     is_disk_full: bool,
+    /// The last password that was checked was for a name that nobody has.
+    pub(super) was_stranger: bool,
 }
 
 /// One person.
@@ -102,6 +104,8 @@ struct Ids {
 struct Lock {
     strikes: u8,
     until: Option<u64>,
+    /// The two as they were last recorded: that a lock has run out is not.
+    recorded: (u8, Option<u64>),
     in_flight: u8,
     waiting: VecDeque<(Attempt, String)>,
 }
@@ -199,6 +203,7 @@ impl Model {
             checks: BTreeMap::new(),
             hashes: BTreeMap::new(),
             is_disk_full: false,
+            was_stranger: false,
         }
     }
 

@@ -121,6 +121,7 @@ impl Model {
         if is_right != matches {
             said.push(Said::Check(0)); // a result that is not this password's
         }
+        self.was_stranger = matches!(subject, Subject::Stranger(_));
         self.set_pending(attempt.connection, None);
         self.lock(&subject).in_flight -= 1;
         if self.lock(&subject).is_locked(now) {
@@ -143,10 +144,12 @@ impl Model {
         }
         let lock = self.lock(subject);
         lock.strikes += 1;
+        lock.recorded = (lock.strikes, None);
         if lock.strikes < STRIKES_MAX {
             return self.refuse(attempt.connection, "INVALID_PASSWORD", said);
         }
         lock.until = Some(now + block_ms);
+        lock.recorded = (lock.strikes, lock.until);
         let waiting = std::mem::take(&mut lock.waiting);
         self.refuse(attempt.connection, "INVALID_PASSWORD_BLOCKED", said);
         for (attempt, _) in waiting {
@@ -439,17 +442,17 @@ impl Model {
 
 impl Lock {
     /// Whether no password counts; a lock that has run out is lifted.
-    fn is_locked(&mut self, now: u64) -> bool {
+    pub(super) fn is_locked(&mut self, now: u64) -> bool {
         let is_locked = self.until.is_some_and(|until| until > now);
         if !is_locked && self.until.is_some() {
-            self.clear();
+            (self.strikes, self.until) = (0, None);
         }
         is_locked
     }
 
     pub(super) fn clear(&mut self) {
-        self.strikes = 0;
-        self.until = None;
+        (self.strikes, self.until) = (0, None);
+        self.recorded = (0, None);
     }
 
     /// A right password ends the row of failures.

@@ -100,12 +100,12 @@ impl Model {
                 self.change_password(who, password);
                 self.expel(now, who, "ended PASSWORD_CHANGED", said);
                 self.people[who].devices.clear();
-                self.unlock(who, said);
+                self.unlock(now, who, said);
             }
             Order::Lock { .. } => self.lock_person(now, who, true, said),
             Order::Unlock { .. } => {
                 self.lock_person(now, who, false, said);
-                self.unlock(who, said);
+                self.unlock(now, who, said);
             }
             Order::SetRole { admin, .. } => {
                 if self.people[who].is_admin && !admin {
@@ -117,8 +117,9 @@ impl Model {
         said.push(Said::Ordered(true));
     }
 
-    fn unlock(&mut self, who: usize, said: &mut Vec<Said>) {
-        self.people[who].lock.clear();
+    fn unlock(&mut self, now: u64, who: usize, said: &mut Vec<Said>) {
+        self.people[who].lock.is_locked(now);
+        self.people[who].lock.forget();
         self.start_checks(&Subject::Person(who), said);
     }
 

@@ -28,6 +28,7 @@ impl Model {
         for lock in locks.chain(self.strangers.values_mut()) {
             lock.in_flight = 0;
             lock.waiting.clear();
+            (lock.strikes, lock.until) = lock.recorded;
         }
         self.lines.clear();
         self.checks.clear();

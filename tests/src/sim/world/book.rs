@@ -5,7 +5,7 @@
 //! exactly what is safe on disk, and is what a crash goes back to.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -47,6 +47,9 @@ pub(super) struct Book {
     pub(super) letters: Letters,
     /// Up to which number each person was told, over all its clients.
     pub(super) told: BTreeMap<String, u64>,
+    /// Texts that were refused at least once, also where that was taken back or never heard: a
+    /// repetition of one is a new message.
+    pub(super) refused: BTreeSet<Arc<str>>,
     /// What happened that must not.
     pub(super) fault: Option<String>,
     pub(super) newest: u64,
@@ -87,6 +90,7 @@ impl Book {
             heard_records: 0,
             letters: BTreeMap::new(),
             told: BTreeMap::new(),
+            refused: BTreeSet::new(),
             fault: None,
             newest: 0,
             now: 0,
@@ -239,12 +243,21 @@ impl Book {
     }
 
     fn count(&mut self, op: &Op, expected: &[Said]) {
+        if let Op::Request(connection, _, Ask::Message { text, .. }) = op
+            && !expected.contains(&Said::To(*connection, "SUCCESS".into()))
+        {
+            self.refused.insert(Arc::clone(text));
+        }
         let stats = &mut self.stats;
         stats.inputs += 1;
+        let is_stranger = match op {
+            Op::Checked(..) => self.live.was_stranger,
+            _ => false,
+        };
         for said in expected {
             match said {
                 Said::Check(_) | Said::Hash(_) => self.to_hash += 1,
-                Said::To(_, word) => stats.count_word(op, word),
+                Said::To(_, word) => stats.count_word(op, word, is_stranger),
                 Said::ToAll(word, _) if word.ends_with(" came") => stats.came += 1,
                 Said::ToAll(word, _) if word.ends_with(" left") => stats.left += 1,
                 Said::ToAll(..) => stats.broadcasts += 1,

@@ -32,6 +32,8 @@ pub(super) struct Person {
     is_known: bool,
     pub(super) client: Option<Client>,
     pub(super) runs: u64,
+    /// It starts no client before this.
+    pub(super) asleep_until: u64,
     /// Messages written to anybody.
     pub(super) written: u64,
     /// Frames of messages that were sent, as they were.
@@ -71,6 +73,7 @@ impl Person {
             is_known: false,
             client: None,
             runs: 0,
+            asleep_until: 0,
             written: 0,
             frames: VecDeque::new(),
         }
@@ -410,10 +413,13 @@ impl World {
         if letter.record >= book.safe_records {
             return Err(format!("{text} was confirmed before it was on disk"));
         }
+        // An id that was forgotten meanwhile makes a second message of a repetition, and so does a
+        // refusal of which nobody heard.
+        if same.next().is_some() || book.refused.contains(text) {
+            return Ok(());
+        }
         let before = client.confirmed.insert(user.to_owned(), (epoch, letter.record));
-        let is_first = before.is_none_or(|(of, record)| of < epoch || record < letter.record);
-        // An id that was forgotten meanwhile makes a second message of a repetition.
-        if !is_first && same.next().is_none() {
+        if before.is_some_and(|(of, record)| of == epoch && record >= letter.record) {
             return Err(format!("{text} was confirmed later than one that is delivered after it"));
         }
         Ok(())
@@ -469,6 +475,7 @@ impl World {
             self.people[who].tries += 1;
         }
         self.stats.endings += 1;
+        self.people[who].asleep_until = self.now + self.chance.clients.random_range(0..5_000);
         self.close(who);
         self.people[who].client = None;
         true

@@ -12,7 +12,10 @@ const UNANSWERED_MAX: usize = 40;
 impl World {
     /// A person does something.
     pub(super) fn deed(&mut self, who: usize) -> Fallible {
-        let pause = 1 + self.chance.people.random_range(0..=2 * self.rates.deed_ms);
+        let mut pause = 1 + self.chance.people.random_range(0..=2 * self.rates.deed_ms);
+        if self.people[who].client.as_ref().is_none_or(|client| client.line.is_none()) {
+            pause += self.chance.people.random_range(0..1_000);
+        }
         self.after(pause, Event::Deed(who));
         if self.is_healing && !self.people[who].is_member() {
             // Perhaps it is one by now and does not know.
@@ -20,7 +23,7 @@ impl World {
             return Ok(());
         }
         if self.has_no_client(who) {
-            let is_awake = self.is_healing || self.chance.people.random_bool(0.3);
+            let is_awake = self.is_healing || self.people[who].asleep_until <= self.now;
             return if is_awake { self.start_client(who) } else { Ok(()) };
         }
         if self.is_healing {
@@ -54,7 +57,12 @@ impl World {
     }
 
     fn command(&mut self, who: usize) -> Command {
-        let other = self.chance.people.random_range(0..self.people.len());
+        let mut other = self.chance.people.random_range(0..self.people.len());
+        if other == who || !self.people[other].is_member() {
+            // Seldom, one who cannot be written to.
+            let again = self.chance.people.random_range(0..self.people.len() - 2);
+            other = if self.chance.people.random_bool(0.1) { other } else { again };
+        }
         let user = self.people[other].name.clone();
         if self.chance.people.random_bool(self.rates.seldom) {
             return self.seldom(who, user);

@@ -60,11 +60,11 @@ impl Rates {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         // A record must fit into a batch. Small ones are the ones that split an append.
         let has_small_batches = pick(&[0, 1]) == 1;
-        let longest = if has_small_batches { 60 } else { 4_000 };
+        let longest = if has_small_batches { 50 } else { 4_000 };
         Self {
-            deed_ms: pick(&[2, 20, 200, 2_000]),
-            burst: size(pick(&[1, 3, 10])),
-            text: size(pick(&[10, 60, 1_000]).min(longest)),
+            deed_ms: pick(&[5, 20, 100, 1_000]),
+            burst: size(pick(&[2, 6, 20])),
+            text: size(pick(&[10, 50, 1_000]).min(longest)),
             long_text: size(longest),
             fault_ms: pick(&[300, 1_000, 5_000, 30_000]),
             weights,
@@ -87,7 +87,7 @@ impl Rates {
             takeover: part(pick(&[100, 700])),
             journal: JournalOptions {
                 segment_bytes: u32::try_from(pick(&[16 << 10, 16 << 10, 64 << 10])).unwrap_or(0),
-                batch_bytes_max: if has_small_batches { 160 } else { 7_000 },
+                batch_bytes_max: if has_small_batches { 130 } else { 7_000 },
                 spares: size(pick(&[1, 1, 0, 2])),
                 free_max: 4,
             },
