@@ -10,7 +10,7 @@ use super::stats::Stats;
 use super::world::World;
 
 /// Steps of a world unless told otherwise, and those in which it heals.
-pub const STEPS: u64 = 5_000;
+pub const STEPS: u64 = 7_000;
 
 /// What did not hold, and where.
 #[derive(Clone, Debug)]
@@ -55,9 +55,8 @@ pub struct Outcome {
 /// At the first thing that does not hold.
 pub fn seed(seed: u64, steps: u64, is_traced: bool) -> Result<(Stats, u64), Fault> {
     let mut world = None;
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        world.insert(World::new(seed, is_traced)?).live(steps)
-    }));
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| world.insert(World::new(seed, is_traced)?).live(steps)));
     let outcome = outcome.unwrap_or_else(|_| Err("a panic, see above".to_owned()));
     let step = world.as_ref().map_or(0, |world| world.stats.steps);
     match (outcome, world) {

@@ -174,9 +174,9 @@ impl Stats {
     #[must_use]
     pub fn least(name: &str, seeds: u64) -> u64 {
         match name {
-            "steps" => 4_000 * seeds,
-            "acked" | "told" => 200 * seeds,
+            "acked" | "told" => 500 * seeds,
             "crashes" => seeds,
+            "torn_inputs" | "timeouts" => seeds / 1_000,
             // What needs luck is looked for only in many worlds.
             _ => seeds / 200,
         }

@@ -146,7 +146,10 @@ async fn a_record_that_came_in_part_is_not_silence() {
         let mut buffer = [0; 100];
         while socket.try_read(&mut buffer).unwrap_err().kind() != ErrorKind::WouldBlock {}
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        assert!(SockRef::from(stream_of(&socket)).peek(&mut byte).is_err(), "nothing is left there");
+        assert!(
+            SockRef::from(stream_of(&socket)).peek(&mut byte).is_err(),
+            "nothing is left there"
+        );
         assert!(!socket.is_silent());
     }
     stream.write_all(&bytes[bytes.len() - 1..]).unwrap();

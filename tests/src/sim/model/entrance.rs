@@ -19,7 +19,13 @@ impl Model {
             Ask::Login { name, password, entry } => {
                 let subject = self.subject(name);
                 let purpose = Purpose::Login(entry.clone());
-                self.have_checked(now, subject, Attempt { connection: line, purpose }, password, said);
+                self.have_checked(
+                    now,
+                    subject,
+                    Attempt { connection: line, purpose },
+                    password,
+                    said,
+                );
             }
             Ask::Challenge => answer(line, "SUCCESS", said),
             Ask::Resume { name, is_proven, entry } => {
@@ -115,7 +121,8 @@ impl Model {
     }
 
     pub(super) fn checked(&mut self, now: u64, ticket: u64, matches: bool, said: &mut Vec<Said>) {
-        let Some(Check { subject, attempt, is_right, version }) = self.checks.remove(&ticket) else {
+        let Some(Check { subject, attempt, is_right, version }) = self.checks.remove(&ticket)
+        else {
             return;
         };
         if is_right != matches {

@@ -47,8 +47,7 @@ impl Model {
         name: &str,
         said: &mut Vec<Said>,
     ) -> &'static str {
-        let Some(key) =
-            self.people[me].devices.iter().find(|it| it.name == name).map(|it| it.key)
+        let Some(key) = self.people[me].devices.iter().find(|it| it.name == name).map(|it| it.key)
         else {
             return "DEVICE_NOT_EXIST";
         };

@@ -113,7 +113,9 @@ impl Model {
             .collect();
         same("invites", &(expected, self.last_invite), &(invites, found.last_invite))?;
         for (person, account) in self.people.iter().zip(&found.accounts) {
-            person.compare(now, self.rules.retry_ms, account).map_err(|fault| format!("{}: {fault}", person.name))?;
+            person
+                .compare(now, self.rules.retry_ms, account)
+                .map_err(|fault| format!("{}: {fault}", person.name))?;
         }
         Ok(())
     }

@@ -65,7 +65,9 @@ impl Model {
             }
             Ask::Lock { name, begins } => self.set_locked(now, me, name, *begins, said).into(),
         };
-        if !word.is_empty() || matches!(ask, Ask::Whoelse | Ask::WhoelseSince { .. } | Ask::Invites | Ask::Devices) {
+        if !word.is_empty()
+            || matches!(ask, Ask::Whoelse | Ask::WhoelseSince { .. } | Ask::Invites | Ask::Devices)
+        {
             said.push(Said::To(connection, word));
         }
         if let Some(session) = self.people[me].session.as_mut().filter(|_| is_activity) {
@@ -206,9 +208,10 @@ impl Model {
     }
 
     fn names(&self, me: usize, fits: impl Fn(&Person) -> bool) -> Word {
-        let fitting = self.people.iter().enumerate().filter(|(other, person)| {
-            *other != me && fits(person) && !person.blocks.contains(&me)
-        });
+        let fitting =
+            self.people.iter().enumerate().filter(|(other, person)| {
+                *other != me && fits(person) && !person.blocks.contains(&me)
+            });
         let mut names: Vec<&str> = fitting.map(|(_, person)| person.name.as_str()).collect();
         names.sort_unstable();
         names.join(" ").into()

@@ -235,7 +235,11 @@ impl Book {
     pub(super) fn compare(&mut self, engine: &Engine) {
         engine.check();
         if engine.newest().0 != self.newest {
-            self.fail(format!("the newest record is of {}, not {}", engine.newest().0, self.newest));
+            self.fail(format!(
+                "the newest record is of {}, not {}",
+                engine.newest().0,
+                self.newest
+            ));
         }
         if let Err(fault) = self.live.compare(self.now, &engine.snapshot()) {
             self.fail(fault);

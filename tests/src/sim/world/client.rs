@@ -481,4 +481,3 @@ impl World {
         true
     }
 }
-

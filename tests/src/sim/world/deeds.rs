@@ -7,7 +7,7 @@ use whoelse_proto::Role;
 use super::{Event, Fallible, World};
 
 /// A person waits for answers before it types on.
-const UNANSWERED_MAX: usize = 40;
+const UNANSWERED_MAX: usize = 60;
 
 impl World {
     /// A person does something.
@@ -58,10 +58,12 @@ impl World {
 
     fn command(&mut self, who: usize) -> Command {
         let mut other = self.chance.people.random_range(0..self.people.len());
-        if other == who || !self.people[other].is_member() {
-            // Seldom, one who cannot be written to.
-            let again = self.chance.people.random_range(0..self.people.len() - 2);
-            other = if self.chance.people.random_bool(0.1) { other } else { again };
+        // Seldom oneself, or one who cannot be written to.
+        for _ in 0..4 {
+            if other != who && self.people[other].is_member() {
+                break;
+            }
+            other = self.chance.people.random_range(0..self.people.len());
         }
         let user = self.people[other].name.clone();
         if self.chance.people.random_bool(self.rates.seldom) {
@@ -91,8 +93,8 @@ impl World {
         let random = &mut self.chance.people;
         let is_right = random.random_bool(0.7);
         match random.random_range(0..24) {
-            0..4 => Command::Block { user },
-            4..9 => Command::Unblock { user },
+            0..2 => Command::Block { user },
+            2..9 => Command::Unblock { user },
             9..13 => {
                 let role = if random.random_bool(0.3) { Role::Admin } else { Role::Member };
                 Command::Invite { role }

@@ -101,8 +101,8 @@ impl World {
             self.sync()?;
             self.project()?;
             let position = self.database.position().map_err(error)?;
-            let is_all_in = self.records_at.get(&position.0)
-                == Some(&self.book.borrow().safe_records);
+            let is_all_in =
+                self.records_at.get(&position.0) == Some(&self.book.borrow().safe_records);
             if is_all_in {
                 let copy = self.database.copied_into_memory().map_err(error)?;
                 self.backup = Some((copy, self.book.borrow().backup()));

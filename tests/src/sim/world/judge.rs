@@ -52,7 +52,9 @@ impl World {
             }
             match &person.client {
                 Some(client) if client.unanswered.is_empty() => {}
-                Some(client) => return Some(format!("{} waits for {:?}", person.name, client.unanswered)),
+                Some(client) => {
+                    return Some(format!("{} waits for {:?}", person.name, client.unanswered));
+                }
                 None => return Some(format!("{} is not there", person.name)),
             }
         }

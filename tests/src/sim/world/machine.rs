@@ -91,6 +91,11 @@ impl World {
             Ok(opened) => opened,
             Err(error) => return self.refused(&error.to_string()),
         };
+        self.tell(|| {
+            let batches: Vec<(u64, usize)> =
+                recovered.batches.iter().map(|(batch, records)| (batch.0, records.len())).collect();
+            format!("the journal after {position:?}: {batches:?}, torn {:?}", recovered.torn)
+        });
         if !existing {
             self.database.set_has_journal().map_err(|error| error.to_string())?;
         }

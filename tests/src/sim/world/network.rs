@@ -209,7 +209,8 @@ impl World {
         let bytes: Vec<u8> = line.up.drain(..arrived).collect();
         line.pipe.arrive(&bytes);
         let waiting = line.pipe.waiting();
-        let most = if is_all_sent { waiting } else { self.chance.network.random_range(0..=waiting) };
+        let most =
+            if is_all_sent { waiting } else { self.chance.network.random_range(0..=waiting) };
         let bytes = line.pipe.take(most);
         line.is_cut = true;
         let (who, has_client) = (line.who, line.has_client);

@@ -60,10 +60,10 @@ impl Rates {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         // A record must fit into a batch. Small ones are the ones that split an append.
         let has_small_batches = pick(&[0, 1]) == 1;
-        let longest = if has_small_batches { 50 } else { 4_000 };
+        let longest = if has_small_batches { 12 } else { 4_000 };
         Self {
             deed_ms: pick(&[5, 20, 100, 1_000]),
-            burst: size(pick(&[2, 6, 20])),
+            burst: size(pick(&[3, 10, 30])),
             text: size(pick(&[10, 50, 1_000]).min(longest)),
             long_text: size(longest),
             fault_ms: pick(&[300, 1_000, 5_000, 30_000]),
@@ -72,7 +72,7 @@ impl Rates {
             delay_ms: pick(&[0, 3, 40, 300]),
             pieces: part(pick(&[0, 50, 500])),
             outbound_max: size(pick(&[300, 4_000, 64_000])),
-            unreachable: part(pick(&[0, 20, 300])),
+            unreachable: part(pick(&[0, 0, 20, 300])),
             write_ms: pick(&[0, 1, 20]),
             sync_ms: pick(&[0, 2, 30, 500]),
             project_ms: pick(&[20, 500, 5_000, 60_000]),
@@ -87,7 +87,7 @@ impl Rates {
             takeover: part(pick(&[100, 700])),
             journal: JournalOptions {
                 segment_bytes: u32::try_from(pick(&[16 << 10, 16 << 10, 64 << 10])).unwrap_or(0),
-                batch_bytes_max: if has_small_batches { 130 } else { 7_000 },
+                batch_bytes_max: if has_small_batches { 76 } else { 7_000 },
                 spares: size(pick(&[1, 1, 0, 2])),
                 free_max: 4,
             },
@@ -123,11 +123,11 @@ pub(super) fn rules(random: &mut ChaCha8Rng) -> Rules {
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Rules {
         block_ms: pick(&[3_000, 10_000, 60_000]),
-        idle_ms: pick(&[0, 0, 0, 60_000]),
-        mailbox_messages_max: size(pick(&[10_000, 90])),
-        mailbox_bytes_max: pick(&[64 << 20, 20_000]),
-        sender_messages_max: size(pick(&[2_000, 40])),
-        sender_bytes_max: pick(&[16 << 20, 10_000]),
+        idle_ms: pick(&[0, 0, 60_000, 8_000]),
+        mailbox_messages_max: size(pick(&[10_000, 10_000, 10_000, 90])),
+        mailbox_bytes_max: pick(&[64 << 20, 64 << 20, 64 << 20, 20_000]),
+        sender_messages_max: size(pick(&[2_000, 2_000, 2_000, 40])),
+        sender_bytes_max: pick(&[16 << 20, 16 << 20, 16 << 20, 10_000]),
         broadcast_burst: u32::MAX,
         broadcast_interval_ms: 0,
         devices_max: 2,
