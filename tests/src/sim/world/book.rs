@@ -50,6 +50,8 @@ pub(super) struct Book {
     /// Texts that were refused at least once, also where that was taken back or never heard: a
     /// repetition of one is a new message.
     pub(super) refused: BTreeSet<Arc<str>>,
+    /// Under which id each text was taken first.
+    ids: BTreeMap<Arc<str>, Option<Arc<str>>>,
     /// What happened that must not.
     pub(super) fault: Option<String>,
     pub(super) newest: u64,
@@ -91,6 +93,7 @@ impl Book {
             letters: BTreeMap::new(),
             told: BTreeMap::new(),
             refused: BTreeSet::new(),
+            ids: BTreeMap::new(),
             fault: None,
             newest: 0,
             now: 0,
@@ -127,6 +130,16 @@ impl Book {
         found.sort_unstable();
         if expected != found {
             self.fail(format!("{op:?}\n    expected {expected:?}\n    found    {found:?}"));
+        }
+        if let (Op::Request(_, id, Ask::Message { text, .. }), [Record::Message(_), ..]) =
+            (&op, records)
+        {
+            let first = self.ids.entry(Arc::clone(text)).or_insert_with(|| id.clone());
+            if first != id {
+                // P2: every text is written once.
+                let fault = format!("{text} was taken as {first:?} and again as {id:?}");
+                self.fail(fault);
+            }
         }
         for record in records {
             self.note(record);

@@ -18,9 +18,7 @@ impl World {
         }
         self.after(pause, Event::Deed(who));
         if self.is_healing && !self.people[who].is_member() {
-            // Perhaps it is one by now and does not know.
-            self.set_password(who, "healed".into());
-            return Ok(());
+            return Ok(()); // perhaps it is one by now and does not know; it is helped
         }
         if self.has_no_client(who) {
             let is_awake = self.is_healing || self.people[who].asleep_until <= self.now;

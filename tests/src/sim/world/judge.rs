@@ -4,6 +4,9 @@ use whoelse_engine::Order;
 
 use super::{Event, Fallible, World};
 
+/// So often the operator helps those who cannot come in.
+const HELP_MS: u64 = 30_000;
+
 /// After so long nothing may be left to do.
 const HEALED_MS: u64 = 30 * 60_000;
 
@@ -26,19 +29,35 @@ impl World {
             if !self.people[who].is_member() {
                 self.crash_client(who);
             }
-            self.set_password(who, "healed".into());
-            let name = self.people[who].name.clone();
-            self.order(Order::Unlock { name });
         }
         let until = self.now + HEALED_MS;
+        let mut help_at = self.now;
         while let Some(what) = self.is_left_to_do() {
             if self.now > until {
                 return Err(format!("after {HEALED_MS} ms of peace: {what}"));
+            }
+            if self.now >= help_at {
+                help_at = self.now + HELP_MS;
+                self.help();
             }
             self.step()?;
         }
         self.stats.healed += 1;
         Ok(())
+    }
+
+    /// Lets those in who are not. Whoever is in is left alone: what was begun must end by itself.
+    fn help(&mut self) {
+        for who in 0..self.people.len() {
+            let name = self.people[who].name.clone();
+            let book = self.book.borrow();
+            let is_out = book.live.find(&name).is_some_and(|who| !book.live.is_online(who));
+            drop(book);
+            if is_out {
+                self.set_password(who, "healed".into());
+                self.order(Order::Unlock { name });
+            }
+        }
     }
 
     /// Somebody who has not learnt or read everything.
