@@ -11,3 +11,4 @@ mod records;
 mod reference;
 mod rows;
 mod store;
+mod twice_torn;

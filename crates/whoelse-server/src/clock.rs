@@ -1,47 +1,42 @@
-//! The only place that reads clocks.
+//! Time that never goes back.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use whoelse_engine::{Now, Time};
 
-/// Time that never goes back: wall clock at the start, but not before the newest record, and
-/// monotonic from then on.
-#[derive(Clone, Copy, Debug)]
+use crate::nature::Nature;
+
+/// The wall clock at the start, but not before the newest record, and monotonic from then on.
+#[derive(Clone)]
 pub(crate) struct Clock {
+    nature: Nature,
     start: Time,
-    started: Instant,
+    started_ms: u64,
 }
 
 impl Clock {
     /// Starts a clock that is ahead of everything recorded.
     #[must_use]
-    pub(crate) fn start(newest: Time) -> Self {
-        Self { start: newest.max(Time(wall_ms())), started: Instant::now() }
+    pub(crate) fn start(nature: Nature, newest: Time) -> Self {
+        let start = newest.max(Time(nature.wall_ms()));
+        Self { start, started_ms: nature.monotonic_ms(), nature }
     }
 
     /// The time of the engine.
     #[must_use]
     pub(crate) fn time(&self) -> Time {
-        self.start.plus(milliseconds(self.started.elapsed()))
+        self.start.plus(self.nature.monotonic_ms().saturating_sub(self.started_ms))
     }
 
     /// The time of the engine, with the wall clock beside it for people to see.
     #[must_use]
     pub(crate) fn now(&self) -> Now {
-        Now { time: self.time(), wall_ms: wall_ms() }
+        Now { time: self.time(), wall_ms: self.nature.wall_ms() }
     }
 
     /// When a time of the engine comes.
     #[must_use]
     pub(crate) fn instant(&self, time: Time) -> Instant {
-        self.started + Duration::from_millis(time.since(self.start))
+        self.nature.instant(self.started_ms.saturating_add(time.since(self.start)))
     }
-}
-
-fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, milliseconds)
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

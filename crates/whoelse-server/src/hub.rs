@@ -29,11 +29,13 @@ use whoelse_proto::{Name, Password, Role};
 
 use crate::clock::Clock;
 use crate::line::Line;
+use crate::nature::Nature;
 use crate::operation::{self, Denied, Operation, Work};
 use crate::passwords::{Check, PasswordEvent, Passwords};
+use crate::simulated::Witness;
 use crate::sources::Sources;
 use crate::space::Space;
-use crate::store::{Sequence, Store, StoreError, StoreEvent};
+use crate::store::{Keep, Sequence, StoreError, StoreEvent};
 use crate::tail::Tail;
 use crate::turns::Turns;
 
@@ -94,13 +96,19 @@ pub(crate) struct Bounds {
     pub(crate) sources: Sources,
     /// Is told when something is written.
     pub(crate) space: Space,
+    /// Where time and chance come from.
+    pub(crate) nature: Nature,
+    /// Sees what the engine is told and says; none but in a simulator.
+    pub(crate) witness: Option<Box<dyn Witness>>,
 }
 
 pub(crate) struct Hub {
     engine: Engine,
     clock: Clock,
+    nature: Nature,
+    witness: Option<Box<dyn Witness>>,
     /// None once it was closed.
-    store: Option<Store>,
+    store: Option<Box<dyn Keep>>,
     passwords: Passwords,
     inbox: Arc<Inbox>,
     lines: FxHashMap<ConnectionId, Line>,
@@ -149,15 +157,15 @@ impl Hub {
     /// Begins to serve with an engine to which everything recovered has been applied.
     pub(crate) fn start(
         engine: Engine,
-        store: Store,
+        store: Box<dyn Keep>,
         passwords: Passwords,
         inbox: Arc<Inbox>,
         replayed: &[Record],
         meeting: Meeting,
         bounds: Bounds,
     ) -> SharedHub {
-        let Bounds { sources, space } = bounds;
-        let clock = Clock::start(engine.newest());
+        let Bounds { sources, space, nature, witness } = bounds;
+        let clock = Clock::start(nature.clone(), engine.newest());
         let mut tail = Tail::default();
         for record in replayed {
             tail.record(Sequence(0), record);
@@ -166,6 +174,8 @@ impl Hub {
             RefCell::new(Self {
                 engine,
                 clock,
+                nature,
+                witness,
                 store: Some(store),
                 passwords,
                 inbox,
@@ -206,7 +216,15 @@ impl Hub {
     /// Hands an input to the engine, as part of the turn under way.
     fn input(&mut self, input: Input<'_>) {
         let now = *self.turn_now.get_or_insert_with(|| self.clock.now());
+        let Some(witness) = &mut self.witness else {
+            self.engine.handle(now, input, &mut self.turn);
+            return self.ring();
+        };
+        witness.hears(now, &input);
+        let Turn { records, effects } = &self.turn;
+        let (records, effects) = (records.len(), effects.len());
         self.engine.handle(now, input, &mut self.turn);
+        witness.sees(&self.turn.records[records..], &self.turn.effects[effects..]);
         self.ring();
     }
 
@@ -258,10 +276,34 @@ impl Hub {
 
     /// When [`Self::run`] is next wanted without a bell.
     pub(crate) fn deadline(&self) -> Option<std::time::Instant> {
+        self.due().map(|due| self.clock.instant(due))
+    }
+
+    /// The same in the time of the engine.
+    pub(crate) fn due(&self) -> Option<Time> {
         let timer = self.timers.first();
         let silent = self.strangers.first().map(|(asked_at, _)| asked_at.plus(SILENT_MS_MAX));
-        let earliest = [self.engine.deadline(), timer, silent].into_iter().flatten().min()?;
-        Some(self.clock.instant(earliest))
+        [self.engine.deadline(), timer, silent].into_iter().flatten().min()
+    }
+
+    /// The time of the engine.
+    pub(crate) fn time(&self) -> Time {
+        self.clock.time()
+    }
+
+    /// The rules and what they remember.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What hashes.
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    /// How many effects wait for the disk.
+    pub(crate) fn effects_waiting(&self) -> usize {
+        self.turns.effects()
     }
 
     /// Why the store has failed, if it has: the server must end.
@@ -274,7 +316,7 @@ impl Hub {
         self.turns.effects() > PENDING_EFFECTS_MAX
             || self.turns.bytes() > PENDING_BYTES_MAX
             || self.tail.bytes() > TAIL_BYTES_MAX
-            || self.store.as_ref().is_none_or(Store::is_full)
+            || self.store.as_ref().is_none_or(|store| store.is_full())
             || self.failure.is_some()
             || self.is_draining
     }
@@ -411,7 +453,7 @@ impl Hub {
 
     /// Syncs and projects everything. The hub is of no use after this.
     pub(crate) fn close_store(&mut self) -> Result<(), StoreError> {
-        self.store.take().map_or(Ok(()), Store::close)
+        self.store.take().map_or(Ok(()), Keep::close)
     }
 
     /// How many people there are.

@@ -110,6 +110,24 @@ impl Passwords {
         Ok(Self { shared, thread: Some(thread) })
     }
 
+    /// Passwords without a thread: somebody calls [`Self::do_one`].
+    pub(crate) fn by_hand() -> Self {
+        Self {
+            shared: Arc::new(Shared { work: Mutex::default(), more: Condvar::new() }),
+            thread: None,
+        }
+    }
+
+    /// Does the next of what waits; false if nothing does.
+    pub(crate) fn do_one(&self, hasher: &mut impl Hash, notify: &impl Fn(PasswordEvent)) -> bool {
+        let job = self.shared.lock().next();
+        let is_any = job.is_some();
+        if let Some(job) = job {
+            self.shared.do_job(job, hasher, notify);
+        }
+        is_any
+    }
+
     /// Has a login checked. The answer takes as long whether or not there is such an account.
     pub(crate) fn check(&self, check: Check) {
         self.add(|work| work.checks.push_back(check));
@@ -198,20 +216,32 @@ impl Work {
 
 fn run(shared: &Shared, notify: &impl Fn(PasswordEvent)) {
     let mut hasher = Hasher::default();
-    let nobody = hasher.hash(&Password::from("a password that nobody has"));
+    hasher.nobody = Some(hasher.hash(&Password::from("a password that nobody has")));
     while let Some(job) = shared.next() {
+        shared.do_job(job, &mut hasher, notify);
+    }
+}
+
+/// How passwords become hashes.
+pub(crate) trait Hash {
+    /// Hashes a password with a fresh salt.
+    fn hash(&mut self, password: &Password) -> PasswordHash;
+
+    /// Says whether a password belongs to a hash; without one none does, and it takes as long.
+    fn matches(&mut self, password: &Password, hash: Option<&PasswordHash>) -> bool;
+}
+
+impl Shared {
+    fn do_job(&self, job: Job, hasher: &mut impl Hash, notify: &impl Fn(PasswordEvent)) {
         match job {
             Job::Check(check) => {
-                // Whoever is not there is checked all the same, so that it takes as long.
-                let is_right =
-                    hasher.verify(&check.password, check.hash.as_ref().unwrap_or(&nobody));
-                let matches = is_right && check.hash.is_some();
+                let matches = hasher.matches(&check.password, check.hash.as_ref());
                 notify(PasswordEvent::Checked { ticket: check.ticket, matches });
             }
             Job::CheckImport(check, account, password) => {
                 let hash = hasher.hash(&password);
                 let matches = same(check.password.expose(), password.expose());
-                shared.lock().imported.insert(account, hash.clone());
+                self.lock().imported.insert(account, hash.clone());
                 notify(PasswordEvent::Imported { account, hash });
                 notify(PasswordEvent::Checked { ticket: check.ticket, matches });
             }
@@ -224,7 +254,7 @@ fn run(shared: &Shared, notify: &impl Fn(PasswordEvent)) {
             }
             Job::Import(account, password) => {
                 let hash = hasher.hash(&password);
-                shared.lock().imported.insert(account, hash.clone());
+                self.lock().imported.insert(account, hash.clone());
                 notify(PasswordEvent::Imported { account, hash });
             }
         }
@@ -236,6 +266,20 @@ fn run(shared: &Shared, notify: &impl Fn(PasswordEvent)) {
 #[derive(Default)]
 pub(crate) struct Hasher {
     memory: Vec<Block>,
+    /// What the passwords of those are checked against who are not there.
+    nobody: Option<PasswordHash>,
+}
+
+impl Hash for Hasher {
+    fn hash(&mut self, password: &Password) -> PasswordHash {
+        Self::hash(self, password)
+    }
+
+    fn matches(&mut self, password: &Password, hash: Option<&PasswordHash>) -> bool {
+        let nobody = self.nobody.clone();
+        let is_right = hash.or(nobody.as_ref()).is_some_and(|hash| self.verify(password, hash));
+        is_right && hash.is_some()
+    }
 }
 
 impl Hasher {

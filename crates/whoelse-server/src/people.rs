@@ -20,6 +20,7 @@ use crate::failure::{Failure, Kind};
 use crate::folder::Folder;
 use crate::hub::Inbox;
 use crate::meeting;
+use crate::nature::Nature;
 use crate::operation::{self, Denied, Operation, Report, Work};
 use crate::passwords::Hasher;
 use crate::server::open_data;
@@ -100,7 +101,7 @@ fn operate_here(folder: &Path, operation: Operation) -> Result<Report, Failure> 
     let folder = Folder::open(folder)?;
     let (mut opened, engine) =
         open_data(folder.path(), Rules::default(), Arc::new(Inbox::default()))?;
-    let clock = Clock::start(engine.newest());
+    let clock = Clock::start(Nature::real(), engine.newest());
     let mut desk = Desk { engine, now: clock.now(), turn: Turn::default() };
     desk.handle(Input::Started);
     let result = desk.carry_out(&meeting, operation);

@@ -27,6 +27,7 @@ use crate::handshakes::{self, Handshakes};
 use crate::hub::{Bounds, Hub, HubEvent, Inbox, SharedHub};
 use crate::listen;
 use crate::meeting;
+use crate::nature::Nature;
 use crate::passwords::Passwords;
 use crate::sources::Sources;
 use crate::space::Space;
@@ -91,9 +92,17 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     let report = opened.report;
     let hub = {
         let sources = Sources::new(connections_max, config.behind_proxy.is_none());
-        let bounds = Bounds { sources, space };
+        let bounds = Bounds { sources, space, nature: Nature::real(), witness: None };
         let inbox = Arc::clone(&inbox);
-        Hub::start(engine, opened.store, passwords, inbox, &opened.replay, meeting, bounds)
+        Hub::start(
+            engine,
+            Box::new(opened.store),
+            passwords,
+            inbox,
+            &opened.replay,
+            meeting,
+            bounds,
+        )
     };
     let imported = people.map(|(source, people)| (source, hub.borrow_mut().import(people)));
     let admin_socket = admin::listen(folder.path()).map_err(|error| {

@@ -6,61 +6,95 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::rc::Rc;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use whoelse_proto::Fingerprint;
 
+use crate::pipe::Pipe;
 use crate::tls::Tls;
 
 /// A socket, shared by the hub, which writes, and its door, which reads.
 pub(crate) struct Socket {
-    stream: TcpStream,
-    tls: Option<RefCell<Tls>>,
+    way: Way,
     /// Tells the door to look at its connection again.
     pub(crate) wake: Notify,
     /// Set off when the hub has forgotten the connection: all that wait for it end.
     pub(crate) gone: Gone,
 }
 
+/// What carries the bytes.
+enum Way {
+    Plain(TcpStream),
+    Secured(TcpStream, RefCell<Tls>),
+    /// Memory, in a simulator.
+    Pipe(Rc<Pipe>),
+}
+
 impl Socket {
     pub(crate) fn plain(stream: TcpStream) -> Self {
-        Self { stream, tls: None, wake: Notify::new(), gone: Gone::default() }
+        Self::over(Way::Plain(stream))
     }
 
     /// A socket over which a handshake was made.
     pub(crate) fn secured(stream: TcpStream, tls: Tls) -> Self {
-        Self { tls: Some(RefCell::new(tls)), ..Self::plain(stream) }
+        Self::over(Way::Secured(stream, RefCell::new(tls)))
+    }
+
+    /// A line that leaves no memory.
+    pub(crate) fn piped(pipe: Rc<Pipe>) -> Self {
+        Self::over(Way::Pipe(pipe))
+    }
+
+    fn over(way: Way) -> Self {
+        Self { way, wake: Notify::new(), gone: Gone::default() }
     }
 
     pub(crate) fn is_secured(&self) -> bool {
-        self.tls.is_some()
+        self.key().is_some()
     }
 
     /// The key that the other side was shown, if any was.
     pub(crate) fn key(&self) -> Option<Fingerprint> {
-        self.tls.as_ref().map(|tls| tls.borrow().key())
+        match &self.way {
+            Way::Plain(_) => None,
+            Way::Secured(_, tls) => Some(tls.borrow().key()),
+            Way::Pipe(pipe) => pipe.key(),
+        }
     }
 
     /// Returns when there is something to read, or may be.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        if self.tls.as_ref().is_some_and(|tls| tls.borrow().is_ready()) {
-            return Ok(()); // it left the system's socket long ago
+        match &self.way {
+            // It left the system's socket long ago.
+            Way::Secured(_, tls) if tls.borrow().is_ready() => Ok(()),
+            Way::Plain(stream) | Way::Secured(stream, _) => stream.readable().await,
+            Way::Pipe(pipe) => {
+                pipe.readable().await;
+                Ok(())
+            }
         }
-        self.stream.readable().await
     }
 
     /// Returns when something can be written, or may be.
     pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
+        match &self.way {
+            Way::Plain(stream) | Way::Secured(stream, _) => stream.writable().await,
+            Way::Pipe(pipe) => {
+                pipe.writable().await;
+                Ok(())
+            }
+        }
     }
 
     /// Reads what has come. 0 is the end, in order; an end without a word, over TLS, is an error.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.tls {
-            None => self.stream.try_read(buffer),
-            Some(tls) => tls.borrow_mut().read(&mut Raw(&self.stream), buffer),
+        match &self.way {
+            Way::Plain(stream) => stream.try_read(buffer),
+            Way::Secured(stream, tls) => tls.borrow_mut().read(&mut Raw(stream), buffer),
+            Way::Pipe(pipe) => pipe.try_read(buffer),
         }
     }
 
@@ -69,20 +103,23 @@ impl Socket {
     /// After [`ErrorKind::WouldBlock`] the same bytes must come again, as many or more: over TLS
     /// some of them may be under way.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.tls {
-            None => self.stream.try_write(bytes),
-            Some(tls) => tls.borrow_mut().write(&mut Raw(&self.stream), bytes),
+        match &self.way {
+            Way::Plain(stream) => stream.try_write(bytes),
+            Way::Secured(stream, tls) => tls.borrow_mut().write(&mut Raw(stream), bytes),
+            Way::Pipe(pipe) => pipe.try_write(bytes),
         }
     }
 
     /// Whether nothing the other side has sent waits to be read, its end and parts of records
     /// included.
     pub(crate) fn is_silent(&self) -> bool {
-        if self.tls.as_ref().is_some_and(|tls| !tls.borrow().is_silent()) {
-            return false;
-        }
+        let stream = match &self.way {
+            Way::Secured(_, tls) if !tls.borrow().is_silent() => return false,
+            Way::Plain(stream) | Way::Secured(stream, _) => stream,
+            Way::Pipe(pipe) => return pipe.is_silent(),
+        };
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        let peeked = SockRef::from(&self.stream).peek(&mut byte);
+        let peeked = SockRef::from(stream).peek(&mut byte);
         peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
@@ -91,24 +128,37 @@ impl Socket {
     pub(crate) fn is_whole(&self) -> bool {
         // In TLS an orderly end says only that nothing more will be said: a library says it whether or
         // not it has read everything, and the system's word about what was thrown away comes later.
-        self.tls.is_none() && matches!(self.stream.take_error(), Ok(None))
+        match &self.way {
+            Way::Plain(stream) => matches!(stream.take_error(), Ok(None)),
+            Way::Secured(..) => false,
+            Way::Pipe(pipe) => pipe.key().is_none() && pipe.is_whole(),
+        }
     }
 
     /// Whether a record of TLS has come in part.
     pub(crate) fn is_in_record(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.borrow().is_in_record())
+        matches!(&self.way, Way::Secured(_, tls) if tls.borrow().is_in_record())
     }
 
     /// Ends our half, in order. Only if the last word cannot be said now, it would block.
     pub(crate) fn shut_down_writing(&self) -> io::Result<()> {
-        if let Some(tls) = &self.tls
-            && let Err(error) = tls.borrow_mut().close(&mut Raw(&self.stream))
-            && error.kind() == ErrorKind::WouldBlock
-        {
-            return Err(error);
-        }
+        let stream = match &self.way {
+            Way::Plain(stream) => stream,
+            Way::Secured(stream, tls) => {
+                if let Err(error) = tls.borrow_mut().close(&mut Raw(stream))
+                    && error.kind() == ErrorKind::WouldBlock
+                {
+                    return Err(error);
+                }
+                stream
+            }
+            Way::Pipe(pipe) => {
+                pipe.shut_down_writing();
+                return Ok(());
+            }
+        };
         // If the other side has gone already, there is nothing left to end.
-        SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or_default();
+        SockRef::from(stream).shutdown(Shutdown::Write).unwrap_or_default();
         Ok(())
     }
 }

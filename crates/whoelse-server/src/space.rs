@@ -22,6 +22,11 @@ pub(crate) struct Space {
 }
 
 impl Space {
+    /// Nobody looks.
+    pub(crate) fn unwatched() -> Self {
+        Self { written: None }
+    }
+
     /// Starts to watch a folder, and says when less than so many bytes are free there (`true`) and
     /// when there is room again. 0 bytes: nothing is watched.
     pub(crate) fn watch(
@@ -30,7 +35,7 @@ impl Space {
         tell: impl Fn(bool) + Send + 'static,
     ) -> std::io::Result<Self> {
         if min_free == 0 {
-            return Ok(Self { written: None });
+            return Ok(Self::unwatched());
         }
         let (written, notices) = mpsc::sync_channel(1);
         let mut judge = Judge { min_free, is_short: false };

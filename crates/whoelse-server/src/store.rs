@@ -180,6 +180,49 @@ impl StoreError {
     }
 }
 
+/// What a hub needs of a store. A simulator has one without threads.
+pub trait Keep {
+    /// As [`Store::append`].
+    fn append(&mut self, records: Vec<Record>) -> Sequence;
+
+    /// As [`Store::read_page`].
+    fn read_page(&self, account: AccountId, after: Number, bytes_max: usize, ticket: u64);
+
+    /// As [`Store::settle`].
+    fn settle(&self, ticket: u64);
+
+    /// As [`Store::is_full`].
+    fn is_full(&self) -> bool;
+
+    /// As [`Store::close`].
+    ///
+    /// # Errors
+    /// Those of [`Store::close`].
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+impl Keep for Store {
+    fn append(&mut self, records: Vec<Record>) -> Sequence {
+        Self::append(self, records)
+    }
+
+    fn read_page(&self, account: AccountId, after: Number, bytes_max: usize, ticket: u64) {
+        Self::read_page(self, account, after, bytes_max, ticket);
+    }
+
+    fn settle(&self, ticket: u64) {
+        Self::settle(self, ticket);
+    }
+
+    fn is_full(&self) -> bool {
+        Self::is_full(self)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Self::close(*self)
+    }
+}
+
 /// The one writer of journal and database.
 ///
 /// Dropped without [`Store::close`], it ends its threads in the background.

@@ -41,6 +41,11 @@ struct State {
     operations: u64,
     fault: Option<(u64, Fault)>,
     stopped: bool,
+    /// A planned [`Fault::Fail`] has happened, and at a sync.
+    has_failed: bool,
+    has_failed_sync: bool,
+    /// There was no room for a file.
+    is_full: bool,
     ignores_syncs: bool,
     bytes_free: u64,
 }
@@ -72,6 +77,9 @@ impl SimDisk {
             operations: 0,
             fault: None,
             stopped: false,
+            has_failed: false,
+            has_failed_sync: false,
+            is_full: false,
             ignores_syncs: false,
             bytes_free: u64::MAX,
         };
@@ -95,6 +103,14 @@ impl SimDisk {
         self.lock().bytes_free = bytes;
     }
 
+    /// Whatever was planned does not happen any more.
+    pub fn forget_faults(&self) {
+        let mut state = self.lock();
+        if !state.stopped {
+            state.fault = None;
+        }
+    }
+
     /// How many operations there have been.
     #[must_use]
     pub fn operations(&self) -> u64 {
@@ -107,13 +123,31 @@ impl SimDisk {
         self.lock().stopped
     }
 
+    /// Whether anything went wrong of which it was told that it would.
+    #[must_use]
+    pub fn has_faults(&self) -> bool {
+        let state = self.lock();
+        state.stopped || state.has_failed || state.is_full
+    }
+
+    /// Whether a sync failed.
+    #[must_use]
+    pub fn has_failed_sync(&self) -> bool {
+        self.lock().has_failed_sync
+    }
+
+    /// Whether there was no room for a file.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.lock().is_full
+    }
+
     /// The disk after the process was killed: everything written is there, not all of it safe.
     #[must_use]
     pub fn kill(&self) -> Arc<Self> {
         let mut state = self.lock().clone();
         self.lock().random.next_u64();
-        state.fault = None;
-        state.stopped = false;
+        state.forget_faults();
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -132,8 +166,7 @@ impl SimDisk {
             }
         }
         state.names = state.names_synced.clone();
-        state.fault = None;
-        state.stopped = false;
+        state.forget_faults();
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -168,6 +201,14 @@ impl SimDisk {
 }
 
 impl State {
+    fn forget_faults(&mut self) {
+        self.fault = None;
+        self.stopped = false;
+        self.has_failed = false;
+        self.has_failed_sync = false;
+        self.is_full = false;
+    }
+
     /// Counts an operation; says what goes wrong in it.
     fn step(&mut self) -> io::Result<Option<Fault>> {
         if self.stopped {
@@ -176,6 +217,7 @@ impl State {
         let fault = self.fault.filter(|(at, _)| *at == self.operations).map(|(_, fault)| fault);
         self.operations += 1;
         self.stopped = fault == Some(Fault::Stop);
+        self.has_failed |= fault == Some(Fault::Fail);
         Ok(fault)
     }
 
@@ -269,6 +311,7 @@ impl Disk for SimDisk {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let Some(left) = state.bytes_free.checked_sub(u64::from(bytes)) else {
+            state.is_full = true;
             return Err(io::ErrorKind::StorageFull.into());
         };
         state.bytes_free = left;
@@ -329,7 +372,10 @@ impl Disk for SimDisk {
         match fault {
             None if ignored => {}
             None => files[file].sync(),
-            Some(Fault::Fail) => files[file].forget(random),
+            Some(Fault::Fail) => {
+                files[file].forget(random);
+                state.has_failed_sync = true;
+            }
             Some(Fault::Stop) => {}
         }
         outcome(fault)

@@ -1,6 +1,5 @@
 //! A world in memory: what the real one does to us, under a seed.
 
-pub mod client;
 pub mod disk;
 pub mod model;
 pub mod run;

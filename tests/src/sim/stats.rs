@@ -1,81 +1,225 @@
-//! What simulated worlds have been through, to be added up.
+//! What simulated worlds have been through: a run in which nothing happened proves nothing.
 
-/// What a run has been through: a run in which nothing happened proves nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stats {
-    /// Steps taken.
-    pub steps: u64,
+use crate::sim::model::{Ask, Op};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What has happened, and how often.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Stats {
+            /// Both added up.
+            #[must_use]
+            pub fn plus(&self, other: &Self) -> Self {
+                Self { $($name: self.$name + other.$name,)* }
+            }
+
+            /// All of them by name.
+            #[must_use]
+            pub fn list(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Events of worlds.
+    steps,
+    /// Inputs of engines, each compared with the model.
+    inputs,
+    /// Comparisons of all that lasts.
+    compared,
+    /// Simulated time in milliseconds.
+    sim_ms,
     /// Messages confirmed to their senders.
-    pub confirmed: u64,
-    /// Messages shown to their readers.
-    pub shown: u64,
-    /// Repetitions that a client recognised.
-    pub repeated: u64,
-    /// Messages sent again under their id.
-    pub resent: u64,
+    acked,
+    /// Messages refused.
+    refused,
+    /// Messages told to their readers.
+    told,
+    /// Repetitions that a client dropped.
+    dropped,
+    /// Messages told again because a client had died before it acknowledged them.
+    told_again,
+    /// Repetitions that the server recognised.
+    repeated,
+    /// Ids used for something else.
+    conflicts,
+    /// Mailboxes that were full.
+    mailbox_full,
     /// Power cuts.
-    pub crashes: u64,
-    /// Ends of the process alone.
-    pub kills: u64,
-    /// Stops in the middle of a disk operation.
-    pub stops: u64,
+    crashes,
+    /// Ends of the server's process alone.
+    kills,
+    /// Ends in order.
+    stops,
+    /// Power cuts in the middle of a disk operation.
+    torn,
+    /// Disk operations that failed, and ended the server.
+    disk_failures,
+    /// Syncs that failed.
+    sync_failures,
+    /// The disk was full when a segment was wanted.
+    disk_full,
+    /// The database could not grow, in the middle of a transaction.
+    database_full,
+    /// Starts that were refused because the disk was full.
+    refused_starts,
+    /// The server ended between a turn and its release.
+    unreleased,
+    /// The database was ahead of the freed segments when the server ended.
+    unfreed,
     /// Records that a crash took back; none of them was promised to anybody.
-    pub taken_back: u64,
+    taken_back,
+    /// Inputs of which a crash took back a part.
+    torn_inputs,
+    /// Restores from a backup.
+    restores,
+    /// Messages that a restore took back.
+    restored_away,
+    /// The wall clock was set back.
+    clock_back,
+    /// The wall clock was set forward.
+    clock_forward,
+    /// Syncs.
+    syncs,
     /// Transactions of the projector.
-    pub projections: u64,
+    projections,
     /// Pages of mail read from the database.
-    pub pages: u64,
-    /// Logins refused because the name was locked.
-    pub locked: u64,
+    pages,
+    /// Segments turned over before they were full.
+    turned_over,
+    /// The server took nothing new because the disk was short.
+    server_full,
+    /// The store took no input for a while.
+    store_full,
+    /// Lines that were cut, by whatever end.
+    cuts,
+    /// Lines whose server heard of their end later than the client.
+    half_open,
+    /// Lines that ended in the middle of a frame.
+    mid_frame,
+    /// Tries to connect that failed.
+    unreachable,
+    /// Sessions begun, by whatever way.
+    logins,
+    /// Sessions that came back by themselves.
+    returns,
     /// Sessions begun by the key of a device.
-    pub resumed: u64,
-    /// Resumes refused because the device was not, or no longer, known.
-    pub refused_devices: u64,
-    /// Devices revoked, by whatever way.
-    pub devices_revoked: u64,
-    /// Passwords changed, by their owners or by the operator.
-    pub passwords_changed: u64,
-    /// Logins and resumes refused because an administrator had locked the account.
-    pub shut_out: u64,
-    /// Sessions that an administrator or the operator ended.
-    pub expelled: u64,
+    resumed,
+    /// Resumes refused.
+    resume_refused,
+    /// Wrong passwords.
+    wrong,
+    /// Names locked by wrong passwords.
+    locked,
+    /// Logins refused because a name was locked.
+    blocked,
+    /// Wrong passwords for names that nobody has.
+    strangers,
+    /// Logins that told of failed ones.
+    told_failures,
+    /// Sessions taken over.
+    taken_over,
+    /// Logins refused because of a session elsewhere.
+    already,
+    /// Sessions that were idle for too long.
+    timeouts,
+    /// Sessions that somebody else ended.
+    expelled,
+    /// Logins of people who were kept out.
+    shut_out,
+    /// Passwords changed.
+    passwords,
+    /// Devices revoked.
+    revoked,
     /// Accounts made by invites.
-    pub joined: u64,
-    /// Joins refused because the invite was not, or no longer, good.
-    pub invites_refused: u64,
-    /// Logins that told of failed ones before.
-    pub told_failures: u64,
-    /// Recoveries in the middle of what one input led to.
-    pub torn: u64,
+    joined,
+    /// Invites that were worth nothing.
+    invites_refused,
+    /// Blocks.
+    blocks,
+    /// Messages refused because of one.
+    user_blocked,
+    /// Announcements that somebody came.
+    came,
+    /// Announcements that somebody left.
+    left,
+    /// Words to everybody.
+    broadcasts,
+    /// Lists of who is here.
+    whoelse,
+    /// Lists of who was here.
+    whoelse_since,
+    /// Numbers acknowledged that were never sent.
+    bad_numbers,
+    /// Requests that were none.
+    malformed,
+    /// Clients that died.
+    client_crashes,
+    /// Clients that ended by themselves.
+    endings,
+    /// Readers that were slow for a while.
+    slow,
+    /// Worlds in which nothing was left to do at the end.
+    healed,
 }
 
 impl Stats {
-    /// Both added up.
+    /// How many there must be at least of what this counts, in so many worlds.
     #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        Self {
-            steps: self.steps + other.steps,
-            confirmed: self.confirmed + other.confirmed,
-            shown: self.shown + other.shown,
-            repeated: self.repeated + other.repeated,
-            resent: self.resent + other.resent,
-            crashes: self.crashes + other.crashes,
-            kills: self.kills + other.kills,
-            stops: self.stops + other.stops,
-            taken_back: self.taken_back + other.taken_back,
-            projections: self.projections + other.projections,
-            pages: self.pages + other.pages,
-            locked: self.locked + other.locked,
-            resumed: self.resumed + other.resumed,
-            refused_devices: self.refused_devices + other.refused_devices,
-            devices_revoked: self.devices_revoked + other.devices_revoked,
-            passwords_changed: self.passwords_changed + other.passwords_changed,
-            shut_out: self.shut_out + other.shut_out,
-            expelled: self.expelled + other.expelled,
-            joined: self.joined + other.joined,
-            invites_refused: self.invites_refused + other.invites_refused,
-            told_failures: self.told_failures + other.told_failures,
-            torn: self.torn + other.torn,
+    pub fn least(name: &str, seeds: u64) -> u64 {
+        match name {
+            "acked" | "told" => 500 * seeds,
+            "crashes" => seeds,
+            "torn_inputs" | "timeouts" => seeds / 1_000,
+            // What needs luck is looked for only in many worlds.
+            _ => seeds / 200,
         }
+    }
+
+    /// Counts an answer.
+    pub(super) fn count_word(&mut self, op: &Op, word: &str, is_stranger: bool) {
+        self.strangers += u64::from(is_stranger);
+        let ask = match op {
+            Op::Request(_, _, ask) => Some(ask),
+            _ => None,
+        };
+        let is_done = word.starts_with("SUCCESS");
+        match (ask, word) {
+            (Some(Ask::Block { begins: true, .. }), "SUCCESS") => self.blocks += 1,
+            (Some(Ask::RevokeDevice { .. }), "SUCCESS") => self.revoked += 1,
+            (Some(Ask::Logout { forget: true }), "SUCCESS") => self.revoked += 1,
+            (Some(Ask::Whoelse), _) => self.whoelse += 1,
+            (Some(Ask::WhoelseSince { .. }), _) => self.whoelse_since += 1,
+            (None, "SUCCESS") => self.passwords += 1,
+            (_, "USER_BLOCKED") => self.user_blocked += 1,
+            (_, "ID_CONFLICT") => self.conflicts += 1,
+            (_, "MAILBOX_FULL") => self.mailbox_full += 1,
+            (_, "SERVER_FULL") => self.server_full += 1,
+            (_, "INVALID_PASSWORD") => self.wrong += 1,
+            (_, "INVALID_PASSWORD_BLOCKED") => self.locked += 1,
+            (_, "BLOCKED") => self.blocked += 1,
+            (_, "LOCKED") => self.shut_out += 1,
+            (_, "RESUME_REFUSED") => self.resume_refused += 1,
+            (_, "ALREADY_LOGGED_IN") => self.already += 1,
+            (_, "INVITE_INVALID") => self.invites_refused += 1,
+            (_, "BAD_NUMBER") => self.bad_numbers += 1,
+            (_, "timeout") => self.timeouts += 1,
+            (_, "taken over") => self.taken_over += 1,
+            _ if word.starts_with("ended ") => self.expelled += 1,
+            _ if word.starts_with("SUCCESS as") => {
+                self.logins += 1;
+                self.resumed += u64::from(matches!(ask, Some(Ask::Resume { .. })));
+                self.told_failures += u64::from(!word.ends_with(" 0 failed"));
+            }
+            _ => {}
+        }
+        let is_message = matches!(ask, Some(Ask::Message { .. }));
+        self.refused += u64::from(is_message && !is_done);
     }
 }

@@ -1,124 +1,131 @@
-//! Engine, turns, journal, database and clients under one seed, with crashes at any step.
+//! A whole server, its disk, a network and people with clients, under one seed.
 //!
-//! After each input the engine's answer is compared with the model's; after each crash what was
-//! recovered is compared with the model as it was at exactly that record; at the end everything
-//! heals, and every confirmed message must have been shown once, in order.
+//! The server is the real hub with its doors ([`House`]); so are journal, database and the core of
+//! each client. Between them are a disk and lines that do what real ones do to us. Everything is
+//! an event at a time: a step takes the next one. Faults are drawn from rates that each seed has
+//! for itself, and each purpose has random numbers of its own, so that a change to one does not
+//! move the others.
 
-mod hub;
+mod book;
+mod client;
+mod deeds;
+mod faults;
 mod judge;
+mod keeper;
 mod machine;
-mod newcomers;
-mod people;
-mod words;
+mod network;
+mod rates;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use whoelse_engine::{ConnectionId, Engine, Input, PasswordHash, Record, Rules, Turn};
-use whoelse_proto::{Name, Role};
-use whoelse_server::database::{Database, Projector};
-use whoelse_server::journal::{BatchNumber, Journal};
-use whoelse_server::store::Sequence;
-use whoelse_server::tail::Tail;
-use whoelse_server::turns::Turns;
+use whoelse_engine::Rules;
+use whoelse_proto::{InviteSecret, Role};
+use whoelse_server::database::Database;
 
-use super::client::SimClient;
-use super::disk::{Fault, SimDisk};
-use super::model::{FIRST_PASSWORD, Model, name};
+use super::disk::SimDisk;
+use super::model::name;
 use super::stats::Stats;
+use book::{Backup, Book, Letters, SharedBook, trace};
+use client::Person;
+use machine::{Server, server_id};
+use network::Line;
+use rates::Rates;
 
-const SERVER_ID: &str = "0123456789abcdef0123456789abcdef";
 /// A Sunday in November 2026.
 const START_MS: u64 = 1_795_000_000_000;
 
-/// How many clients begin without an account. All numbers stay below ten, for the order of names.
-const NEWCOMERS_MAX: usize = 3;
+/// How many clients begin without an account.
+const NEWCOMERS: usize = 2;
 
-/// How often things happen, drawn for each seed: a rate that is the same everywhere hides bugs
-/// that need a long quiet time, or none.
-struct Rates {
-    crash: f64,
-    kill: f64,
-    stop: f64,
-    flush: f64,
-    sync: f64,
-    project: f64,
-    drop: f64,
-    wrong_password: f64,
-    device: f64,
-    protocol: f64,
-    time: f64,
-    burst: u32,
+/// So many steps apart all that lasts is compared.
+const COMPARED_EVERY: u64 = 512;
+
+/// What happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A person does something.
+    Deed(usize),
+    /// A client's time has come.
+    Tick(usize),
+    /// A connection opens, or not.
+    Open(usize),
+    /// The screen has shown what was told.
+    Shown(usize),
+    /// Bytes arrive at the server.
+    Up(u32),
+    /// Bytes arrive at a client.
+    Down(u32),
+    /// A client learns that its line is gone.
+    ClientCut(u32),
+    /// The server does.
+    ServerCut(u32),
+    /// The server has a moment.
+    Run,
+    /// What waits is written.
+    Write,
+    /// What was written is synced.
+    Sync,
+    /// What was synced goes into the database.
+    Project,
+    /// A page of mail is read.
+    Page,
+    /// A password is hashed or checked.
+    Hash,
+    /// The server starts.
+    Start,
+    /// Something goes wrong.
+    Fault,
+    /// The operator does something.
+    Operate,
 }
 
-impl Rates {
-    fn draw(random: &mut ChaCha8Rng) -> Self {
-        let mut pick = |rates: &[f64]| rates[random.random_range(0..rates.len())];
-        Self {
-            crash: pick(&[0.0, 0.002, 0.01, 0.05]),
-            kill: pick(&[0.0, 0.005, 0.02]),
-            stop: pick(&[0.0, 0.01, 0.05]),
-            flush: pick(&[0.2, 0.5, 1.0]),
-            sync: pick(&[0.1, 0.5, 1.0]),
-            project: pick(&[0.0, 0.01, 0.2]),
-            drop: pick(&[0.0, 0.01, 0.05]),
-            wrong_password: pick(&[0.0, 0.1, 0.7]),
-            protocol: pick(&[1.0, 1.0, 0.5]),
-            time: pick(&[0.01, 0.1, 0.3]),
-            burst: pick(&[1.0, 3.0, 10.0]) as u32,
-            device: pick(&[0.0, 0.5, 0.9]),
-        }
-    }
-}
-
-/// What the hub knows of a connection.
-struct Lane {
-    who: usize,
-    is_protocol: bool,
-    mail: Option<(u64, u64)>,
-}
-
-/// The machine that the server runs on, and what of the server a crash takes.
-struct Running {
-    journal: Journal,
-    engine: Engine,
-    turns: Turns,
-    tail: Tail,
-    projector: Projector,
-    turn: Turn,
-    lanes: BTreeMap<ConnectionId, Lane>,
-    /// Appends that are written and not synced: their number, last batch and records.
-    unsynced: VecDeque<(Sequence, BatchNumber, Vec<Record>)>,
-    /// The last append given to the projector.
-    pushed: Sequence,
+/// Random numbers, a stream for each purpose. Streams are appended, never inserted.
+struct Chance {
+    people: ChaCha8Rng,
+    network: ChaCha8Rng,
+    store: ChaCha8Rng,
+    faults: ChaCha8Rng,
+    clients: ChaCha8Rng,
 }
 
 /// A simulated world.
 pub struct World {
-    random: ChaCha8Rng,
-    faults: ChaCha8Rng,
+    chance: Chance,
     rates: Rates,
     rules: Rules,
     now: u64,
+    /// How far the wall clock is off, in milliseconds.
+    wall_off: i64,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    last_event: u64,
     disk: Arc<SimDisk>,
     database: Database,
-    running: Option<Running>,
-    connections: u64,
-    ids: u64,
-    clients: Vec<SimClient>,
-    model: Model,
-    /// The model after so many records, since the last record that is safe.
-    history: VecDeque<(usize, Model)>,
-    /// All records ever emitted and not taken back by a crash.
-    records: Vec<Record>,
-    /// How many records there are up to the batches that end appends.
-    records_at_batch: BTreeMap<u64, usize>,
-    /// How many records are known to be safe.
-    safe: usize,
-    /// Texts of each person that were refused at least once, also in what a crash took back.
-    refused: Vec<BTreeSet<String>>,
+    /// How often the data were restored.
+    epoch: usize,
+    backup: Option<(Database, Backup)>,
+    /// The mail of earlier epochs.
+    past: Vec<Letters>,
+    /// How many records there are up to the batches that end writes.
+    records_at: BTreeMap<u64, usize>,
+    /// How many records the next start must find, if only the process ended.
+    must_find: usize,
+    book: SharedBook,
+    server: Option<Server>,
+    lines: BTreeMap<u32, Line>,
+    last_line: u32,
+    people: Vec<Person>,
+    /// Invites that somebody was given.
+    invites: Vec<InviteSecret>,
+    is_healing: bool,
+    is_traced: bool,
+    /// Of everything that has happened.
+    digest: u64,
     /// What happened.
     pub stats: Stats,
 }
@@ -126,66 +133,75 @@ pub struct World {
 type Fallible = Result<(), String>;
 
 impl World {
-    /// A world with a server that has just been set up.
+    /// A world with a server that has just been set up, and people.
     ///
     /// # Errors
     /// When even that fails.
-    pub fn new(seed: u64) -> Result<Self, String> {
-        // A stream for each purpose, so that a change to one does not change the others.
+    pub fn new(seed: u64, is_traced: bool) -> Result<Self, String> {
         let stream = |number: u64| {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             random.set_stream(number);
             random
         };
-        let mut faults = stream(2);
-        let rates = Rates::draw(&mut stream(3));
-        let idle_ms = if stream(4).random_bool(0.3) { 60_000 } else { 0 };
-        let rules = Rules {
-            block_ms: 10_000,
-            idle_ms,
-            sender_messages_max: 40,
-            broadcast_burst: u32::MAX,
-            broadcast_interval_ms: 0,
-            devices_max: 2,
-            member_invites_max: 2,
-            invites_max: 5,
-            invite_ms: 300_000,
-            passwd_burst: u32::MAX,
-            ..Rules::default()
+        let mut chance = Chance {
+            people: stream(1),
+            network: stream(2),
+            store: stream(3),
+            faults: stream(4),
+            clients: stream(5),
         };
-        let people = stream(5).random_range(2..=6);
-        let disk = SimDisk::new(faults.random());
-        let database = Database::open_in_memory(SERVER_ID).map_err(|error| error.to_string())?;
+        let mut swarm = stream(6);
+        let rates = Rates::draw(&mut swarm);
+        let rules = rates::rules(&mut swarm);
+        let people = swarm.random_range(2..=5);
+        let book = Rc::new(RefCell::new(Book::new(&rules)));
+        book.borrow_mut().is_traced = is_traced;
         let mut world = Self {
-            random: stream(1),
-            faults,
+            disk: SimDisk::new(chance.faults.random()),
+            database: Database::open_in_memory(&server_id(0)).map_err(|it| it.to_string())?,
+            people: (0..people + NEWCOMERS).map(|who| Person::new(name(who), seed)).collect(),
+            chance,
             rates,
-            model: Model::new(people, &rules),
             rules,
-            now: START_MS,
-            disk,
-            database,
-            running: None,
-            connections: 0,
-            ids: 0,
-            clients: (0..people + NEWCOMERS_MAX).map(|_| SimClient::default()).collect(),
-            history: VecDeque::new(),
-            records: Vec::new(),
-            records_at_batch: BTreeMap::from([(0, 0)]),
-            safe: 0,
-            refused: vec![BTreeSet::new(); people + NEWCOMERS_MAX],
+            now: 0,
+            wall_off: 0,
+            events: BinaryHeap::new(),
+            last_event: 0,
+            epoch: 0,
+            backup: None,
+            past: Vec::new(),
+            records_at: BTreeMap::from([(0, 0)]),
+            must_find: 0,
+            book,
+            server: None,
+            lines: BTreeMap::new(),
+            last_line: 0,
+            invites: Vec::new(),
+            is_healing: false,
+            is_traced,
+            digest: 0xcbf2_9ce4_8422_2325,
             stats: Stats::default(),
         };
-        world.start(false)?;
-        for who in 0..people {
-            let name = Name::new(&name(who)).map_err(|error| error.to_string())?;
-            let password = Some(PasswordHash(FIRST_PASSWORD.into()));
-            let role = if who == 0 { Role::Admin } else { Role::Member };
-            world.input(Input::AddAccount { ticket: 0, name, password, distinct: true, role })?;
-        }
-        world.flush()?;
-        world.sync()?;
+        world.begin(people)?;
         Ok(world)
+    }
+
+    /// The first start, with so many people.
+    fn begin(&mut self, people: usize) -> Fallible {
+        self.start()?;
+        for who in 0..people {
+            let role = if who == 0 { Role::Admin } else { Role::Member };
+            self.add_person(who, role)?;
+        }
+        while self.book.borrow().safe_model().people.len() < people {
+            self.step()?;
+        }
+        for who in 0..self.people.len() {
+            self.after(1 + who as u64, Event::Deed(who));
+        }
+        self.after(self.rates.fault_ms, Event::Fault);
+        self.after(self.rates.order_ms, Event::Operate);
+        Ok(())
     }
 
     /// The same on a disk that lies about syncs: a control that must be seen to lose.
@@ -193,7 +209,7 @@ impl World {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_lying_disk(seed: u64) -> Result<Self, String> {
-        let world = Self::new(seed)?;
+        let world = Self::new(seed, false)?;
         world.disk.ignore_syncs();
         Ok(world)
     }
@@ -203,43 +219,117 @@ impl World {
     /// # Errors
     /// Says what did not hold.
     pub fn live(&mut self, steps: u64) -> Fallible {
-        for _ in 0..steps {
+        while self.stats.steps < steps {
             self.step()?;
         }
         self.heal()?;
         self.judge()
     }
 
+    /// A number that is the same only if everything was the same.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// What happened here and in the server.
+    #[must_use]
+    pub fn all_stats(&self) -> Stats {
+        Stats { sim_ms: self.now, ..self.stats.plus(&self.book.borrow().stats) }
+    }
+
     fn step(&mut self) -> Fallible {
+        let Some(Reverse((at, _, event))) = self.events.pop() else {
+            return Err("nothing is left to happen".into());
+        };
         self.stats.steps += 1;
-        if self.random.random_bool(self.rates.time) {
-            self.pass_time()?;
+        self.pass_time(at);
+        self.note(at, event);
+        match event {
+            Event::Deed(who) => self.deed(who)?,
+            Event::Tick(who) => self.tick(who)?,
+            Event::Open(who) => self.open(who)?,
+            Event::Shown(who) => self.shown(who)?,
+            Event::Up(line) => self.up(line),
+            Event::Down(line) => self.down(line)?,
+            Event::ClientCut(line) => self.client_cut(line)?,
+            Event::ServerCut(line) => self.server_cut(line),
+            Event::Run => self.ran(),
+            Event::Write => self.write()?,
+            Event::Sync => self.sync()?,
+            Event::Project => self.project()?,
+            Event::Page => self.page()?,
+            Event::Hash => self.hash(),
+            Event::Start => self.start()?,
+            Event::Fault => self.fault()?,
+            Event::Operate => self.operate(),
         }
-        for _ in 0..self.random.random_range(1..=self.rates.burst) {
-            let who = self.random.random_range(0..self.clients.len());
-            self.act(who)?;
-        }
-        if self.faults.random_bool(self.rates.stop) {
-            let after = self.faults.random_range(0..8);
-            self.disk.plan(after, Fault::Stop);
-        }
-        if self.random.random_bool(self.rates.flush) {
-            self.flush()?;
-        }
-        if self.random.random_bool(self.rates.sync) {
-            self.sync()?;
-        }
-        if self.random.random_bool(self.rates.project) {
-            self.project()?;
-        }
-        if self.faults.random_bool(self.rates.crash) {
-            self.crash()?;
-        } else if self.faults.random_bool(self.rates.kill) {
-            self.kill()?;
-        }
-        if let Some(running) = &self.running {
-            running.engine.check();
+        self.settle()?;
+        if self.stats.steps.is_multiple_of(COMPARED_EVERY) {
+            self.compare()?;
         }
         Ok(())
+    }
+
+    fn pass_time(&mut self, at: u64) {
+        if at > self.now {
+            if let Some(server) = &self.server {
+                server.nature.pass(at - self.now);
+            }
+            self.now = at;
+        }
+    }
+
+    fn note(&mut self, at: u64, event: Event) {
+        let (kind, which) = match event {
+            Event::Deed(who) => (0, who as u64),
+            Event::Tick(who) => (1, who as u64),
+            Event::Open(who) => (2, who as u64),
+            Event::Shown(who) => (3, who as u64),
+            Event::Up(line) => (4, u64::from(line)),
+            Event::Down(line) => (5, u64::from(line)),
+            Event::ClientCut(line) => (6, u64::from(line)),
+            Event::ServerCut(line) => (7, u64::from(line)),
+            Event::Run => (8, 0),
+            Event::Write => (9, 0),
+            Event::Sync => (10, 0),
+            Event::Project => (11, 0),
+            Event::Page => (12, 0),
+            Event::Hash => (13, 0),
+            Event::Start => (14, 0),
+            Event::Fault => (15, 0),
+            Event::Operate => (16, 0),
+        };
+        let inputs = self.book.borrow().stats.inputs;
+        for part in [at, kind, which, inputs] {
+            self.digest = (self.digest ^ part).wrapping_mul(0x0100_0000_01b3);
+        }
+        if self.is_traced {
+            trace(format_args!("{} at {at}: {event:?}", self.stats.steps));
+        }
+    }
+
+    fn after(&mut self, ms: u64, event: Event) {
+        self.last_event += 1;
+        self.events.push(Reverse((self.now + ms, self.last_event, event)));
+    }
+
+    /// All that lasts, in the engine's memory and in the model's.
+    fn compare(&mut self) -> Fallible {
+        if let Some(server) = &self.server {
+            self.stats.compared += 1;
+            server.house.engine(|engine| self.book.borrow_mut().compare(engine));
+        }
+        self.no_fault()
+    }
+
+    fn no_fault(&mut self) -> Fallible {
+        self.book.borrow_mut().fault.take().map_or(Ok(()), Err)
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.is_traced {
+            trace(format_args!("      {}", what()));
+        }
     }
 }

@@ -264,6 +264,17 @@ impl Database {
         Ok(())
     }
 
+    /// Lets the file grow to so many pages, or not at all if it has as many: a full disk, for the
+    /// simulator.
+    ///
+    /// # Errors
+    /// When it cannot be told so.
+    pub fn limit_pages(&self, pages: u32) -> Result<(), DatabaseError> {
+        let limit = format!("PRAGMA max_page_count = {pages}");
+        let limited = self.connection.query_row(&limit, (), |_| Ok(()));
+        limited.map_err(DatabaseError::at("limit"))
+    }
+
     /// A copy in memory, as of now, for the simulator.
     ///
     /// # Errors

@@ -136,7 +136,7 @@ impl Hub {
         let Some(line) = self.lines.get_mut(&connection) else { return Aid::None };
         match command {
             Command::Challenge => {
-                let nonce = Nonce(random());
+                let nonce = Nonce(self.nature.random());
                 line.nonce = Some(nonce);
                 Aid::Challenge(nonce)
             }
@@ -146,9 +146,10 @@ impl Hub {
                 let key = line.socket.key().unwrap_or(self.meeting.key);
                 Aid::Proof(nonce.is_some_and(|nonce| is_proven(&key, &nonce, resume)))
             }
-            Command::Invite { .. } => {
-                Aid::Invite { secret: InviteSecret::new(random()), meeting: self.meeting.clone() }
-            }
+            Command::Invite { .. } => Aid::Invite {
+                secret: InviteSecret::new(self.nature.random()),
+                meeting: self.meeting.clone(),
+            },
             _ => Aid::None,
         }
     }
@@ -326,10 +327,4 @@ fn wanted_dialect(command: &Command<'_>) -> Option<Dialect> {
 fn is_proven(server: &Fingerprint, nonce: &Nonce, resume: &Resume<'_>) -> bool {
     let text = resume_text(server, nonce, &resume.username);
     UnparsedPublicKey::new(&ED25519, &resume.key.0).verify(&text, &resume.signature.0).is_ok()
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system has random bytes");
-    bytes
 }

@@ -260,8 +260,9 @@ impl Hub {
         let Some(hub) = self.this.upgrade() else { return };
         line.is_blocked = true;
         let socket = Rc::clone(&line.socket);
-        tokio::task::spawn_local(async move {
+        self.nature.spawn(async move {
             tokio::select! {
+                biased;
                 result = socket.writable() => {
                     // An error is found again, and dealt with, by the write.
                     result.unwrap_or_default();

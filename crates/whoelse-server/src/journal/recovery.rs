@@ -174,6 +174,7 @@ pub(super) fn open(
     let live = folder.used.split_off(first_live);
     let Unneeded { free, soiled, surplus } = unneeded(&mut folder, options);
     let torn = torn_tail(&live, &chain, &newest);
+    let has_remains = has_remains(&chain, &newest);
     let epoch = live.iter().map(|used| used.header.epoch).max().unwrap_or(0).max(unreadable_epoch);
     let mut journal = Journal {
         disk,
@@ -195,7 +196,7 @@ pub(super) fn open(
         stopped: false,
     };
     // What is left of a torn tail stays where it is: a new use begins behind it.
-    if journal.live.is_empty() || torn.is_some() {
+    if journal.live.is_empty() || torn.is_some() || has_remains {
         journal.start_segment()?;
         journal.release(start.position);
     }
@@ -432,6 +433,15 @@ fn torn_tail(live: &[Used], chain: &Chain, newest: &Newest) -> Option<TornTail> 
     let end = ends.max()?;
     let bytes = (end - offset) as u64;
     Some(TornTail { file: last.file.name.clone(), offset: offset as u64, bytes })
+}
+
+/// Whether there is anything at all behind the end of the run.
+///
+/// A power cut may leave the rest of a batch without its beginning, which nothing tells from rubbish.
+/// But batches begin alike: the beginning of the next one to be written there, torn at the same
+/// place, would make it whole again.
+fn has_remains(chain: &Chain, newest: &Newest) -> bool {
+    newest.bytes.get(chain.stop.1..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0))
 }
 
 fn decode_batch(

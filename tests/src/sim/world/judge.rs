@@ -1,125 +1,93 @@
 //! The end of a world: everything heals, and is judged.
 
-use std::collections::BTreeSet;
+use whoelse_engine::Order;
 
-use whoelse_engine::{AccountId, Input};
-use whoelse_proto::Role;
+use super::{Event, Fallible, World};
 
-use super::{Fallible, Rates, World};
-use crate::sim::model::{Lasting, lasting};
+/// So often the operator helps those who cannot come in.
+const HELP_MS: u64 = 30_000;
+
+/// After so long nothing may be left to do.
+const HEALED_MS: u64 = 30 * 60_000;
 
 impl World {
     /// No more faults: everybody comes back, says what was left to say, and reads everything.
     pub(super) fn heal(&mut self) -> Fallible {
-        self.rates = Rates {
-            wrong_password: 0.0,
-            drop: 0.0,
-            protocol: 1.0,
-            ..Rates::draw(&mut self.faults)
-        };
-        self.disk = self.disk.kill(); // forgets a fault that was planned
-        self.start(true)?;
-        self.now += 600_000; // locks run out, those who are away leave
-        self.model.tick(self.now);
-        self.input(Input::Tick)?;
-        for who in 0..self.model.people.len() {
-            self.ordered_unlock(who)?;
+        self.is_healing = true;
+        self.rates.heal();
+        self.disk.forget_faults();
+        self.disk.limit_space(u64::MAX);
+        self.after(0, Event::Start);
+        while self.server.is_none() {
+            self.step()?;
         }
-        for _ in 0..2 {
-            for who in 0..self.model.people.len() {
-                if self.clients[who].connection.is_none() {
-                    self.log_in(who)?;
-                }
-                self.flush()?;
-                self.sync()?;
-                while self.resend(who)? {
-                    self.flush()?;
-                    self.sync()?;
-                }
-            }
-            for who in 0..self.clients.len() {
-                self.deliver(who, u64::MAX)?;
-                self.acknowledge(who)?;
-            }
-            self.flush()?;
-            self.sync()?;
-            self.project()?;
+        if let Some(server) = &self.server {
+            server.house.disk_full(false);
+            server.wishes.borrow_mut().is_full = false;
         }
+        for who in 0..self.people.len() {
+            if !self.people[who].is_member() {
+                self.crash_client(who);
+            }
+        }
+        let until = self.now + HEALED_MS;
+        let mut help_at = self.now;
+        while let Some(what) = self.is_left_to_do() {
+            if self.now > until {
+                return Err(format!("after {HEALED_MS} ms of peace: {what}"));
+            }
+            if self.now >= help_at {
+                help_at = self.now + HELP_MS;
+                self.help();
+            }
+            self.step()?;
+        }
+        self.stats.healed += 1;
         Ok(())
+    }
+
+    /// Lets those in who are not. Whoever is in is left alone: what was begun must end by itself.
+    fn help(&mut self) {
+        for who in 0..self.people.len() {
+            let name = self.people[who].name.clone();
+            let book = self.book.borrow();
+            let is_out = book.live.find(&name).is_some_and(|who| !book.live.is_online(who));
+            drop(book);
+            if is_out {
+                self.set_password(who, "healed".into());
+                self.order(Order::Unlock { name });
+            }
+        }
+    }
+
+    /// Somebody who has not learnt or read everything.
+    fn is_left_to_do(&self) -> Option<String> {
+        let book = self.book.borrow();
+        for member in &book.live.people {
+            let person = self.people.iter().find(|person| person.name == member.name)?;
+            if member.acknowledged < member.last() {
+                let (name, read, last) = (&member.name, member.acknowledged, member.last());
+                return Some(format!("{name} has read {read} of {last}"));
+            }
+            match &person.client {
+                Some(client) if client.unanswered.is_empty() => {}
+                Some(client) => {
+                    return Some(format!("{} waits for {:?}", person.name, client.unanswered));
+                }
+                None => return Some(format!("{} is not there", person.name)),
+            }
+        }
+        (book.safe_records < book.records.len())
+            .then(|| format!("{} of {} records are safe", book.safe_records, book.records.len()))
     }
 
     pub(super) fn judge(&mut self) -> Fallible {
-        let stats = &mut self.stats;
-        for (reader, client) in self.clients.iter().enumerate() {
-            if !client.outbox.is_empty() {
-                return Err(format!("p{reader} never learnt of {:?}", client.outbox));
-            }
-            stats.repeated += client.dropped;
-            for (from, texts) in &client.read {
-                stats.shown += texts.len() as u64;
-                let refused = &self.refused[*from];
-                let numbers = texts.iter().filter(|text| !refused.contains(*text));
-                let numbers: Vec<u64> = numbers.map(|text| counted(text)).collect();
-                if !numbers.is_sorted_by(|one, other| one < other) {
-                    return Err(format!("p{reader} read p{from} out of order or twice: {texts:?}"));
-                }
-            }
-            for (to, confirmed) in &client.confirmed {
-                let read = self.clients[*to].read.get(&reader);
-                let read: BTreeSet<&String> = read.into_iter().flatten().collect();
-                if let Some(lost) = confirmed.iter().find(|text| !read.contains(text)) {
-                    return Err(format!("{lost} was confirmed and never shown"));
-                }
+        for (name, letters) in &self.book.borrow().letters {
+            let is_lost = |letter: &&super::book::Letter| letter.told == 0;
+            if let Some(lost) = letters.iter().find(is_lost) {
+                return Err(format!("{} was kept for {name} and never told", lost.text));
             }
         }
-        self.compare_lasting()
+        self.compare()
     }
-
-    /// The engine's own account of what lasts, against the model's.
-    pub(super) fn compare_lasting(&self) -> Fallible {
-        let Some(running) = &self.running else { return Ok(()) };
-        let snapshot = running.engine.snapshot();
-        if snapshot.accounts.len() != self.model.people.len() {
-            return Err(format!("{} accounts", snapshot.accounts.len()));
-        }
-        let invites = snapshot.invites.iter().filter(|invite| invite.expires.0 > self.now);
-        let invites = invites.map(|invite| {
-            let by = invite.by.map(AccountId::index);
-            (invite.number, by, invite.role == Role::Admin, invite.expires.0)
-        });
-        let found = format!("{:?} of {}", invites.collect::<Vec<_>>(), snapshot.last_invite);
-        let expected = self.model.open_invites(self.now);
-        if found != expected {
-            return Err(format!("invites: expected {expected}\n    found {found}"));
-        }
-        for (who, account) in snapshot.accounts.iter().enumerate() {
-            // A lock that has run out is none, whether or not somebody has noticed.
-            let is_locked = account.locked_until.is_none_or(|until| until.0 > self.now);
-            let devices = account.devices.iter();
-            let found = lasting(&Lasting {
-                blocks: account.blocks.iter().map(|id| id.index()).collect(),
-                strikes: if is_locked { account.strikes } else { 0 },
-                locked_until: account.locked_until.filter(|_| is_locked).map(|until| until.0),
-                ended_at: account.last_seen.filter(|_| !account.open).map(|at| at.0),
-                mail: account.last_number.0,
-                acknowledged: account.acknowledged.0,
-                password: account.password.as_ref().map_or(String::new(), |it| it.0.to_string()),
-                is_admin: account.role == Role::Admin,
-                is_locked: account.is_locked,
-                failed: account.failed_logins,
-                devices: devices
-                    .map(|device| (device.key.0[0], device.added.0, device.used.0))
-                    .collect(),
-            });
-            let expected = self.model.lasting(self.now, who);
-            if found != expected {
-                return Err(format!("p{who}: expected {expected}\n    found {found}"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn counted(text: &str) -> u64 {
-    text.rsplit('#').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
