@@ -31,7 +31,7 @@ impl Engine {
             return;
         }
         let Some(invite) = self.invite_for(now.time, &asker, &join.invite, turn) else { return };
-        if self.state.is_disk_full {
+        if self.is_full_for_newcomers() {
             return turn.refuse(&asker, Refusal::ServerFull);
         }
         let name = match Name::new_account(&join.username) {
@@ -73,7 +73,7 @@ impl Engine {
             return turn.refuse(&asker, Refusal::InviteInvalid);
         };
         let (number, role) = (invite.number, invite.role);
-        if self.state.is_disk_full {
+        if self.is_full_for_newcomers() {
             return turn.refuse(&asker, Refusal::ServerFull);
         }
         let Ok(account) = self.add_account(now.time, name, Some(password), true, role, turn) else {
@@ -81,6 +81,11 @@ impl Engine {
         };
         self.emit(turn, Record::InviteGone { number });
         self.admit(now, account, &asker, entry, turn);
+    }
+
+    /// Whether nobody new can be taken in: members who invite each other must not fill the memory.
+    fn is_full_for_newcomers(&self) -> bool {
+        self.state.is_disk_full || self.state.accounts.len() >= self.rules.people_max
     }
 }
 

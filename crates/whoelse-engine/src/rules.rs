@@ -47,6 +47,9 @@ pub struct Rules {
     pub heartbeat_ms: u64,
     /// Most names that are looked at to find a similar one.
     pub suggestion_names_max: usize,
+    /// Most people, those who were removed included; then `join` is answered `SERVER_FULL`. The
+    /// operator may add more.
+    pub people_max: usize,
     /// Most devices of one account that may resume; the one not used for longest makes room.
     pub devices_max: usize,
     /// Most invites of one member that are open; then `TOO_MANY_INVITES`.
@@ -98,6 +101,7 @@ impl Default for Rules {
             suggestion_interval_ms: 200,
             heartbeat_ms: 10_000,
             suggestion_names_max: 10_000,
+            people_max: 100_000,
             devices_max: 16,
             member_invites_max: 20,
             invites_max: 1_000,

@@ -251,6 +251,7 @@ impl World {
                 self.rules.broadcast_burst = value as u32;
                 self.rules.broadcast_interval_ms = 1000;
             }
+            "people" => self.rules.people_max = value as usize,
             "devices" => self.rules.devices_max = value as usize,
             "member_invites" => self.rules.member_invites_max = value as usize,
             "invites" => self.rules.invites_max = value as usize,

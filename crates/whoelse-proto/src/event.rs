@@ -536,6 +536,9 @@ impl Refusal {
             Self::TooManyInvites => {
                 "As many invites are open as may be. Revoke one of yours first, or wait.".into()
             }
+            Self::ServerFull if action == Action::Join => {
+                "The server is full: it takes nobody new. Tell its operator.".into()
+            }
             Self::ServerFull => {
                 "The server's disk is nearly full, so it takes nothing new. Tell its operator."
                     .into()
