@@ -1,8 +1,11 @@
-//! Automation of the project: `cargo run -p xtask -- tidy` keeps the house rules.
+//! Automation of the project: `cargo run -p xtask -- tidy` keeps the house rules, `planted` has the
+//! simulator find known bugs.
 //!
 //! The rules are those that neither the compiler nor the lints can see: which crate may depend on
 //! which, that every file says what it is for, that none grows beyond reading, that every
 //! dependency has its reason beside it.
+
+mod planted;
 
 use std::fs;
 use std::io::{self, Write};
@@ -36,11 +39,22 @@ const ARCHITECTURE_LINES_MAX: usize = 300;
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1);
-    if command.as_deref() != Some("tidy") {
-        writeln!(io::stderr(), "usage: cargo run -p xtask -- tidy").unwrap_or_default();
-        return ExitCode::from(2);
-    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    match command.as_deref() {
+        Some("tidy") => {}
+        Some("planted") => {
+            let Err(error) = planted::run(&root, std::env::args().nth(2).as_deref()) else {
+                return ExitCode::SUCCESS;
+            };
+            writeln!(io::stderr(), "planted: {error}").unwrap_or_default();
+            return ExitCode::FAILURE;
+        }
+        _ => {
+            writeln!(io::stderr(), "usage: cargo run -p xtask -- tidy | planted [NAME]")
+                .unwrap_or_default();
+            return ExitCode::from(2);
+        }
+    }
     let mut faults = Vec::new();
     if let Err(error) = tidy(&root, &mut faults) {
         faults.push(format!("cannot look: {error}"));

@@ -48,6 +48,7 @@ struct State {
     is_full: bool,
     ignores_syncs: bool,
     bytes_free: u64,
+    sector_bytes: usize,
 }
 
 #[derive(Clone)]
@@ -82,8 +83,14 @@ impl SimDisk {
             is_full: false,
             ignores_syncs: false,
             bytes_free: u64::MAX,
+            sector_bytes: SECTOR_BYTES,
         };
         Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Lets it write other units whole than sectors of 512 bytes: smaller ones have more borders.
+    pub fn set_sector(&self, bytes: usize) {
+        self.lock().sector_bytes = bytes;
     }
 
     /// Lets something go wrong at the operation after this many more, counted from 0. Reading does
@@ -156,9 +163,9 @@ impl SimDisk {
     pub fn crash(&self) -> Arc<Self> {
         let mut state = self.lock().clone();
         self.lock().random.next_u64();
-        let State { random, files, .. } = &mut state;
+        let State { random, files, sector_bytes, .. } = &mut state;
         for file in files.iter_mut() {
-            file.lose(random);
+            file.lose(random, *sector_bytes);
         }
         for change in std::mem::take(&mut state.unsynced) {
             if state.random.random_bool(0.5) {
@@ -249,7 +256,7 @@ impl File {
 
     /// Lets each unsynced write reach the disk, or not, or in some of its sectors; the rest is
     /// forgotten.
-    fn forget(&mut self, random: &mut ChaCha8Rng) {
+    fn forget(&mut self, random: &mut ChaCha8Rng, sector_bytes: usize) {
         let mut writes = std::mem::take(&mut self.unsynced);
         while !writes.is_empty() {
             let (offset, bytes) = writes.swap_remove(random.random_range(0..writes.len()));
@@ -257,7 +264,7 @@ impl File {
                 0 => {}
                 1 => put(&mut self.synced, offset, &bytes),
                 _ => {
-                    for sector in sectors(offset, bytes.len()) {
+                    for sector in sectors(offset, bytes.len(), sector_bytes) {
                         if random.random_bool(0.7) {
                             put(&mut self.synced, offset + sector.start, &bytes[sector]);
                         }
@@ -267,8 +274,8 @@ impl File {
         }
     }
 
-    fn lose(&mut self, random: &mut ChaCha8Rng) {
-        self.forget(random);
+    fn lose(&mut self, random: &mut ChaCha8Rng, sector_bytes: usize) {
+        self.forget(random, sector_bytes);
         self.seen.clone_from(&self.synced);
     }
 }
@@ -368,12 +375,12 @@ impl Disk for SimDisk {
         let fault = state.step()?;
         let file = state.file(name)?;
         let ignored = state.ignores_syncs;
-        let State { files, random, .. } = &mut *state;
+        let State { files, random, sector_bytes, .. } = &mut *state;
         match fault {
             None if ignored => {}
             None => files[file].sync(),
             Some(Fault::Fail) => {
-                files[file].forget(random);
+                files[file].forget(random, *sector_bytes);
                 state.has_failed_sync = true;
             }
             Some(Fault::Stop) => {}
@@ -392,14 +399,14 @@ impl Disk for SimDisk {
     }
 }
 
-/// How many bytes reach a disk together or not at all.
+/// How many bytes reach a disk together or not at all, unless it is told otherwise.
 const SECTOR_BYTES: usize = 512;
 
 /// The parts of a write that are in different sectors, relative to its beginning.
-fn sectors(offset: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
+fn sectors(offset: usize, length: usize, bytes: usize) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
-        let end = length.min((offset + start + 1).next_multiple_of(SECTOR_BYTES) - offset);
+        let end = length.min((offset + start + 1).next_multiple_of(bytes) - offset);
         let sector = start..end;
         start = end;
         (!sector.is_empty()).then_some(sector)

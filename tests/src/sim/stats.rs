@@ -53,6 +53,8 @@ counters! {
     mailbox_full,
     /// Power cuts.
     crashes,
+    /// Power cuts soon after a start.
+    blackouts,
     /// Ends of the server's process alone.
     kills,
     /// Ends in order.

@@ -83,6 +83,8 @@ enum Event {
     Fault,
     /// The operator does something.
     Operate,
+    /// The power goes again, soon after it came.
+    Blackout,
 }
 
 /// Random numbers, a stream for each purpose. Streams are appended, never inserted.
@@ -122,6 +124,8 @@ pub struct World {
     people: Vec<Person>,
     /// Invites that somebody was given.
     invites: Vec<InviteSecret>,
+    /// How often the power will go again soon after it came.
+    blackouts: u32,
     is_healing: bool,
     is_traced: bool,
     /// Of everything that has happened.
@@ -177,11 +181,13 @@ impl World {
             lines: BTreeMap::new(),
             last_line: 0,
             invites: Vec::new(),
+            blackouts: 0,
             is_healing: false,
             is_traced,
             digest: 0xcbf2_9ce4_8422_2325,
             stats: Stats::default(),
         };
+        world.disk.set_sector(world.rates.sector_bytes);
         world.begin(people)?;
         Ok(world)
     }
@@ -263,6 +269,7 @@ impl World {
             Event::Start => self.start()?,
             Event::Fault => self.fault()?,
             Event::Operate => self.operate(),
+            Event::Blackout => self.blackout()?,
         }
         self.settle()?;
         if self.stats.steps.is_multiple_of(COMPARED_EVERY) {
@@ -299,6 +306,7 @@ impl World {
             Event::Start => (14, 0),
             Event::Fault => (15, 0),
             Event::Operate => (16, 0),
+            Event::Blackout => (17, 0),
         };
         let inputs = self.book.borrow().stats.inputs;
         for part in [at, kind, which, inputs] {

@@ -6,7 +6,7 @@ use whoelse_proto::Role;
 
 use super::machine::{End, server_id};
 use super::{Event, Fallible, World};
-use crate::sim::disk::Fault;
+use crate::sim::disk::{Fault, SimDisk};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -29,7 +29,11 @@ impl World {
             is_it
         });
         match kind.unwrap_or(0) {
-            0 | 1 => self.die(End::Power),
+            0 => self.die(End::Power),
+            1 => {
+                self.blackouts = self.chance.faults.random_range(1..6);
+                self.die(End::Power)
+            }
             2 => self.die(End::Process),
             3 => self.plan(Fault::Stop),
             4 => self.plan(Fault::Fail),
@@ -46,6 +50,11 @@ impl World {
             15 => self.end_in_order(),
             _ => Ok(()),
         }
+    }
+
+    /// The power goes again, while what it left behind is hardly looked at.
+    pub(super) fn blackout(&mut self) -> Fallible {
+        if self.is_healing { Ok(()) } else { self.die(End::Power) }
     }
 
     /// One of the next operations of the disk goes wrong.
@@ -114,7 +123,8 @@ impl World {
         self.epoch += 1;
         copy.become_new(&server_id(self.epoch)).map_err(error)?;
         self.database = copy;
-        self.disk = crate::sim::disk::SimDisk::new(self.chance.faults.random());
+        self.disk = SimDisk::new(self.chance.faults.random());
+        self.disk.set_sector(self.rates.sector_bytes);
         let mut book = self.book.borrow_mut();
         self.past.push(book.letters.clone());
         let before: usize = book.letters.values().map(Vec::len).sum();

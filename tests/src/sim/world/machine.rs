@@ -150,6 +150,12 @@ impl World {
             wake_at: None,
             pages: 0,
         });
+        if self.blackouts > 0 {
+            self.blackouts -= 1;
+            self.stats.blackouts += 1;
+            let pause = self.chance.faults.random_range(0..400);
+            self.after(pause, Event::Blackout);
+        }
         self.compare()
     }
 

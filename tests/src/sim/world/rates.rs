@@ -50,6 +50,8 @@ pub(super) struct Rates {
     pub(super) script: f64,
     pub(super) takeover: f64,
     pub(super) journal: JournalOptions,
+    /// What the disk writes whole. Smaller than of any disk there is, so that borders are often met.
+    pub(super) sector_bytes: usize,
 }
 
 impl Rates {
@@ -91,6 +93,7 @@ impl Rates {
                 spares: size(pick(&[1, 1, 0, 2])),
                 free_max: 4,
             },
+            sector_bytes: size(pick(&[512, 512, 64])),
         }
     }
 
