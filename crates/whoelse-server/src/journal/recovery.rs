@@ -89,6 +89,46 @@ struct Newest {
     scan: Scan,
 }
 
+/// All that was found, when it was found to be right.
+struct Found {
+    folder: Folder,
+    /// Index of the first segment that is needed.
+    first_live: usize,
+    chain: Chain,
+    newest: Newest,
+    unreadable_epoch: u64,
+}
+
+/// Reads everything and judges it. Nothing is changed.
+fn find(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Found, JournalError> {
+    let folder = look(disk, server_id_bytes(start.server_id))?;
+    let first_live = check_segments(&folder.used, start)?;
+    let live = &folder.used[first_live..];
+    let (chain, newest) = read_chain(disk, live, start.position.0)?;
+    check_chain(live, &chain, start.position.0)?;
+    let unreadable_epoch = check_unreadable(disk, &folder.unreadable, chain.last)?;
+    Ok(Found { folder, first_live, chain, newest, unreadable_epoch })
+}
+
+pub(super) fn check(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<(), JournalError> {
+    find(disk, start).map(drop)
+}
+
+/// Looks at the headers only.
+pub(super) fn check_format(disk: &dyn Disk) -> Result<(), JournalError> {
+    for file in disk.list().map_err(io_error("list", "."))? {
+        if segment_number(&file.name).is_none() {
+            continue;
+        }
+        let mut block = vec![0; BLOCK_BYTES];
+        let read = disk.read_at(&file.name, 0, &mut block).map_err(io_error("read", &file.name))?;
+        if let Err(HeaderFault::Newer(version)) = SegmentHeader::decode(&block[..read]) {
+            return Err(JournalError::Newer { file: file.name, version });
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn open(
     disk: Arc<dyn Disk>,
     options: JournalOptions,
@@ -99,11 +139,7 @@ pub(super) fn open(
         ..options
     };
     let server_id = server_id_bytes(start.server_id);
-    let mut folder = look(&*disk, server_id)?;
-    let first_live = check_segments(&folder.used, start)?;
-    let (chain, newest) = read_chain(&*disk, &folder.used[first_live..], start.position.0)?;
-    check_chain(&folder.used[first_live..], &chain, start.position.0)?;
-    let unreadable_epoch = check_unreadable(&*disk, &folder.unreadable, chain.last)?;
+    let Found { mut folder, first_live, chain, newest, unreadable_epoch } = find(&*disk, start)?;
 
     // From here on things are written: all that counts is there.
     settle(&*disk, &folder.used, &chain, &newest)?;
