@@ -25,6 +25,7 @@ mod relay;
 mod slow;
 mod terminal;
 mod tls;
+mod versions;
 
 use std::path::Path;
 
