@@ -102,3 +102,43 @@ fn the_examples_of_the_specification_are_true() {
         run(&block, &server);
     }
 }
+
+/// The names of tests in the section about promises: what is in single backquotes on its list items.
+fn tests_named(text: &str) -> Vec<&str> {
+    let section = text.split("\n## What is promised\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let names = section.split('`').skip(1).step_by(2);
+    names
+        .filter(|name| name.matches('_').count() >= 2 && !name.contains(char::is_uppercase))
+        .collect()
+}
+
+/// All sources of tests, one after another.
+fn sources() -> String {
+    let mut text = String::new();
+    let mut folders: Vec<_> = ["tests", "crates"].map(|name| repository().join(name)).into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn the_tests_that_hold_the_promises_exist() {
+    let text = std::fs::read_to_string(repository().join("docs/PROTOCOL.md")).unwrap();
+    let names = tests_named(&text);
+    assert!(names.len() >= 20, "{names:?}");
+    let (sources, transcripts) = (sources(), "crates/whoelse-engine/tests/transcripts");
+    for name in names {
+        let is_test = sources.contains(&format!("#[test]\nfn {name}()"));
+        let transcript = repository().join(transcripts).join(format!("{name}.txt"));
+        assert!(is_test || transcript.exists(), "there is no test {name}");
+    }
+}

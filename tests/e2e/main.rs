@@ -28,7 +28,7 @@ mod slow;
 mod soak;
 mod terminal;
 mod tls;
-mod upgrade;
+mod versions;
 
 use std::path::Path;
 

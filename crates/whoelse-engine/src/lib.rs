@@ -590,7 +590,7 @@ impl Engine {
                 return;
             }
             Command::Receipts { ids } => {
-                self.receipts(account, asker, ids, turn);
+                self.receipts(now.time, account, asker, ids, turn);
                 return; // clients ask by themselves
             }
             Command::Active => turn.answer(asker, Outcome::Done),

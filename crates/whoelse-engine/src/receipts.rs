@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use whoelse_proto::limits::RECEIPTS_MAX;
 use whoelse_proto::{Event, Outcome, ReceiptKey, RequestId};
 
-use crate::record::{AccountId, Number};
+use crate::record::{AccountId, Number, Time};
 use crate::{Asker, ConnectionId, Engine, Turn};
 
 impl Engine {
@@ -41,6 +41,7 @@ impl Engine {
     /// Says what became of messages that somebody sent under these ids.
     pub(crate) fn receipts(
         &self,
+        now: Time,
         account: AccountId,
         asker: &Asker,
         ids: Vec<RequestId>,
@@ -48,7 +49,7 @@ impl Engine {
     ) {
         let (mut delivered, mut unknown) = (Vec::new(), Vec::new());
         for id in ids {
-            match self.has_arrived(account, &id) {
+            match self.has_arrived(now, account, &id) {
                 Some(true) => delivered.push(id),
                 Some(false) => {}
                 None => unknown.push(id),
@@ -59,9 +60,10 @@ impl Engine {
 
     /// Whether a message has reached its reader, as far as its writer may know; none if there is no
     /// such message or nobody to read it.
-    fn has_arrived(&self, writer: AccountId, id: &RequestId) -> Option<bool> {
+    fn has_arrived(&self, now: Time, writer: AccountId, id: &RequestId) -> Option<bool> {
         let key = ReceiptKey::of(id);
-        let (reader, number) = self.state.account(writer).retries.recipient(key)?;
+        let retries = &self.state.account(writer).retries;
+        let (reader, number) = retries.recipient(key, now, &self.rules)?;
         let reader_account = self.state.account(reader);
         if reader_account.is_removed {
             return None;

@@ -33,8 +33,7 @@ pub(crate) enum Seen {
 
 impl Retries {
     pub(crate) fn look_up(&self, key: RetryKey, now: Time, rules: &Rules) -> Seen {
-        match self.find(key.id) {
-            Some(sent) if now.since(sent.time) > rules.retry_ms => Seen::New,
+        match self.find(key.id, now, rules) {
             Some(sent) if sent.retry.content == key.content => Seen::Again,
             Some(_) => Seen::Conflict,
             None => Seen::New,
@@ -42,13 +41,20 @@ impl Retries {
     }
 
     /// Where the message under an id went.
-    pub(crate) fn recipient(&self, key: ReceiptKey) -> Option<(AccountId, Number)> {
-        self.find(key.as_u128())?.recipient
+    pub(crate) fn recipient(
+        &self,
+        key: ReceiptKey,
+        now: Time,
+        rules: &Rules,
+    ) -> Option<(AccountId, Number)> {
+        self.find(key.as_u128(), now, rules)?.recipient
     }
 
-    fn find(&self, id: u128) -> Option<&SentSnapshot> {
+    /// The message under an id. What is too old may still be here, but a restart would forget it.
+    fn find(&self, id: u128, now: Time, rules: &Rules) -> Option<&SentSnapshot> {
         let place = self.place_by_id.get(&id)?;
-        self.order.get(usize::try_from(place - self.forgotten).ok()?)
+        let sent = self.order.get(usize::try_from(place - self.forgotten).ok()?)?;
+        (now.since(sent.time) <= rules.retry_ms).then_some(sent)
     }
 
     /// Remembers a message, and forgets those that are too many or too old.

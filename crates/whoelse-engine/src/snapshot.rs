@@ -150,3 +150,15 @@ pub struct StrangerSnapshot {
     /// When the last of them was.
     pub time: Time,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The engine keeps one of these for each: 10,000 of either are within 1 MiB.
+    #[test]
+    fn what_waits_and_what_was_sent_stay_small() {
+        assert_eq!(size_of::<WaitingSnapshot>(), 28, "8 bytes before there were receipts");
+        assert_eq!(size_of::<SentSnapshot>(), 64, "48 bytes before there were receipts");
+    }
+}

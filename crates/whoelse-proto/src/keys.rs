@@ -73,11 +73,12 @@ bytes_type! {
     Signature, 64
 }
 
-bytes_type! {
-    /// What a receipt calls a message: the hash of the id that its sender gave it. The sender knows
-    /// all its ids and recognises it; it says nothing to anybody else.
-    ReceiptKey, 16
-}
+/// What a receipt calls a message: the hash of the id that its sender gave it. The sender knows all
+/// its ids and recognises it; it says nothing to anybody else.
+///
+/// As text it is a number of 32 hexadecimal digits, unlike keys, which people may have to copy.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReceiptKey([u8; 16]); // as bytes, so that what holds one needs no alignment
 
 impl ReceiptKey {
     /// The key of a message that was sent under an id: SipHash-1-3 with 128 bits of output and a
@@ -89,7 +90,7 @@ impl ReceiptKey {
         Self::from_u128(hasher.finish128().as_u128())
     }
 
-    /// The key that is this number, least significant byte first.
+    /// The key that is this number.
     #[must_use]
     pub fn from_u128(number: u128) -> Self {
         Self(number.to_le_bytes())
@@ -99,6 +100,28 @@ impl ReceiptKey {
     #[must_use]
     pub fn as_u128(self) -> u128 {
         u128::from_le_bytes(self.0)
+    }
+
+    /// Reads 32 hexadecimal digits, lower-case; nothing else is a key.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return None;
+        }
+        u128::from_str_radix(text, 16).ok().map(Self::from_u128)
+    }
+}
+
+impl fmt::Display for ReceiptKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:032x}", self.as_u128())
+    }
+}
+
+impl fmt::Debug for ReceiptKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ReceiptKey({self})")
     }
 }
 

@@ -77,9 +77,10 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     let identity = Identity::load(&files)?;
     let key = identity.key;
     let meeting = Meeting { place: Arc::new(place.0), is_guessed: place.1, key };
-    meeting::remember(folder.path(), &meeting)?;
     let inbox = Arc::new(Inbox::default());
     let (opened, engine) = open_data(folder.path(), rules(config), Arc::clone(&inbox))?;
+    // Not of a start that is refused: nobody is to be invited to where no server was.
+    meeting::remember(folder.path(), &meeting)?;
     let people = people_to_import(config, &folder, engine.accounts().next().is_none())?;
     let passwords = {
         let inbox = Arc::clone(&inbox);

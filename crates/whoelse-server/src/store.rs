@@ -31,7 +31,7 @@ use projector_thread::{ProjectorThread, ToProjector};
 use reader_thread::PageRequest;
 use whoelse_engine::{AccountId, Message, Number, Record, Snapshot};
 
-use crate::database::{Database, DatabaseError, PageReader, record_bytes};
+use crate::database::{BeforeUpgrade, Database, DatabaseError, PageReader, record_bytes};
 use crate::journal::{
     BatchNumber, Disk, Journal, JournalError, JournalOptions, JournalStart, RealDisk, Recovered,
 };
@@ -267,16 +267,24 @@ impl Store {
         notify: Box<dyn Fn(StoreEvent) + Send + Sync>,
     ) -> Result<Opened, StoreError> {
         let start = Instant::now();
-        let mut database = Database::open(&folder.join(DATABASE_FILE), &random_id()?)?;
+        let open_disk = || -> Result<Arc<dyn Disk>, StoreError> {
+            let opened = RealDisk::open(&folder.join(JOURNAL_FOLDER));
+            Ok(Arc::new(opened.map_err(StoreError::system("open the folder of the journal"))?))
+        };
+        let path = folder.join(DATABASE_FILE);
+        let before = Database::before_upgrade(&path)?;
+        let disk = match disk {
+            // Nothing is made in the folder of another program.
+            None if before.is_some() || folder.join(JOURNAL_FOLDER).is_dir() => Some(open_disk()?),
+            disk => disk,
+        };
+        if let Some(disk) = &disk {
+            refuse_unreadable(before, &**disk)?;
+        }
+        let mut database = Database::open(&path, &random_id()?)?;
         let created = !database.has_journal()?;
         let snapshot = database.load()?;
-        let disk = match disk {
-            Some(disk) => disk,
-            None => Arc::new(
-                RealDisk::open(&folder.join(JOURNAL_FOLDER))
-                    .map_err(StoreError::system("open the folder of the journal"))?,
-            ),
-        };
+        let disk = disk.map_or_else(open_disk, Ok)?;
         let server_id = database.server_id();
         let journal_start = JournalStart {
             server_id: &server_id,
@@ -290,7 +298,7 @@ impl Store {
         if created {
             database.set_has_journal()?;
         }
-        let pages = PageReader::open(&folder.join(DATABASE_FILE))?;
+        let pages = PageReader::open(&path)?;
         let (replay, mut report) = summed_up(&recovered);
         let notifier = Arc::new(Notifier::new(notify));
         let parts = Parts { database, disk, journal, pages, options, notifier };
@@ -374,6 +382,15 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Refuses, before the database is touched, a journal of a newer version, and one that cannot be
+/// recovered if the database would be upgraded: the program that wrote them can still read both.
+fn refuse_unreadable(before: Option<BeforeUpgrade>, disk: &dyn Disk) -> Result<(), JournalError> {
+    Journal::check_format(disk)?;
+    let Some(BeforeUpgrade { server_id, position, has_journal }) = before else { return Ok(()) };
+    let start = JournalStart { server_id: &server_id, position, existing: has_journal };
+    Journal::check(disk, &start)
 }
 
 impl Drop for Store {

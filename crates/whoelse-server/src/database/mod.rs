@@ -164,15 +164,30 @@ impl Database {
         // SQLite would let others read it; the files it puts beside it get the same mode.
         let made = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
         made.map_err(DatabaseError::Make)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let open = || {
-            let connection = Connection::open_with_flags(path, flags)?;
-            // Until it is known to be ours, leave it alone also when it is closed.
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            Ok(connection)
-        };
-        let connection = open().map_err(DatabaseError::at("open"))?;
-        Self::set_up(connection, server_id)
+        Self::set_up(connect(path)?, server_id)
+    }
+
+    /// What the journal has to fit if [`Self::open`] would upgrade the database in this file; else
+    /// none. Nothing is changed.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged, or of a newer version.
+    pub(crate) fn before_upgrade(path: &Path) -> Result<Option<BeforeUpgrade>, DatabaseError> {
+        schema::check_library()?;
+        if !path.exists() {
+            return Ok(None);
+        }
+        let connection = connect(path)?;
+        let version = schema::check_version(&connection)?;
+        if version == 0 || version == schema::VERSION {
+            return Ok(None);
+        }
+        let query = "SELECT server_id, position, has_journal FROM meta";
+        let meta = connection.query_row(query, (), |row| {
+            let position = BatchNumber(schema::unsigned(row.get(1)?));
+            Ok(BeforeUpgrade { server_id: row.get(0)?, position, has_journal: row.get(2)? })
+        });
+        meta.map(Some).map_err(DatabaseError::at("read"))
     }
 
     /// Makes a database in memory, for the simulator.
@@ -354,6 +369,24 @@ fn use_log(connection: &Connection) -> rusqlite::Result<()> {
     let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
     let what = format!("it cannot have a log beside it (its mode stays '{mode}')");
     Err(rusqlite::Error::SqliteFailure(error, Some(what)))
+}
+
+/// What a database of an earlier version says about its journal.
+pub(crate) struct BeforeUpgrade {
+    pub(crate) server_id: String,
+    pub(crate) position: BatchNumber,
+    pub(crate) has_journal: bool,
+}
+
+fn connect(path: &Path) -> Result<Connection, DatabaseError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        // Until it is known to be ours, leave it alone also when it is closed.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Ok(connection)
+    };
+    open().map_err(DatabaseError::at("open"))
 }
 
 /// FULL: a commit is on disk when it returns. What is deleted is overwritten with zeros.

@@ -410,7 +410,7 @@ fn sent_recipient(bytes: &[u8]) -> Option<(AccountId, Number)> {
 
 /// What a receipt calls a message: the first part of what makes its repetition recognisable.
 pub(super) fn receipt_key(retry: &[u8]) -> Option<ReceiptKey> {
-    Some(ReceiptKey(*retry.first_chunk()?))
+    retry_key(retry).map(|retry| ReceiptKey::from_u128(retry.id))
 }
 
 fn retry_bytes(retry: RetryKey) -> [u8; RETRY_BYTES] {

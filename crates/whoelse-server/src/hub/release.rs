@@ -98,7 +98,9 @@ impl Hub {
             line.stage = Stage::Stranger;
             line.socket.wake.notify_one();
         }
-        self.after_saying(to, Due::Now);
+        // One acknowledgement may have something to tell to thousands, and nobody waits for a receipt.
+        let is_receipt = matches!(event, Event::Delivered { .. });
+        self.after_saying(to, if is_receipt { Due::Later } else { Due::Now });
     }
 
     fn send_many(&mut self, to: &[ConnectionId], event: &Event) {

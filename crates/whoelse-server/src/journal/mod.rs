@@ -215,6 +215,22 @@ impl Journal {
         recovery::examine(disk, start)
     }
 
+    /// Refuses what a newer program wrote; changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of a newer version.
+    pub(crate) fn check_format(disk: &dyn Disk) -> Result<(), JournalError> {
+        recovery::check_format(disk)
+    }
+
+    /// Refuses what [`Self::open`] would refuse; changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub(crate) fn check(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<(), JournalError> {
+        recovery::check(disk, start)
+    }
+
     /// Writes the records of some appends, in order; returns the number of their last batch.
     ///
     /// They survive the end of the process, and after the next [`Self::sync`] that of the machine.

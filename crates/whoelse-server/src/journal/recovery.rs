@@ -153,6 +153,25 @@ pub(super) fn examine(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Exami
     Ok(Examined { recovered, segments: live.len() as u64, batches, records })
 }
 
+pub(super) fn check(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<(), JournalError> {
+    find(disk, start).map(drop)
+}
+
+/// Looks at the headers only.
+pub(super) fn check_format(disk: &dyn Disk) -> Result<(), JournalError> {
+    for file in disk.list().map_err(io_error("list", "."))? {
+        if segment_number(&file.name).is_none() {
+            continue;
+        }
+        let mut block = vec![0; BLOCK_BYTES];
+        let read = disk.read_at(&file.name, 0, &mut block).map_err(io_error("read", &file.name))?;
+        if let Err(HeaderFault::Newer(version)) = SegmentHeader::decode(&block[..read]) {
+            return Err(JournalError::Newer { file: file.name, version });
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn open(
     disk: Arc<dyn Disk>,
     options: JournalOptions,
