@@ -262,6 +262,13 @@ impl Model {
         self.people[who].session.is_some()
     }
 
+    /// Since when somebody is gone who was here.
+    #[must_use]
+    pub fn gone_since(&self, who: usize) -> Option<u64> {
+        let person = &self.people[who];
+        person.ended_at.filter(|_| person.session.is_none())
+    }
+
     fn add(&mut self, name: &str, password: &str, is_admin: bool) {
         let (name, password) = (name.to_owned(), password.to_owned());
         self.people.push(Person { name, password, is_admin, ..Person::default() });

@@ -85,6 +85,8 @@ enum Event {
     Operate,
     /// The power goes again, soon after it came.
     Blackout,
+    /// A person asks who was here, so many seconds after somebody left, to the millisecond.
+    AskSince(usize, u64),
 }
 
 /// Random numbers, a stream for each purpose. Streams are appended, never inserted.
@@ -270,6 +272,7 @@ impl World {
             Event::Fault => self.fault()?,
             Event::Operate => self.operate(),
             Event::Blackout => self.blackout()?,
+            Event::AskSince(who, seconds) => self.ask_since(who, seconds)?,
         }
         self.settle()?;
         if self.stats.steps.is_multiple_of(COMPARED_EVERY) {
@@ -307,6 +310,7 @@ impl World {
             Event::Fault => (15, 0),
             Event::Operate => (16, 0),
             Event::Blackout => (17, 0),
+            Event::AskSince(who, _) => (18, who as u64),
         };
         let inputs = self.book.borrow().stats.inputs;
         for part in [at, kind, which, inputs] {

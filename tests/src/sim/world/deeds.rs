@@ -54,6 +54,35 @@ impl World {
         self.follow(who)
     }
 
+    /// Asks who was here in so many last seconds.
+    pub(super) fn ask_since(&mut self, who: usize, seconds: u64) -> Fallible {
+        let can_ask = |client: &super::client::Client| {
+            client.line.is_some() && client.core.was_logged_in() && client.core.wants_input()
+        };
+        if self.is_healing || !self.people[who].client.as_ref().is_some_and(can_ask) {
+            return Ok(());
+        }
+        self.type_in(who, Command::WhoelseSince { seconds })
+    }
+
+    /// Plans to ask when somebody has been gone for whole seconds: borders are where rules go wrong.
+    fn plan_to_ask(&mut self, who: usize) {
+        let Some(server) = &self.server else { return };
+        let time = server.house.time().0;
+        let book = self.book.borrow();
+        let ends: Vec<u64> = (0..book.live.people.len())
+            .filter_map(|other| book.live.gone_since(other))
+            .filter(|ended| time.saturating_sub(*ended) < 100_000)
+            .collect();
+        drop(book);
+        if ends.is_empty() {
+            return;
+        }
+        let ended = ends[self.chance.people.random_range(0..ends.len())];
+        let seconds = (time - ended) / 1_000 + 1;
+        self.after(ended + seconds * 1_000 - time, Event::AskSince(who, seconds));
+    }
+
     fn command(&mut self, who: usize) -> Command {
         let mut other = self.chance.people.random_range(0..self.people.len());
         // Seldom oneself, or one who cannot be written to.
@@ -66,6 +95,9 @@ impl World {
         let user = self.people[other].name.clone();
         if self.chance.people.random_bool(self.rates.seldom) {
             return self.seldom(who, user);
+        }
+        if self.chance.people.random_bool(0.03) {
+            self.plan_to_ask(who);
         }
         let random = &mut self.chance.people;
         match random.random_range(0..100) {
@@ -137,7 +169,8 @@ impl World {
             client.is_some_and(|it| it.unanswered.iter().all(|text| !frame.contains(text.as_str())))
         });
         let old = old.cloned();
-        let bytes = match (random.random_range(0..10), old) {
+        let told = self.book.borrow().told.get(&self.people[who].name).copied().unwrap_or(0);
+        let bytes = match (random.random_range(0..12), old) {
             // A repetition, as it was, of something sent lately or long ago.
             (0..5, Some(old)) => {
                 self.stats.repeated += 1;
@@ -148,6 +181,8 @@ impl World {
                 text.into_bytes()
             }
             (6, _) => b"{\"action\":\"ack\",\"number\":1000000}\n".to_vec(),
+            // What was shown may be acknowledged at once on a line that brings a session back.
+            (10 | 11, _) => format!("{{\"action\":\"ack\",\"number\":{told}}}\n").into_bytes(),
             (7, _) => b"{\"action\":\"message\",\"user\":7}\n".to_vec(),
             (8, _) => b"{\"action\":\"active\"}\n".to_vec(),
             (9, _) => b"not even an object\n".to_vec(),
