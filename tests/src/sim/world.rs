@@ -128,6 +128,8 @@ pub struct World {
     invites: Vec<InviteSecret>,
     /// How often the power will go again soon after it came.
     blackouts: u32,
+    /// After so many more writes, before they are synced; 0 is never.
+    cut_after_writes: u32,
     is_healing: bool,
     is_traced: bool,
     /// Of everything that has happened.
@@ -184,6 +186,7 @@ impl World {
             last_line: 0,
             invites: Vec::new(),
             blackouts: 0,
+            cut_after_writes: 0,
             is_healing: false,
             is_traced,
             digest: 0xcbf2_9ce4_8422_2325,

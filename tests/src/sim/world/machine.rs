@@ -153,8 +153,12 @@ impl World {
         if self.blackouts > 0 {
             self.blackouts -= 1;
             self.stats.blackouts += 1;
-            let pause = self.chance.faults.random_range(0..400);
-            self.after(pause, Event::Blackout);
+            if self.chance.faults.random_bool(0.7) {
+                self.cut_after_writes = self.chance.faults.random_range(1..=3);
+            } else {
+                let pause = self.chance.faults.random_range(0..400);
+                self.after(pause, Event::Blackout);
+            }
         }
         self.compare()
     }
@@ -180,6 +184,7 @@ impl World {
     /// The server is gone, and comes back later.
     pub(super) fn die(&mut self, end: End) -> Fallible {
         let Some(server) = self.server.take() else { return Ok(()) };
+        self.cut_after_writes = 0;
         self.stats.unreleased += u64::from(server.house.effects_waiting() > 0);
         let written = server.written_records;
         drop(server.house);
@@ -276,6 +281,12 @@ impl World {
         server.written_records += appends.iter().map(Vec::len).sum::<usize>();
         self.records_at.insert(batch.0, server.written_records);
         server.unsynced.extend(appends);
+        if self.cut_after_writes > 0 {
+            self.cut_after_writes -= 1;
+            if self.cut_after_writes == 0 {
+                return self.blackout();
+            }
+        }
         let pause = match is_promised {
             true => self.chance.store.random_range(0..=self.rates.sync_ms),
             false => LAZY_SYNC_MS,
