@@ -2,8 +2,6 @@
 //!
 //! The many are run by the program `sim`, see `docs/simulator.md`.
 
-#![expect(clippy::print_stdout, reason = "what worlds have been through is to be seen")]
-
 use whoelse_tests::sim::run::{self, Many};
 use whoelse_tests::sim::world::World;
 

@@ -82,11 +82,7 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     // Not of a start that is refused: nobody is to be invited to where no server was.
     meeting::remember(folder.path(), &meeting)?;
     let people = people_to_import(config, &folder, engine.accounts().next().is_none())?;
-    let passwords = {
-        let inbox = Arc::clone(&inbox);
-        Passwords::start(move |event| inbox.post(HubEvent::Password(event)))
-            .map_err(|error| internal("cannot start a thread", &error))?
-    };
+    let passwords = start_passwords(Arc::clone(&inbox))?;
     let handshakes =
         Handshakes::start(identity).map_err(|error| internal("cannot start a thread", &error))?;
     let space = watch_space(config, &folder, &inbox)?;
@@ -94,16 +90,8 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     let hub = {
         let sources = Sources::new(connections_max, config.behind_proxy.is_none());
         let bounds = Bounds { sources, space, nature: Nature::real(), witness: None };
-        let inbox = Arc::clone(&inbox);
-        Hub::start(
-            engine,
-            Box::new(opened.store),
-            passwords,
-            inbox,
-            &opened.replay,
-            meeting,
-            bounds,
-        )
+        let (store, inbox) = (Box::new(opened.store), Arc::clone(&inbox));
+        Hub::start(engine, store, passwords, inbox, &opened.replay, meeting, bounds)
     };
     let imported = people.map(|(source, people)| (source, hub.borrow_mut().import(people)));
     let admin_socket = admin::listen(folder.path()).map_err(|error| {
@@ -145,6 +133,11 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     outcome?;
     hub.borrow_mut().stop();
     close(hub)
+}
+
+fn start_passwords(inbox: Arc<Inbox>) -> Result<Passwords, Failure> {
+    Passwords::start(move |event| inbox.post(HubEvent::Password(event)))
+        .map_err(|error| internal("cannot start a thread", &error))
 }
 
 /// Says that the server is ready, once an invite for the first person is on disk if there has to be

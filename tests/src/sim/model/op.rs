@@ -126,6 +126,7 @@ impl Order {
 }
 
 impl Ask {
+    #[expect(clippy::too_many_lines, reason = "an arm for each command")]
     fn of(request: &Request<'_>, aid: &Aid) -> Self {
         match &request.command {
             Command::Login(login) => Self::Login {

@@ -38,7 +38,7 @@ impl World {
             3 => self.plan(Fault::Stop),
             4 => self.plan(Fault::Fail),
             5 => self.fill_disk(),
-            8 | 9 | 10 => self.cut(),
+            8..=10 => self.cut(),
             11 => {
                 let who = self.chance.faults.random_range(0..self.people.len());
                 self.crash_client(who);
