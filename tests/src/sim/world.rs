@@ -1,6 +1,6 @@
 //! A whole server, its disk, a network and people with clients, under one seed.
 //!
-//! The server is the real hub with its doors ([`House`]); so are journal, database and the core of
+//! The server is the real hub with its doors (`House`); so are journal, database and the core of
 //! each client. Between them are a disk and lines that do what real ones do to us. Everything is
 //! an event at a time: a step takes the next one. Faults are drawn from rates that each seed has
 //! for itself, and each purpose has random numbers of its own, so that a change to one does not
