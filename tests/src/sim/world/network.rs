@@ -241,6 +241,13 @@ impl World {
         }
     }
 
+    /// Everybody reads as fast as it comes.
+    pub(super) fn heal_lines(&mut self) {
+        for line in self.lines.values_mut() {
+            line.is_slow = false;
+        }
+    }
+
     /// The server has ended: what it had written is still delivered, or a part of it.
     pub(super) fn server_gone(&mut self, is_all_sent: bool) -> Fallible {
         let lines: Vec<u32> = self.lines.keys().copied().collect();
