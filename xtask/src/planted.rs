@@ -148,19 +148,19 @@ fn plant(root: &Path, tree: &Path, bugs: &[Bug]) -> io::Result<()> {
     Ok(())
 }
 
-/// Builds the simulator of the copy, beside our own builds: most of what it needs is there.
+/// Builds the simulator of the copy among our own builds: most of what it needs is there.
 fn build(root: &Path, tree: &Path) -> io::Result<PathBuf> {
     let target = root.join("target");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(tree).env("CARGO_TARGET_DIR", &target);
-    cargo.args(["build", "--quiet", "--profile", "sim", "-p", "whoelse-tests", "--bin", "sim"]);
+    // Under a name of its own, so that nobody ever runs it for the simulator.
+    let bin = tree.join("tests/src/bin");
+    write(&bin.join("planted.rs"), &fs::read(bin.join("sim.rs"))?)?;
+    cargo.args(["build", "--quiet", "--profile", "sim", "-p", "whoelse-tests", "--bin", "planted"]);
     if !cargo.status()?.success() {
         return Err(io::Error::other("the copy with the bugs cannot be built"));
     }
-    // Our own program is put there again by its next build.
-    let program = root.join("target/planted/sim");
-    fs::copy(target.join("sim/sim"), &program)?;
-    Ok(program)
+    Ok(target.join("sim/planted"))
 }
 
 /// Runs the simulator until something is found; says what and where.
