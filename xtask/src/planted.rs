@@ -148,25 +148,24 @@ fn plant(root: &Path, tree: &Path, bugs: &[Bug]) -> io::Result<()> {
     Ok(())
 }
 
-/// Builds the simulator of the copy among our own builds: most of what it needs is there.
+/// Builds the simulator of the copy, in a folder of its own: cargo tells the crates of one tree from
+/// those of a copy of it by nothing, and would run one for the other.
 fn build(root: &Path, tree: &Path) -> io::Result<PathBuf> {
-    let target = root.join("target");
+    let target = root.join("target/planted/build");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(tree).env("CARGO_TARGET_DIR", &target);
-    // Under a name of its own, so that nobody ever runs it for the simulator.
-    let bin = tree.join("tests/src/bin");
-    write(&bin.join("planted.rs"), &fs::read(bin.join("sim.rs"))?)?;
-    cargo.args(["build", "--quiet", "--profile", "sim", "-p", "whoelse-tests", "--bin", "planted"]);
+    cargo.args(["build", "--quiet", "--profile", "sim", "-p", "whoelse-tests", "--bin", "sim"]);
     if !cargo.status()?.success() {
         return Err(io::Error::other("the copy with the bugs cannot be built"));
     }
-    Ok(target.join("sim/planted"))
+    Ok(target.join("sim/sim"))
 }
 
 /// Runs the simulator until something is found; says what and where.
 fn find(program: &Path, number: u32, seeds: &str) -> io::Result<Option<String>> {
     let mut sim = Command::new(program);
-    sim.args(["--seeds", seeds, "--threads", "2", "--seconds", SECONDS]).env("PLANTED", number.to_string());
+    sim.args(["--seeds", seeds, "--threads", "2", "--seconds", SECONDS])
+        .env("PLANTED", number.to_string());
     let output = sim.env("RUST_BACKTRACE", "0").output()?;
     if output.status.success() {
         return Ok(None);
