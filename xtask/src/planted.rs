@@ -148,19 +148,17 @@ fn plant(root: &Path, tree: &Path, bugs: &[Bug]) -> io::Result<()> {
     Ok(())
 }
 
-/// Builds the simulator of the copy, beside our own builds: most of what it needs is there.
+/// Builds the simulator of the copy, in a folder of its own: cargo tells the crates of one tree from
+/// those of a copy of it by nothing, and would run one for the other.
 fn build(root: &Path, tree: &Path) -> io::Result<PathBuf> {
-    let target = root.join("target");
+    let target = root.join("target/planted/build");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(tree).env("CARGO_TARGET_DIR", &target);
     cargo.args(["build", "--quiet", "--profile", "sim", "-p", "whoelse-tests", "--bin", "sim"]);
     if !cargo.status()?.success() {
         return Err(io::Error::other("the copy with the bugs cannot be built"));
     }
-    // Our own program is put there again by its next build.
-    let program = root.join("target/planted/sim");
-    fs::copy(target.join("sim/sim"), &program)?;
-    Ok(program)
+    Ok(target.join("sim/sim"))
 }
 
 /// Runs the simulator until something is found; says what and where.

@@ -15,7 +15,7 @@ impl World {
     pub(super) fn heal(&mut self) -> Fallible {
         self.is_healing = true;
         self.rates.heal();
-        self.quicken();
+        self.heal_lines();
         self.disk.forget_faults();
         self.disk.limit_space(u64::MAX);
         self.after(0, Event::Start);

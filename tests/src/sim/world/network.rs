@@ -29,11 +29,6 @@ pub(super) struct Line {
 }
 
 impl World {
-    /// Lines are slow no more: whoever reads a message in two seconds is not done in half an hour.
-    pub(super) fn quicken(&mut self) {
-        self.lines.values_mut().for_each(|line| line.is_slow = false);
-    }
-
     /// A connection opens, or not.
     pub(super) fn open(&mut self, who: usize) -> Fallible {
         let now = self.now;
@@ -243,6 +238,13 @@ impl World {
     fn forget_line(&mut self, id: u32) {
         if self.lines.get(&id).is_some_and(|it| !it.has_client && Rc::strong_count(&it.pipe) == 1) {
             self.lines.remove(&id);
+        }
+    }
+
+    /// Everybody reads as fast as it comes.
+    pub(super) fn heal_lines(&mut self) {
+        for line in self.lines.values_mut() {
+            line.is_slow = false;
         }
     }
 
