@@ -5,8 +5,10 @@
 mod support;
 
 use support::{Bench, START_MS, login};
-use whoelse_engine::{AccountSnapshot, Engine, Input, PasswordHash, Rules, Snapshot, Time};
-use whoelse_proto::{Name, Role};
+use whoelse_engine::{
+    AccountSnapshot, Aid, Engine, Input, Now, PasswordHash, Rules, Snapshot, Ticket, Time, Turn,
+};
+use whoelse_proto::{Name, Request, Role};
 
 fn guess(bench: &mut Bench, name: &str) -> String {
     let line = bench.connect("127.0.0.1");
@@ -95,4 +97,40 @@ fn checks_under_way_count_as_those_that_wait() {
         bench.status(line, login(name, "right", 0))
     };
     assert_eq!([status("a"), status("b"), status("c")], ["", "", "BUSY"]);
+}
+
+#[test]
+fn whoever_has_gone_has_no_password_checked_and_whoever_waits_behind_it_does() {
+    let mut bench = Bench::new(Rules::default());
+    bench.add("hans", Role::Member);
+    bench.holds_checks = true;
+    let lines: Vec<_> = (0..5).map(|_| bench.connect("127.0.0.1")).collect();
+    for line in &lines {
+        bench.ask(*line, login("hans", "right", 0));
+    }
+    assert_eq!(bench.checks.len(), 3, "as many as failures are left");
+    bench.drop(lines[3]);
+    bench.input(Input::Checked { ticket: Ticket(1), matches: true });
+    assert_eq!(bench.checks.len(), 4);
+    let said = bench.input(Input::Checked { ticket: Ticket(4), matches: false });
+    let told: Vec<_> = said.iter().map(|said| (said.to, said.status)).collect();
+    assert_eq!(told, [(lines[4], Some("INVALID_PASSWORD"))]);
+}
+
+#[test]
+fn where_there_were_no_failures_nothing_is_written_of_forgetting_them() {
+    let mut bench = Bench::new(Rules::default());
+    bench.add("hans", Role::Member);
+    let (first, second) = (bench.connect("127.0.0.1"), bench.connect("127.0.0.1"));
+    assert_eq!(bench.status(first, login("hans", "right", 0)), "SUCCESS");
+    bench.holds_checks = true;
+    bench.ask(second, login("hans", "right", 0));
+    let now = Now { time: Time(bench.now), wall_ms: bench.now };
+    let mut turn = Turn::default();
+    bench.engine.handle(now, Input::Checked { ticket: Ticket(2), matches: true }, &mut turn);
+    assert!(turn.records.is_empty(), "refused because of the first: {:?}", turn.records);
+    let request = Request { id: None, command: login("hans", "right", 0) };
+    let input = Input::Request { connection: second, request, aid: Aid::None };
+    bench.engine.handle(now, input, &mut turn);
+    assert_eq!(turn.effects.len(), 2, "the refusal, and another check");
 }
