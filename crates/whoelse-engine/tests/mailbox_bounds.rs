@@ -88,19 +88,35 @@ fn what_was_acknowledged_before_is_not_written_down_again() {
     assert!(turn.records.is_empty() && turn.effects.is_empty());
 }
 
+/// Sends a text to the reader under an id.
+fn write_as(bench: &mut Bench, line: ConnectionId, id: &str, text: &str) -> &'static str {
+    let command = Command::Message { user: "reader".into(), message: text.to_owned().into() };
+    let request = Request { id: RequestId::new(id), command };
+    let said = bench.input(Input::Request { connection: line, request, aid: Aid::None });
+    said.iter().find_map(|said| said.status).unwrap()
+}
+
 #[test]
 fn an_id_counts_to_the_end_of_its_time_and_no_longer() {
     let (mut bench, [one, _, _]) = bench(Rules { retry_ms: 1_000, ..Rules::default() });
-    let write = |bench: &mut Bench, text: &str| {
-        let command = Command::Message { user: "reader".into(), message: text.to_owned().into() };
-        let request = Request { id: RequestId::new("id"), command };
-        let said = bench.input(Input::Request { connection: one, request, aid: Aid::None });
-        said.iter().find_map(|said| said.status).unwrap()
-    };
-    assert_eq!(write(&mut bench, "first"), "SUCCESS");
+    assert_eq!(write_as(&mut bench, one, "id", "first"), "SUCCESS");
     bench.pass(1_000);
-    assert_eq!(write(&mut bench, "other"), "ID_CONFLICT");
+    assert_eq!(write_as(&mut bench, one, "another", "text"), "SUCCESS");
+    assert_eq!(write_as(&mut bench, one, "id", "other"), "ID_CONFLICT");
     bench.pass(1);
-    assert_eq!(write(&mut bench, "other"), "SUCCESS");
-    assert_eq!(write(&mut bench, "first"), "ID_CONFLICT");
+    assert_eq!(write_as(&mut bench, one, "id", "other"), "SUCCESS");
+    assert_eq!(write_as(&mut bench, one, "id", "first"), "ID_CONFLICT");
+}
+
+#[test]
+fn so_many_ids_count_and_the_oldest_is_forgotten_first() {
+    let (mut bench, [one, _, _]) = bench(Rules { retries_max: 2, ..Rules::default() });
+    for id in ["1", "2", "3"] {
+        assert_eq!(write_as(&mut bench, one, id, "first"), "SUCCESS");
+        bench.pass(1);
+    }
+    assert_eq!(write_as(&mut bench, one, "3", "other"), "ID_CONFLICT");
+    assert_eq!(write_as(&mut bench, one, "2", "other"), "ID_CONFLICT");
+    assert_eq!(write_as(&mut bench, one, "1", "other"), "SUCCESS");
+    assert_eq!(write_as(&mut bench, one, "2", "other"), "SUCCESS");
 }
