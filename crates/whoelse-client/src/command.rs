@@ -208,7 +208,9 @@ impl Command {
             Self::WhoelseSince { seconds } => {
                 request::Command::WhoelseSince { since_ms: seconds.saturating_mul(1000) }
             }
-            Self::StartPrivate { user } => request::Command::StartPrivate { user: user.into() },
+            Self::StartPrivate { user } => {
+                request::Command::StartPrivate { user: user.into(), link: None }
+            }
             Self::Invite { role } => request::Command::Invite { role: *role },
             Self::Invites => request::Command::Invites,
             Self::RevokeInvite { number } => request::Command::RevokeInvite { number: *number },

@@ -533,6 +533,10 @@ impl Engine {
             | Command::Whoelse
             | Command::WhoelseSince { .. }
             | Command::StartPrivate { .. }
+            | Command::AnswerPrivate { .. }
+            | Command::PrivateCard { .. }
+            | Command::EndPrivate { .. }
+            | Command::Relay { .. }
             | Command::Logout { .. }
             | Command::Ack { .. }
             | Command::Receipts { .. }
@@ -578,8 +582,21 @@ impl Engine {
             Command::WhoelseSince { since_ms } => {
                 self.whoelse_since(now.time, account, asker, since_ms, turn);
             }
-            Command::StartPrivate { user } => {
+            Command::StartPrivate { user, link: None } => {
                 self.start_private(now.time, account, asker, &user, turn);
+            }
+            Command::StartPrivate { link: Some(_), .. } => turn.refuse(asker, Refusal::NoLinks),
+            Command::AnswerPrivate { .. } | Command::PrivateCard { .. } => {
+                turn.refuse(asker, Refusal::LinkNotExist);
+                return;
+            }
+            Command::EndPrivate { .. } => {
+                turn.answer(asker, Outcome::Done);
+                return;
+            }
+            Command::Relay { .. } => {
+                turn.refuse(asker, Refusal::NoRelay);
+                return;
             }
             Command::Logout { forget } => {
                 self.logout(now.time, account, asker, forget, turn);

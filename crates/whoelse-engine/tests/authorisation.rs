@@ -8,7 +8,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use support::{Bench, CLOSED, Said, login, resume, secret};
 use whoelse_engine::{AccountId, ConnectionId, Input, Number, Order, Rules};
-use whoelse_proto::{Action, Command, Join, Login, Passwd, RequestId, Role};
+use whoelse_proto::{
+    Action, Command, EndpointKey, Join, LinkAnswer, LinkName, LinkReason, Login, Passwd, RequestId,
+    Role,
+};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -99,9 +102,23 @@ fn rows(action: Action) -> Vec<Row> {
         Action::Unblock => vec![alike(Command::Unblock { user: target() }, "NOT_BLOCKED")],
         Action::Whoelse => vec![for_all(Command::Whoelse)],
         Action::WhoelseSince => vec![for_all(Command::WhoelseSince { since_ms: 1_000 })],
-        Action::StartPrivate => vec![row(Command::StartPrivate { user: target() }, {
+        Action::StartPrivate => vec![row(Command::StartPrivate { user: target(), link: None }, {
             [OUT, OUT, OK, "USER_BLOCKED", OUT, OK, OUT, NONE]
         })],
+        Action::AnswerPrivate => vec![alike(
+            Command::AnswerPrivate { link: link(), answer: LinkAnswer::Decline(LinkReason::Busy) },
+            "LINK_NOT_EXIST",
+        )],
+        Action::PrivateCard => {
+            vec![alike(
+                Command::PrivateCard { link: link(), card: "card".into() },
+                "LINK_NOT_EXIST",
+            )]
+        }
+        Action::EndPrivate => vec![for_all(Command::EndPrivate { link: link() })],
+        Action::Relay => {
+            vec![alike(Command::Relay { endpoint: EndpointKey([1; 32]), ticket: None }, "NO_RELAY")]
+        }
         Action::Logout => vec![
             for_all(Command::Logout { forget: false }),
             for_all(Command::Logout { forget: true }),
@@ -167,6 +184,10 @@ fn rows(action: Action) -> Vec<Row> {
     }
 }
 
+fn link() -> LinkName {
+    LinkName::new("link").expect("four letters are a name")
+}
+
 fn join(name: &'static str) -> Command<'static> {
     Command::Join(Join {
         invite: secret(1),
@@ -176,6 +197,8 @@ fn join(name: &'static str) -> Command<'static> {
         instance: None,
         device: None,
         receipts: false,
+        links: false,
+        private_port: 0,
     })
 }
 
@@ -194,6 +217,7 @@ fn original(name: &str) -> Command<'_> {
         takeover: false,
         device: None,
         receipts: false,
+        links: false,
     })
 }
 
@@ -367,7 +391,7 @@ impl Half {
             7 => self.ask(who, Command::Broadcast { message: "hello".into() }),
             8 => self.ask(who, Command::Whoelse),
             9 | 10 => self.ask(who, Command::WhoelseSince { since_ms: u64::from(what) * 50 }),
-            11 | 12 => self.ask(who, Command::StartPrivate { user: user() }),
+            11 | 12 => self.ask(who, Command::StartPrivate { user: user(), link: None }),
             13 => self.ask(who, Command::Message { user: "bloker".into(), message: "x".into() }),
             14 => self.ask(who, Command::Block { user: "blokker".into() }),
             15 => self.ask(who, Command::Invite { role: Role::Member }),

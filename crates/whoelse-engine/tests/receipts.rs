@@ -54,6 +54,7 @@ fn log_in(engine: &mut Engine, number: u64) {
         takeover: false,
         device: None,
         receipts: true,
+        links: false,
     };
     let request = Request { id: None, command: Command::Login(login) };
     let turn = handle(engine, Input::Request { connection, request, aid: Aid::None });

@@ -356,6 +356,7 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             takeover: options.contains(&"takeover"),
             device: device(options),
             receipts: options.contains(&"receipts"),
+            links: false,
         }),
         ["resume", name, options @ ..] => Command::Resume(Resume {
             username: (*name).into(),
@@ -365,6 +366,8 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             instance: option(options, "instance=").map(Into::into),
             takeover: options.contains(&"takeover"),
             receipts: options.contains(&"receipts"),
+            links: false,
+            private_port: 0,
         }),
         ["join", name, password, options @ ..] => Command::Join(Join {
             invite: secret(options),
@@ -374,6 +377,8 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             instance: option(options, "instance=").map(Into::into),
             device: device(options),
             receipts: options.contains(&"receipts"),
+            links: false,
+            private_port: 0,
         }),
         _ => plain_command(&words),
     };
@@ -388,7 +393,7 @@ fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
         ["broadcast", text @ ..] => Command::Broadcast { message: text.join(" ").into() },
         ["block", user] => Command::Block { user: (*user).into() },
         ["unblock", user] => Command::Unblock { user: (*user).into() },
-        ["startprivate", user] => Command::StartPrivate { user: (*user).into() },
+        ["startprivate", user] => Command::StartPrivate { user: (*user).into(), link: None },
         ["whoelse"] => Command::Whoelse,
         ["whoelsesince", seconds] => {
             Command::WhoelseSince { since_ms: seconds.parse::<u64>().unwrap().saturating_mul(1000) }
@@ -421,6 +426,23 @@ fn words(event: &Event) -> String {
         Event::Delivered { user, keys } => {
             let ids: Vec<String> = keys.iter().map(|key| id_of(*key)).collect();
             format!("delivered to {user}: {}", ids.join(" "))
+        }
+        Event::PrivateRequest { from, link, purpose, device_name, .. } => {
+            let (link, purpose) = (link.as_str(), purpose.as_str());
+            format!("{from} asks for link {link} to {purpose}, from {device_name}")
+        }
+        Event::PrivateAnswer { from, link, answer } => {
+            let answer = match answer {
+                Ok(card) => format!("accepted with {card}"),
+                Err(reason) => reason.as_str().to_owned(),
+            };
+            format!("{from} on link {}: {answer}", link.as_str())
+        }
+        Event::PrivateCard { from, link, card } => {
+            format!("{from} on link {}: card {card}", link.as_str())
+        }
+        Event::PrivateEnded { from, link, reason } => {
+            format!("link {} with {from} ended: {}", link.as_str(), reason.as_str())
         }
         Event::Timeout => "timeout".into(),
         Event::TakenOver => "taken over".into(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::codec::Malformed;
 use crate::invite::Place;
 use crate::keys::{DeviceKey, Fingerprint, InviteSecret, Nonce, ReceiptKey};
+use crate::link::{LinkName, LinkReason, Purpose};
 use crate::names::Name;
 use crate::request::{RequestId, Role};
 
@@ -60,6 +61,46 @@ pub enum Event {
         user: Name,
         /// Which messages, in their order, at most [`crate::limits::RECEIPTS_MAX`].
         keys: Vec<ReceiptKey>,
+    },
+    /// Somebody wants to make a private link.
+    PrivateRequest {
+        /// Who.
+        from: Name,
+        /// What it is called.
+        link: LinkName,
+        /// What it is for.
+        purpose: Purpose,
+        /// From which device: its key.
+        device: DeviceKey,
+        /// What that device is called.
+        device_name: Arc<str>,
+    },
+    /// Somebody answered, or will not.
+    PrivateAnswer {
+        /// Who.
+        from: Name,
+        /// Which question.
+        link: LinkName,
+        /// The card of the device that agreed, or why none did.
+        answer: Result<Arc<str>, LinkReason>,
+    },
+    /// How the device is reached that asked.
+    PrivateCard {
+        /// Whose it is.
+        from: Name,
+        /// For which link.
+        link: LinkName,
+        /// The card.
+        card: Arc<str>,
+    },
+    /// A question, or what it led to, came to nothing.
+    PrivateEnded {
+        /// With whom it was.
+        from: Name,
+        /// Which.
+        link: LinkName,
+        /// Why.
+        reason: LinkReason,
     },
     /// This session ended because nothing was asked for too long.
     Timeout,
@@ -146,6 +187,10 @@ pub enum Action {
     Whoelse,
     WhoelseSince,
     StartPrivate,
+    AnswerPrivate,
+    PrivateCard,
+    EndPrivate,
+    Relay,
     Logout,
     Ack,
     Receipts,
@@ -166,7 +211,7 @@ pub enum Action {
 
 impl Action {
     /// All kinds, in the order of the specification.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::Login,
         Self::Message,
         Self::Broadcast,
@@ -175,6 +220,10 @@ impl Action {
         Self::Whoelse,
         Self::WhoelseSince,
         Self::StartPrivate,
+        Self::AnswerPrivate,
+        Self::PrivateCard,
+        Self::EndPrivate,
+        Self::Relay,
         Self::Logout,
         Self::Ack,
         Self::Receipts,
@@ -205,6 +254,10 @@ impl Action {
             Self::Whoelse => "whoelse",
             Self::WhoelseSince => "whoelsesince",
             Self::StartPrivate => "startprivate",
+            Self::AnswerPrivate => "answer_private",
+            Self::PrivateCard => "private_card",
+            Self::EndPrivate => "end_private",
+            Self::Relay => "relay",
             Self::Logout => "logout",
             Self::Ack => "ack",
             Self::Receipts => "receipts",
@@ -299,6 +352,19 @@ pub enum Outcome {
         /// Whose it is.
         username: Name,
     },
+    /// Somebody is asked for a private link, or has asked for one itself.
+    Asked {
+        /// Who.
+        user: Name,
+        /// What the link is called.
+        link: LinkName,
+        /// The key of the device that is there.
+        device: DeviceKey,
+        /// What that device is called.
+        device_name: Arc<str>,
+        /// That person asked first, under this name, and now waits for an answer.
+        accepts: bool,
+    },
     /// The session has ended.
     Goodbye,
     /// It was not done, and nothing changed.
@@ -381,6 +447,16 @@ pub enum Refusal {
     UserBlocked,
     /// That person cannot be reached directly now.
     UserOffline,
+    /// The one who asks has blocked that person.
+    YouBlocked(Name),
+    /// That person's client makes no private links.
+    NoLinks,
+    /// As many private links are being made, or may use the relay, as may be.
+    TooManyLinks,
+    /// No private link of that name is being made.
+    LinkNotExist,
+    /// This server relays nothing.
+    NoRelay,
     /// There was no block to take back.
     NotBlocked,
     /// Too much mail waits for that person.
@@ -449,6 +525,11 @@ impl Refusal {
             Self::UserNotExist { .. } => "USER_NOT_EXIST",
             Self::UserBlocked => "USER_BLOCKED",
             Self::UserOffline => "USER_OFFLINE",
+            Self::YouBlocked(_) => "YOU_BLOCKED",
+            Self::NoLinks => "NO_LINKS",
+            Self::TooManyLinks => "TOO_MANY_LINKS",
+            Self::LinkNotExist => "LINK_NOT_EXIST",
+            Self::NoRelay => "NO_RELAY",
             Self::NotBlocked => "NOT_BLOCKED",
             Self::MailboxFull => "MAILBOX_FULL",
             Self::BlockListFull => "BLOCK_LIST_FULL",
@@ -500,6 +581,16 @@ impl Refusal {
             }
             Self::UserBlocked => "That person does not take messages from you.".into(),
             Self::UserOffline => "That person cannot be reached directly now.".into(),
+            Self::YouBlocked(name) => format!("You block {name}. Unblock first."),
+            Self::NoLinks => "That person's client makes no private links.".into(),
+            Self::TooManyLinks if action == Action::Relay => {
+                "As many private links use the relay as may. End one first.".into()
+            }
+            Self::TooManyLinks => {
+                "Too many private links wait for an answer. Try again when some have one.".into()
+            }
+            Self::LinkNotExist => "That private link is no longer being made.".into(),
+            Self::NoRelay => "This server relays no private links.".into(),
             Self::NotBlocked => "That person was not blocked.".into(),
             Self::MailboxFull => {
                 "Too much mail waits for that person. Try again when some has been read.".into()
@@ -564,6 +655,11 @@ impl Refusal {
             | Self::UserNotExist { .. }
             | Self::UserBlocked
             | Self::UserOffline
+            | Self::YouBlocked(_)
+            | Self::NoLinks
+            | Self::TooManyLinks
+            | Self::LinkNotExist
+            | Self::NoRelay
             | Self::NotBlocked
             | Self::MailboxFull
             | Self::BlockListFull

@@ -69,6 +69,11 @@ bytes_type! {
 }
 
 bytes_type! {
+    /// The public Ed25519 key of one end of one private link: made for it and forgotten after it.
+    EndpointKey, 32
+}
+
+bytes_type! {
     /// An Ed25519 signature of a device (RFC 8032).
     Signature, 64
 }
@@ -174,6 +179,56 @@ impl fmt::Debug for InviteSecret {
     }
 }
 
+/// What lets one end of a private link into the server's relay: random bytes, chosen by the client,
+/// good for one endpoint and session. Wiped when dropped.
+///
+/// It has no `Display`, and its `Debug` shows nothing, so that it does not get into logs by mistake.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RelayTicket([u8; Self::BYTES]);
+
+impl RelayTicket {
+    /// How many bytes it has.
+    pub const BYTES: usize = 32;
+
+    /// Makes a ticket of random bytes.
+    #[must_use]
+    pub fn new(random: [u8; Self::BYTES]) -> Self {
+        Self(random)
+    }
+
+    /// Reads the base64url form.
+    ///
+    /// # Errors
+    /// When the text has another length or other characters.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        decode(text).map(Self)
+    }
+
+    /// Shows the bytes to the code that needs them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// The base64url form, for the relay and the request that registers it.
+    #[must_use]
+    pub fn expose_text(&self) -> String {
+        Base64UrlUnpadded::encode_string(&self.0)
+    }
+}
+
+impl Drop for RelayTicket {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for RelayTicket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("RelayTicket(..)")
+    }
+}
+
 /// What a device signs to resume: the server it believes to talk to, the server's nonce, and whose
 /// session it wants. Nobody can use the signature with another server, name or connection.
 #[must_use]
@@ -227,5 +282,6 @@ mod tests {
     #[test]
     fn a_secret_does_not_show_itself() {
         assert_eq!(format!("{:?}", InviteSecret::new([1; 16])), "InviteSecret(..)");
+        assert_eq!(format!("{:?}", RelayTicket::new([1; 32])), "RelayTicket(..)");
     }
 }

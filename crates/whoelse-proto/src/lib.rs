@@ -13,6 +13,7 @@ pub mod filename;
 pub mod invite;
 pub mod keys;
 pub mod limits;
+pub mod link;
 pub mod names;
 pub mod request;
 pub mod secret;
@@ -21,7 +22,10 @@ pub mod splitter;
 pub use event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
 pub use filename::FileName;
 pub use invite::{InviteLink, Place};
-pub use keys::{DeviceKey, Fingerprint, InviteSecret, Nonce, ReceiptKey, Signature};
+pub use keys::{
+    DeviceKey, EndpointKey, Fingerprint, InviteSecret, Nonce, ReceiptKey, RelayTicket, Signature,
+};
+pub use link::{LinkAnswer, LinkName, LinkReason, NewLink, Purpose};
 pub use names::Name;
 pub use request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
 pub use secret::{Password, check_new_password};

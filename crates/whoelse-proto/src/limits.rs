@@ -29,6 +29,9 @@ pub const ID_BYTES_MAX: usize = 64;
 /// Most ids one `receipts` asks about, and most keys one `delivered` tells.
 pub const RECEIPTS_MAX: usize = 256;
 
+/// Longest card of a private link, in bytes. A longer one is answered `BAD_REQUEST`.
+pub const CARD_BYTES_MAX: usize = 2 * 1024;
+
 /// Longest password, in bytes. A longer one is answered `BAD_REQUEST`, and is refused on import.
 pub const PASSWORD_BYTES_MAX: usize = 512;
 
@@ -102,6 +105,7 @@ pub const SILENT_ACK_MS: u64 = 30_000;
 const _: () = {
     assert!(FRAME_BYTES_MAX_BEFORE_LOGIN < FRAME_BYTES_MAX);
     assert!(FRAME_BYTES_MAX < OUTPUT_BYTES_MAX);
+    assert!(CARD_BYTES_MAX * 6 < LARGE_ANSWER_BYTES); // a card counts as what it is: an answer
     assert!(PASSWORD_BYTES_MAX * 6 < FRAME_BYTES_MAX_BEFORE_LOGIN); // even when every byte is escaped
     assert!(MAIL_PAGE_BYTES <= OUTPUT_BYTES_MAX);
     assert!(LARGE_ANSWER_BYTES < OUTPUT_BYTES_MAX / 4);

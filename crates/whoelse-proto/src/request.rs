@@ -6,8 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Action;
-use crate::keys::{DeviceKey, InviteSecret, Signature};
+use crate::keys::{DeviceKey, EndpointKey, InviteSecret, RelayTicket, Signature};
 use crate::limits::ID_BYTES_MAX;
+use crate::link::{LinkAnswer, LinkName, NewLink};
 
 /// One request, borrowed from the frame it came in.
 #[derive(Debug)]
@@ -56,6 +57,34 @@ pub enum Command<'a> {
     StartPrivate {
         /// Who is sought.
         user: Cow<'a, str>,
+        /// The link that is wanted; none if only the address of an original client is.
+        link: Option<NewLink>,
+    },
+    /// Answers a question for a private link.
+    AnswerPrivate {
+        /// Which.
+        link: LinkName,
+        /// What.
+        answer: LinkAnswer<'a>,
+    },
+    /// Says, after an answer, how one's own device is reached.
+    PrivateCard {
+        /// For which link.
+        link: LinkName,
+        /// Signed by that device; opaque to the server.
+        card: Cow<'a, str>,
+    },
+    /// Takes a question back, or breaks off what it led to.
+    EndPrivate {
+        /// Which.
+        link: LinkName,
+    },
+    /// Lets one end of a private link into the server's relay, or no longer.
+    Relay {
+        /// Which end.
+        endpoint: EndpointKey,
+        /// By what it is known; none ends it.
+        ticket: Option<RelayTicket>,
     },
     /// Ends the session.
     Logout {
@@ -131,6 +160,10 @@ impl Command<'_> {
             Self::Whoelse => Action::Whoelse,
             Self::WhoelseSince { .. } => Action::WhoelseSince,
             Self::StartPrivate { .. } => Action::StartPrivate,
+            Self::AnswerPrivate { .. } => Action::AnswerPrivate,
+            Self::PrivateCard { .. } => Action::PrivateCard,
+            Self::EndPrivate { .. } => Action::EndPrivate,
+            Self::Relay { .. } => Action::Relay,
             Self::Logout { .. } => Action::Logout,
             Self::Ack { .. } => Action::Ack,
             Self::Receipts { .. } => Action::Receipts,
@@ -157,7 +190,7 @@ pub struct Login<'a> {
     pub username: Cow<'a, str>,
     /// The proof. Never logged; see the `Debug` below.
     pub password: Cow<'a, str>,
-    /// Where an original client listens for private links; 0 when it does not.
+    /// Where the client listens for the original's private links; 0 when it does not.
     pub private_port: u16,
     /// The highest version of our protocol the client speaks; none for original clients.
     pub protocol: Option<u32>,
@@ -169,6 +202,8 @@ pub struct Login<'a> {
     pub device: Option<Device<'a>>,
     /// Wants to be told when its messages have reached their readers. Only with `protocol`.
     pub receipts: bool,
+    /// Can make private links. Only with `protocol`.
+    pub links: bool,
 }
 
 /// A device as it introduces itself.
@@ -198,6 +233,10 @@ pub struct Resume<'a> {
     pub takeover: bool,
     /// Wants to be told when its messages have reached their readers.
     pub receipts: bool,
+    /// Can make private links.
+    pub links: bool,
+    /// Where the client listens for the original's private links; 0 when it does not.
+    pub private_port: u16,
 }
 
 /// The fields of `join`.
@@ -216,6 +255,10 @@ pub struct Join<'a> {
     pub device: Option<Device<'a>>,
     /// Wants to be told when its messages have reached their readers.
     pub receipts: bool,
+    /// Can make private links.
+    pub links: bool,
+    /// Where the client listens for the original's private links; 0 when it does not.
+    pub private_port: u16,
 }
 
 /// The fields of `passwd`.

@@ -259,6 +259,10 @@ impl Paced {
             Event::LoggedOut { name } => Kind::Left(name.clone()),
             Event::Broadcast { .. }
             | Event::Delivered { .. }
+            | Event::PrivateRequest { .. }
+            | Event::PrivateAnswer { .. }
+            | Event::PrivateCard { .. }
+            | Event::PrivateEnded { .. }
             | Event::Timeout
             | Event::TakenOver
             | Event::Ended(_) => Kind::Other,

@@ -362,6 +362,8 @@ fn command<'a>(
                 instance: instance(choices),
                 takeover: choices.truth(),
                 receipts: choices.truth(),
+                links: false,
+                private_port: 0,
             };
             return (Command::Resume(resume), Aid::Proof(choices.below(4) > 0));
         }
@@ -374,6 +376,8 @@ fn command<'a>(
                 instance: instance(choices),
                 device: choices.truth().then(|| device(choices)),
                 receipts: choices.truth(),
+                links: false,
+                private_port: 0,
             };
             Command::Join(join)
         }
@@ -403,7 +407,7 @@ fn command<'a>(
         20 => Command::Unblock { user },
         21 => Command::Whoelse,
         22 => Command::WhoelseSince { since_ms: choices.any_number() },
-        23 => Command::StartPrivate { user },
+        23 => Command::StartPrivate { user, link: None },
         24 => Command::Logout { forget: choices.truth() },
         25 => Command::Ack { number: choices.any_number() },
         26 => Command::Active,
@@ -424,6 +428,7 @@ fn login<'a>(choices: &mut Choices<'_>, username: Cow<'a, str>) -> Login<'a> {
         takeover: choices.below(4) == 0,
         device: (protocol.is_some() && choices.truth()).then(|| device(choices)),
         receipts: protocol.is_some() && choices.truth(),
+        links: false,
     }
 }
 

@@ -130,6 +130,7 @@ impl Core {
                 takeover: self.takes_over(),
                 device: self.introduce(&who),
                 receipts: self.wants_receipts(),
+                links: false,
             });
             self.say(now_ms, Step::Login, command);
         }
@@ -147,6 +148,8 @@ impl Core {
                 instance: Some(self.instance.clone().into()),
                 device: self.introduce(&who),
                 receipts: self.wants_receipts(),
+                links: false,
+                private_port: 0,
             });
             self.say(now_ms, Step::Join, command);
         }
@@ -167,6 +170,8 @@ impl Core {
                     instance: Some(self.instance.clone().into()),
                     takeover: self.takes_over(),
                     receipts: self.wants_receipts(),
+                    links: false,
+                    private_port: 0,
                 });
                 self.say(now_ms, Step::Resume, command);
                 self.who = Some(who);

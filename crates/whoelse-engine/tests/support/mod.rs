@@ -194,6 +194,7 @@ pub(crate) fn login<'a>(name: &'a str, password: &'a str, device: u8) -> Command
         device: (device > 0)
             .then(|| Device { key: DeviceKey([device; 32]), name: "device".into() }),
         receipts: true,
+        links: false,
     })
 }
 
@@ -207,5 +208,7 @@ pub(crate) fn resume(name: &str, device: u8) -> Command<'_> {
         instance: None,
         takeover: false,
         receipts: true,
+        links: false,
+        private_port: 0,
     })
 }

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::link::LinkAnswer;
 use crate::request::{Command, Device, Request, RequestId};
 
 /// Appends a request as JSON; with a newline behind it if `newline` says so (original servers
 /// take each segment for one object and want none).
+#[expect(clippy::too_many_lines, reason = "an arm for each kind of request")]
 pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
     let mut object = match &request.command {
         Command::Login(login) => {
@@ -21,6 +23,7 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
                 object["protocol"] = json!(protocol);
             }
             add_session(&mut object, login.instance.as_deref(), login.takeover, login.receipts);
+            add_links(&mut object, login.links, 0);
             add_device(&mut object, login.device.as_ref());
             object
         }
@@ -32,6 +35,7 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
                 "protocol": resume.protocol,
             });
             add_session(&mut object, resume.instance.as_deref(), resume.takeover, resume.receipts);
+            add_links(&mut object, resume.links, resume.private_port);
             object
         }
         Command::Join(join) => {
@@ -42,6 +46,7 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
                 "protocol": join.protocol,
             });
             add_session(&mut object, join.instance.as_deref(), false, join.receipts);
+            add_links(&mut object, join.links, join.private_port);
             add_device(&mut object, join.device.as_ref());
             object
         }
@@ -55,9 +60,26 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
         Command::Broadcast { message } => json!({ "message": message }),
         Command::Block { user }
         | Command::Unblock { user }
-        | Command::StartPrivate { user }
+        | Command::StartPrivate { user, link: None }
         | Command::Lock { user }
         | Command::Unlock { user } => json!({ "user": user }),
+        Command::StartPrivate { user, link: Some(link) } => json!({
+            "user": user,
+            "link": link.name.as_str(),
+            "purpose": link.purpose.as_str(),
+        }),
+        Command::AnswerPrivate { link, answer: LinkAnswer::Accept { card } } => {
+            json!({ "link": link.as_str(), "accept": true, "card": card })
+        }
+        Command::AnswerPrivate { link, answer: LinkAnswer::Decline(reason) } => {
+            json!({ "link": link.as_str(), "accept": false, "reason": reason.as_str() })
+        }
+        Command::PrivateCard { link, card } => json!({ "link": link.as_str(), "card": card }),
+        Command::EndPrivate { link } => json!({ "link": link.as_str() }),
+        Command::Relay { endpoint, ticket: None } => json!({ "endpoint": endpoint.to_string() }),
+        Command::Relay { endpoint, ticket: Some(ticket) } => {
+            json!({ "endpoint": endpoint.to_string(), "ticket": ticket.expose_text() })
+        }
         Command::WhoelseSince { since_ms } => json!({ "since": since_ms.div_ceil(1000) }),
         Command::Ack { number } => json!({ "number": number }),
         Command::Receipts { ids } => {
@@ -89,6 +111,15 @@ fn add_session(object: &mut Value, instance: Option<&str>, takeover: bool, recei
     }
     if receipts {
         object["receipts"] = json!(true);
+    }
+}
+
+fn add_links(object: &mut Value, links: bool, private_port: u16) {
+    if links {
+        object["links"] = json!(1);
+    }
+    if private_port > 0 {
+        object["private_port"] = json!(private_port);
     }
 }
 
@@ -177,6 +208,18 @@ pub struct Incoming {
     pub delivered: Option<Vec<String>>,
     #[serde(deserialize_with = "lenient")]
     pub unknown: Option<Vec<String>>,
+    #[serde(deserialize_with = "lenient")]
+    pub link: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub purpose: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub device: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub accepts: Option<bool>,
+    #[serde(deserialize_with = "lenient")]
+    pub accepted: Option<bool>,
+    #[serde(deserialize_with = "lenient")]
+    pub card: Option<String>,
 }
 
 /// One of the `invites`.

@@ -9,8 +9,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::keys::{DeviceKey, InviteSecret, KeyError, Signature};
-use crate::limits::{DEPTH_MAX, ID_BYTES_MAX, MEMBERS_MAX, PASSWORD_BYTES_MAX, RECEIPTS_MAX};
+use crate::keys::{DeviceKey, EndpointKey, InviteSecret, KeyError, RelayTicket, Signature};
+use crate::limits::{
+    CARD_BYTES_MAX, DEPTH_MAX, ID_BYTES_MAX, MEMBERS_MAX, PASSWORD_BYTES_MAX, RECEIPTS_MAX,
+};
+use crate::link::{LinkAnswer, LinkName, LinkReason, NewLink, Purpose};
 use crate::names::Name;
 use crate::request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
 
@@ -171,6 +174,14 @@ struct Fields<'a> {
     forget: Option<&'a RawValue>,
     ids: Option<&'a RawValue>,
     receipts: Option<&'a RawValue>,
+    links: Option<&'a RawValue>,
+    link: Option<&'a RawValue>,
+    purpose: Option<&'a RawValue>,
+    accept: Option<&'a RawValue>,
+    reason: Option<&'a RawValue>,
+    card: Option<&'a RawValue>,
+    endpoint: Option<&'a RawValue>,
+    ticket: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -204,6 +215,14 @@ impl<'a> Fields<'a> {
             "forget" => &mut self.forget,
             "ids" => &mut self.ids,
             "receipts" => &mut self.receipts,
+            "links" => &mut self.links,
+            "link" => &mut self.link,
+            "purpose" => &mut self.purpose,
+            "accept" => &mut self.accept,
+            "reason" => &mut self.reason,
+            "card" => &mut self.card,
+            "endpoint" => &mut self.endpoint,
+            "ticket" => &mut self.ticket,
             _ => return None,
         })
     }
@@ -242,7 +261,13 @@ impl<'a> Fields<'a> {
             "unblock" => Command::Unblock { user: user()? },
             "whoelse" => Command::Whoelse,
             "whoelsesince" => Command::WhoelseSince { since_ms: self.since_ms()? },
-            "startprivate" => Command::StartPrivate { user: user()? },
+            "startprivate" => Command::StartPrivate { user: user()?, link: self.new_link()? },
+            "answer_private" => {
+                Command::AnswerPrivate { link: self.link()?, answer: self.link_answer()? }
+            }
+            "private_card" => Command::PrivateCard { link: self.link()?, card: self.card()? },
+            "end_private" => Command::EndPrivate { link: self.link()? },
+            "relay" => Command::Relay { endpoint: self.endpoint()?, ticket: self.ticket()? },
             "logout" => Command::Logout { forget: truth("forget", self.forget)? },
             "ack" => Command::Ack { number: whole("number", self.number)? },
             "receipts" => Command::Receipts { ids: self.ids()? },
@@ -269,11 +294,7 @@ impl<'a> Fields<'a> {
     }
 
     fn login(&self) -> Result<Login<'a>, String> {
-        let private_port = match self.private_port {
-            None => 0,
-            Some(raw) => u16::try_from(whole("private_port", Some(raw))?)
-                .map_err(|_| "'private_port' must be a number from 0 to 65535.".to_owned())?,
-        };
+        let private_port = self.private_port()?;
         let protocol = self.protocol()?;
         // An original client knows no devices; what it may send under these names means nothing.
         let device = if protocol.is_some() { self.device()? } else { None };
@@ -286,6 +307,7 @@ impl<'a> Fields<'a> {
             takeover: truth("takeover", self.takeover)?,
             device,
             receipts: protocol.is_some() && truth("receipts", self.receipts)?,
+            links: protocol.is_some() && self.links()?,
         })
     }
 
@@ -298,6 +320,8 @@ impl<'a> Fields<'a> {
             instance: self.instance()?,
             takeover: truth("takeover", self.takeover)?,
             receipts: truth("receipts", self.receipts)?,
+            links: self.links()?,
+            private_port: self.private_port()?,
         })
     }
 
@@ -310,7 +334,66 @@ impl<'a> Fields<'a> {
             instance: self.instance()?,
             device: self.device()?,
             receipts: truth("receipts", self.receipts)?,
+            links: self.links()?,
+            private_port: self.private_port()?,
         })
+    }
+
+    fn private_port(&self) -> Result<u16, String> {
+        let Some(raw) = self.private_port else { return Ok(0) };
+        u16::try_from(whole("private_port", Some(raw))?)
+            .map_err(|_| "'private_port' must be a number from 0 to 65535.".to_owned())
+    }
+
+    /// The highest version of private links the client speaks; there is only one so far.
+    fn links(&self) -> Result<bool, String> {
+        let Some(raw) = self.links else { return Ok(false) };
+        Ok(whole("links", Some(raw))? > 0)
+    }
+
+    fn link(&self) -> Result<LinkName, String> {
+        LinkName::new(&string("link", self.link)?)
+            .ok_or_else(|| format!("'link' must have 1 to {ID_BYTES_MAX} bytes."))
+    }
+
+    fn new_link(&self) -> Result<Option<NewLink>, String> {
+        if self.link.is_none() {
+            return Ok(None);
+        }
+        let purpose = Purpose::parse(&string("purpose", self.purpose)?)
+            .ok_or("'purpose' must be \"talk\" or \"file\".")?;
+        Ok(Some(NewLink { name: self.link()?, purpose }))
+    }
+
+    fn link_answer(&self) -> Result<LinkAnswer<'a>, String> {
+        if self.accept.is_none() {
+            return Err("'accept' is missing.".into());
+        }
+        if truth("accept", self.accept)? {
+            return Ok(LinkAnswer::Accept { card: self.card()? });
+        }
+        let Some(raw) = self.reason else { return Ok(LinkAnswer::Decline(LinkReason::Declined)) };
+        LinkReason::parse(&string("reason", Some(raw))?)
+            .filter(|reason| reason.of_decline())
+            .map(LinkAnswer::Decline)
+            .ok_or_else(|| "'reason' must be DECLINED, BUSY, KEY_CHANGED or NOT_WANTED.".into())
+    }
+
+    fn card(&self) -> Result<Cow<'a, str>, String> {
+        let card = string("card", self.card)?;
+        if card.len() > CARD_BYTES_MAX {
+            return Err(format!("'card' has at most {CARD_BYTES_MAX} bytes."));
+        }
+        Ok(card)
+    }
+
+    fn endpoint(&self) -> Result<EndpointKey, String> {
+        key("endpoint", self.endpoint, EndpointKey::parse)
+    }
+
+    fn ticket(&self) -> Result<Option<RelayTicket>, String> {
+        let Some(raw) = self.ticket else { return Ok(None) };
+        key("ticket", Some(raw), RelayTicket::parse).map(Some)
     }
 
     fn ids(&self) -> Result<Vec<RequestId>, String> {

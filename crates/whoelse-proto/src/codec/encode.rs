@@ -9,6 +9,7 @@ use crate::names::Name;
 use crate::request::{RequestId, Role};
 
 /// Appends an event as one line.
+#[expect(clippy::too_many_lines, reason = "an arm for each kind of event")]
 pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
     match event {
         Event::Answer(answer) => encode_answer(answer, dialect, out),
@@ -24,6 +25,40 @@ pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
             let mut line = Line::begin("delivered", out);
             line.member("user", user);
             line.member("keys", &keys.iter().map(ToString::to_string).collect::<Vec<_>>());
+            line.end();
+        }
+        Event::PrivateRequest { from, link, purpose, device, device_name } => {
+            let mut line = Line::begin("private_request", out);
+            line.member("from", from);
+            line.member("link", link.as_str());
+            line.member("purpose", purpose.as_str());
+            line.member("device", &device.to_string());
+            line.member("device_name", device_name);
+            line.end();
+        }
+        Event::PrivateAnswer { from, link, answer } => {
+            let mut line = Line::begin("private_answer", out);
+            line.member("from", from);
+            line.member("link", link.as_str());
+            line.member("accepted", &answer.is_ok());
+            match answer {
+                Ok(card) => line.member("card", card),
+                Err(reason) => line.member("reason", reason.as_str()),
+            }
+            line.end();
+        }
+        Event::PrivateCard { from, link, card } => {
+            let mut line = Line::begin("private_card", out);
+            line.member("from", from);
+            line.member("link", link.as_str());
+            line.member("card", card);
+            line.end();
+        }
+        Event::PrivateEnded { from, link, reason } => {
+            let mut line = Line::begin("private_ended", out);
+            line.member("from", from);
+            line.member("link", link.as_str());
+            line.member("reason", reason.as_str());
             line.end();
         }
         Event::Timeout => {
@@ -176,6 +211,15 @@ fn encode_answer(answer: &Answer, dialect: Dialect, out: &mut Vec<u8>) {
             line.member("address", address);
             line.member("port", port);
             line.member("username", username);
+        }
+        Outcome::Asked { user, link, device, device_name, accepts } => {
+            line.member("user", user);
+            line.member("link", link.as_str());
+            line.member("device", &device.to_string());
+            line.member("device_name", device_name);
+            if *accepts {
+                line.member("accepts", accepts);
+            }
         }
         Outcome::Goodbye => line.member("reply", "logged out"),
     }

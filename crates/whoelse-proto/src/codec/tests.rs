@@ -3,8 +3,9 @@
 use super::decode::Fault;
 use super::*;
 use crate::event::*;
-use crate::keys::ReceiptKey;
-use crate::limits::{DEPTH_MAX, MEMBERS_MAX, RECEIPTS_MAX};
+use crate::keys::{DeviceKey, EndpointKey, ReceiptKey, RelayTicket};
+use crate::limits::{CARD_BYTES_MAX, DEPTH_MAX, MEMBERS_MAX, RECEIPTS_MAX};
+use crate::link::{LinkAnswer, LinkName, LinkReason, NewLink, Purpose};
 use crate::names::Name;
 use crate::request::{Command, RequestId};
 
@@ -66,6 +67,10 @@ fn what_is_wrong_is_said_under_the_action_and_id_that_could_be_read() {
     let many = format!(r#"{{"action":"block","id":"q",{many}"user":"x"}}"#);
     let ids = vec!["a"; RECEIPTS_MAX + 1];
     let too_many_ids = serde_json::json!({"action": "receipts", "id": "q", "ids": ids}).to_string();
+    let card = "c".repeat(CARD_BYTES_MAX + 1);
+    let large_card =
+        serde_json::json!({"action": "private_card", "id": "q", "link": "x", "card": card})
+            .to_string();
     for (frame, expected) in [
         (br#"{"action":"block","id":"q"}"#.as_slice(), "'user' is missing"),
         (br#"{"action":"block","id":"q","user":7}"#, "'user' must be a string"),
@@ -108,6 +113,32 @@ fn what_is_wrong_is_said_under_the_action_and_id_that_could_be_read() {
         (br#"{"action":"receipts","id":"q","ids":["a",""]}"#, "'ids'"),
         (br#"{"action":"receipts","id":"q","ids":["a\u0000"]}"#, "'ids'"),
         (too_many_ids.as_bytes(), "'ids'"),
+        (br#"{"action":"startprivate","id":"q","user":"a","link":""}"#, "'purpose' is missing"),
+        (
+            br#"{"action":"startprivate","id":"q","user":"a","link":"","purpose":"talk"}"#,
+            "'link' must have",
+        ),
+        (
+            br#"{"action":"startprivate","id":"q","user":"a","link":"x","purpose":"walk"}"#,
+            "'purpose' must be",
+        ),
+        (br#"{"action":"answer_private","id":"q","link":"x"}"#, "'accept' is missing"),
+        (br#"{"action":"answer_private","id":"q","link":"x","accept":1}"#, "'accept' must be"),
+        (br#"{"action":"answer_private","id":"q","link":"x","accept":true}"#, "'card' is missing"),
+        (
+            br#"{"action":"answer_private","id":"q","link":"x","accept":false,"reason":"OFFLINE"}"#,
+            "'reason' must be",
+        ),
+        (large_card.as_bytes(), "'card' has at most"),
+        (br#"{"action":"relay","id":"q","endpoint":"AAAA"}"#, "'endpoint' is not sound"),
+        (
+            br#"{"action":"login","id":"q","username":"a","password":"b","protocol":1,"links":-1}"#,
+            "'links'",
+        ),
+        (
+            br#"{"action":"login","id":"q","username":"a","password":"b","protocol":1,"links":true}"#,
+            "'links'",
+        ),
     ] {
         let answer = answer(frame);
         let shown = String::from_utf8_lossy(frame);
@@ -233,6 +264,161 @@ fn receipts_travel_both_ways() {
     assert_eq!((told.action.as_str(), told.user.as_deref()), ("delivered", Some("luke")));
     assert_eq!(told.keys, Some(vec![key.to_string()]));
     assert_eq!(ReceiptKey::parse(&key.to_string()), Some(key));
+}
+
+/// What the server reads of what a client wrote.
+fn there(command: Command<'_>) -> String {
+    let mut out = Vec::new();
+    encode_request(&crate::Request { id: None, command }, true, &mut out);
+    format!("{:?}", decode(&out).unwrap().command)
+}
+
+fn link() -> LinkName {
+    LinkName::new("l-1").unwrap()
+}
+
+#[test]
+fn requests_for_private_links_arrive_as_they_were_sent() {
+    let new = NewLink { name: link(), purpose: Purpose::File };
+    let endpoint = EndpointKey([7; 32]);
+    let ticket = RelayTicket::new([9; 32]);
+    for (command, expected) in [
+        (
+            Command::StartPrivate { user: "luke".into(), link: Some(new.clone()) },
+            format!("StartPrivate {{ user: \"luke\", link: Some({new:?}) }}"),
+        ),
+        (
+            Command::StartPrivate { user: "luke".into(), link: None },
+            "StartPrivate { user: \"luke\", link: None }".into(),
+        ),
+        (
+            Command::AnswerPrivate {
+                link: link(),
+                answer: LinkAnswer::Decline(LinkReason::KeyChanged),
+            },
+            format!("AnswerPrivate {{ link: {:?}, answer: Decline(KeyChanged) }}", link()),
+        ),
+        (
+            Command::PrivateCard { link: link(), card: "{\"v\":1}".into() },
+            format!("PrivateCard {{ link: {:?}, card: \"{{\\\"v\\\":1}}\" }}", link()),
+        ),
+        (Command::EndPrivate { link: link() }, format!("EndPrivate {{ link: {:?} }}", link())),
+        (
+            Command::Relay { endpoint, ticket: None },
+            format!("Relay {{ endpoint: {endpoint:?}, ticket: None }}"),
+        ),
+    ] {
+        assert_eq!(there(command), expected);
+    }
+    let accept = LinkAnswer::Accept { card: "c".repeat(CARD_BYTES_MAX).into() };
+    let mut out = Vec::new();
+    let command = Command::AnswerPrivate { link: link(), answer: accept };
+    encode_request(&crate::Request { id: None, command }, true, &mut out);
+    let command = Command::Relay { endpoint, ticket: Some(ticket.clone()) };
+    encode_request(&crate::Request { id: None, command }, true, &mut out);
+    let lines: Vec<_> = out.split_inclusive(|byte| *byte == b'\n').collect();
+    let Command::AnswerPrivate { answer: LinkAnswer::Accept { card }, .. } =
+        decode(lines[0]).unwrap().command
+    else {
+        panic!()
+    };
+    assert_eq!(card.len(), CARD_BYTES_MAX);
+    let Command::Relay { ticket: Some(read), .. } = decode(lines[1]).unwrap().command else {
+        panic!()
+    };
+    assert!(read == ticket);
+}
+
+#[test]
+fn what_a_session_can_do_is_said_at_its_beginning() {
+    for (members, expected) in [
+        ("", (false, 0)),
+        (r#","protocol":1,"links":1,"private_port":4000"#, (true, 4000)),
+        (r#","protocol":1,"links":2"#, (true, 0)),
+        (r#","protocol":1,"links":0"#, (false, 0)),
+        // An original client knows no such thing.
+        (r#","links":"what""#, (false, 0)),
+    ] {
+        let frame = format!(r#"{{"action":"login","username":"a","password":"b"{members}}}"#);
+        let Command::Login(login) = decode(frame.as_bytes()).unwrap().command else { panic!() };
+        assert_eq!((login.links, login.private_port), expected, "{members}");
+    }
+    let resume = crate::Resume {
+        username: "a".into(),
+        key: DeviceKey([1; 32]),
+        signature: crate::Signature([2; 64]),
+        protocol: 1,
+        instance: None,
+        takeover: false,
+        receipts: true,
+        links: true,
+        private_port: 4000,
+    };
+    let expected = format!("{:?}", Command::Resume(resume));
+    let mut out = Vec::new();
+    let Command::Resume(resume) = decode(
+        br#"{"action":"resume","username":"a","device_key":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE",
+            "signature":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg",
+            "protocol":1,"receipts":true,"links":1,"private_port":4000}"#,
+    )
+    .unwrap()
+    .command
+    else {
+        panic!()
+    };
+    let command = Command::Resume(resume);
+    assert_eq!(format!("{command:?}"), expected);
+    encode_request(&crate::Request { id: None, command }, true, &mut out);
+    assert_eq!(format!("{:?}", decode(&out).unwrap().command), expected);
+}
+
+#[test]
+fn events_of_private_links_are_read_by_clients() {
+    let from = Name::new("yoda").unwrap();
+    let said = |event: &Event| {
+        let mut out = Vec::new();
+        encode_event(event, Dialect::Protocol, &mut out);
+        Incoming::decode(&out).unwrap()
+    };
+    let device = DeviceKey([1; 32]);
+    let request = said(&Event::PrivateRequest {
+        from: from.clone(),
+        link: link(),
+        purpose: Purpose::Talk,
+        device,
+        device_name: "laptop".into(),
+    });
+    assert_eq!(
+        (request.action.as_str(), request.from.as_deref()),
+        ("private_request", Some("yoda"))
+    );
+    assert_eq!((request.link.as_deref(), request.purpose.as_deref()), (Some("l-1"), Some("talk")));
+    assert_eq!(request.device, Some(device.to_string()));
+    assert_eq!(request.device_name.as_deref(), Some("laptop"));
+    let answer = |answer| said(&Event::PrivateAnswer { from: from.clone(), link: link(), answer });
+    let yes = answer(Ok("card".into()));
+    assert_eq!((yes.accepted, yes.card.as_deref(), yes.reason), (Some(true), Some("card"), None));
+    let no = answer(Err(LinkReason::NoAnswer));
+    assert_eq!(
+        (no.accepted, no.card, no.reason.as_deref()),
+        (Some(false), None, Some("NO_ANSWER"))
+    );
+    let card = said(&Event::PrivateCard { from: from.clone(), link: link(), card: "c".into() });
+    assert_eq!((card.action.as_str(), card.card.as_deref()), ("private_card", Some("c")));
+    let reason = LinkReason::Withdrawn;
+    let ended = said(&Event::PrivateEnded { from: from.clone(), link: link(), reason });
+    assert_eq!(
+        (ended.action.as_str(), ended.reason.as_deref()),
+        ("private_ended", Some("WITHDRAWN"))
+    );
+    let device_name = "phone".into();
+    let outcome = Outcome::Asked { user: from, link: link(), device, device_name, accepts: true };
+    let asked = said(&Event::Answer(Answer { action: Action::StartPrivate, id: None, outcome }));
+    assert_eq!((asked.status.as_deref(), asked.user.as_deref()), (Some("SUCCESS"), Some("yoda")));
+    assert_eq!((asked.link.as_deref(), asked.accepts), (Some("l-1"), Some(true)));
+    for reason in LinkReason::ALL {
+        assert_eq!(LinkReason::parse(reason.as_str()), Some(reason));
+    }
 }
 
 /// What docs/PROTOCOL.md says for whoever writes another client.

@@ -194,9 +194,13 @@ impl Ask {
             Command::Unblock { user } => Self::Block { name: user.to_string(), begins: false },
             Command::Whoelse => Self::Whoelse,
             Command::WhoelseSince { since_ms } => Self::WhoelseSince { ms: *since_ms },
-            Command::StartPrivate { user } => Self::StartPrivate { name: user.to_string() },
+            Command::StartPrivate { user, .. } => Self::StartPrivate { name: user.to_string() },
             Command::Ack { number } => Self::Ack { number: *number },
             Command::Receipts { .. } => unreachable!("only clients with a log ask for receipts"),
+            Command::AnswerPrivate { .. }
+            | Command::PrivateCard { .. }
+            | Command::EndPrivate { .. }
+            | Command::Relay { .. } => unreachable!("nobody here makes private links yet"),
             Command::Active => Self::Active,
             Command::Logout { forget } => Self::Logout { forget: *forget },
         }

@@ -319,6 +319,10 @@ fn word(event: &Event) -> Word {
         Event::LoggedIn { name } => format!("{name} came").into(),
         Event::LoggedOut { name } => format!("{name} left").into(),
         Event::Delivered { user, keys } => format!("{user} has {}", keys.len()).into(),
+        Event::PrivateRequest { from, .. } => format!("{from} asks for a link").into(),
+        Event::PrivateAnswer { from, .. } => format!("{from} answers for a link").into(),
+        Event::PrivateCard { from, .. } => format!("card of {from}").into(),
+        Event::PrivateEnded { from, .. } => format!("no link with {from}").into(),
         Event::Timeout => "timeout".into(),
         Event::TakenOver => "taken over".into(),
         Event::Ended(reason) => format!("ended {}", reason.as_str()).into(),
@@ -354,6 +358,7 @@ fn answer_word(answer: &Answer) -> Word {
             format!("by {by}, admin {}", *role == whoelse_proto::Role::Admin).into()
         }
         Outcome::Address { port, .. } => format!("port {port}").into(),
+        Outcome::Asked { user, .. } => format!("{user} is asked").into(),
         Outcome::Done | Outcome::Goodbye | Outcome::Nonce(_) | Outcome::Invited { .. } => {
             "SUCCESS".into()
         }
