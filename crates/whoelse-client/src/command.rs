@@ -54,6 +54,8 @@ pub enum Command {
     StartPrivate {
         /// With whom.
         user: String,
+        /// Whether it may be one that nobody encrypts, to a client of the original system.
+        unencrypted: bool,
     },
     /// Say something over a private link.
     Private {
@@ -67,6 +69,25 @@ pub enum Command {
         /// With whom.
         user: String,
     },
+    /// Agree to the private link that a person has asked for.
+    Accept {
+        /// With whom.
+        user: String,
+    },
+    /// Refuse it.
+    Decline {
+        /// To whom.
+        user: String,
+    },
+    /// Show or decide whether a person's device is that person's.
+    Safety {
+        /// Whose.
+        user: String,
+        /// What to do.
+        step: SafetyStep,
+    },
+    /// List private links and questions for them.
+    Links,
     /// Make an invite for somebody new.
     Invite {
         /// What the new person is to be.
@@ -100,6 +121,17 @@ pub enum Command {
     },
     /// End the session, and forget this device.
     Logout,
+}
+
+/// What to do about the number that two people compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SafetyStep {
+    /// Show it.
+    Show,
+    /// It was compared, and is the same on both sides.
+    Confirm,
+    /// Take a key that is not the one that was known.
+    Accept,
 }
 
 /// A password and the one that follows it. Shown by nobody, also not by `Debug`.
@@ -142,6 +174,10 @@ impl Command {
             Self::StartPrivate { .. } => "startprivate",
             Self::Private { .. } => "private",
             Self::StopPrivate { .. } => "stopprivate",
+            Self::Accept { .. } => "accept",
+            Self::Decline { .. } => "decline",
+            Self::Safety { .. } => "safety",
+            Self::Links => "links",
             Self::Invite { .. } => "invite",
             Self::Invites | Self::RevokeInvite { .. } => "invites",
             Self::Devices | Self::RevokeDevice { .. } => "devices",
@@ -160,13 +196,17 @@ impl Command {
             | Self::History { user, .. }
             | Self::Block { user }
             | Self::Unblock { user }
-            | Self::StartPrivate { user }
+            | Self::StartPrivate { user, .. }
             | Self::Private { user, .. }
+            | Self::Accept { user }
+            | Self::Decline { user }
+            | Self::Safety { user, .. }
             | Self::StopPrivate { user }
             | Self::Lock { user }
             | Self::Unlock { user } => Some(user),
             Self::Broadcast { .. }
             | Self::Search { .. }
+            | Self::Links
             | Self::Outbox
             | Self::Whoelse
             | Self::WhoelseSince { .. }
@@ -208,7 +248,7 @@ impl Command {
             Self::WhoelseSince { seconds } => {
                 request::Command::WhoelseSince { since_ms: seconds.saturating_mul(1000) }
             }
-            Self::StartPrivate { user } => {
+            Self::StartPrivate { user, .. } => {
                 request::Command::StartPrivate { user: user.into(), link: None }
             }
             Self::Invite { role } => request::Command::Invite { role: *role },
@@ -225,6 +265,10 @@ impl Command {
             Self::Logout => request::Command::Logout { forget: false },
             Self::Private { .. }
             | Self::StopPrivate { .. }
+            | Self::Accept { .. }
+            | Self::Decline { .. }
+            | Self::Safety { .. }
+            | Self::Links
             | Self::History { .. }
             | Self::Search { .. }
             | Self::Outbox => return None,

@@ -11,6 +11,7 @@
 mod answers;
 mod keeping;
 mod leave;
+mod links;
 mod login;
 mod receipts;
 #[cfg(test)]
@@ -21,11 +22,12 @@ use std::fmt::Write as _;
 
 use whoelse_proto::limits::{FRAME_BYTES_MAX, ORIGINAL_PAUSE_MS};
 use whoelse_proto::{
-    DeviceKey, Fingerprint, InviteSecret, Password, Place, Request, RequestId, request,
+    DeviceKey, Fingerprint, InviteSecret, Password, Place, Request, RequestId, Vouch, request,
 };
 use zeroize::Zeroizing;
 
 use crate::command::Command;
+use crate::links::{LinkOptions, PeerOrder, Peers};
 use crate::log::Entry;
 use crate::mailbox::Mailbox;
 use crate::notice::{
@@ -68,6 +70,10 @@ pub struct Config {
     pub place: Place,
     /// What this device is to be called.
     pub device_name: String,
+    /// What the invite says of whoever made it.
+    pub vouch: Option<Vouch>,
+    /// How it deals with private links.
+    pub links: LinkOptions,
 }
 
 /// An open connection to a server that may be trusted.
@@ -115,6 +121,10 @@ pub enum Action {
         /// [`Command::History`] or [`Command::Search`].
         command: Command,
     },
+    /// Tell whoever carries private links; what comes of it is reported with `handle_peer`.
+    Peer(PeerOrder),
+    /// Keep in the profile what is known of other people's devices.
+    KeepPeers(Peers),
 }
 
 /// A client, but for its IO.
@@ -123,6 +133,8 @@ pub struct Core {
     who: Option<Who>,
     /// An invite that was not used yet.
     joining: Option<Joining>,
+    /// Who made it, as the server says.
+    invited_by: Option<String>,
     /// The connection that was opened last.
     link: Option<Link>,
     /// What was told last of how safe it is.
@@ -148,6 +160,7 @@ pub struct Core {
     mailbox: Mailbox,
     keeping: keeping::Keeping,
     receipts: receipts::Receipts,
+    links: links::Links,
     /// How often the log is being looked into.
     looking: usize,
     /// An original server is written to no sooner than this.
@@ -225,10 +238,12 @@ impl Core {
         });
         let [a, b, c, d, e, f, g, h, ..] = seed;
         let joining = config.invite.clone().map(|invite| Joining { invite, checked: false });
+        let links = links::Links::new(config.links.clone());
         Self {
             config,
             who: None,
             joining,
+            invited_by: None,
             link: None,
             safety_told: None,
             asked: None,
@@ -245,6 +260,7 @@ impl Core {
             mailbox: Mailbox::default(),
             keeping: keeping::Keeping::default(),
             receipts: receipts::Receipts::default(),
+            links,
             looking: 0,
             write_at_ms: 0,
             leave: None,
@@ -298,8 +314,8 @@ impl Core {
         }
         match self.line {
             Line::Session { .. } => self.outbox.len() < UNANSWERED_MAX && self.looking == 0,
-            // An answer is input, too.
-            _ => self.config.interactive || self.asked.is_some(),
+            // An answer is input, too, and what stands without the server can be spoken over.
+            _ => self.config.interactive || self.asked.is_some() || self.links.any_stands(),
         }
     }
 
@@ -321,7 +337,8 @@ impl Core {
             }
             Line::Opening | Line::Trusting | Line::Asking => None,
         };
-        [line, self.leave_deadline(), self.give_up_at_ms()].into_iter().flatten().min()
+        let links = self.links.deadline();
+        [line, links, self.leave_deadline(), self.give_up_at_ms()].into_iter().flatten().min()
     }
 
     /// Does what is due. Wanted at [`Core::deadline`] and after each batch of incoming frames.
@@ -339,6 +356,7 @@ impl Core {
             Line::Session { .. } => self.write(now_ms),
             _ => {}
         }
+        self.tick_links(now_ms);
         self.acknowledge();
         self.go_on_leaving(now_ms);
     }
@@ -441,6 +459,7 @@ impl Core {
         for report in reports {
             self.notice_unconfirmed(report);
         }
+        self.lose_links();
     }
 
     /// The server sent what is not a frame, or not one of this protocol.
@@ -452,14 +471,11 @@ impl Core {
     /// The person wants something.
     pub fn handle_command(&mut self, now_ms: u64, command: Command) {
         let Some(command) = self.do_here(command) else { return };
+        let Some(command) = self.do_with_links(now_ms, command) else { return };
         let answer = match &command {
             Command::Logout => {
                 self.handle_logout(now_ms);
                 return;
-            }
-            Command::Private { user, .. } | Command::StopPrivate { user } => {
-                let why = if self.is_me(user) { Why::Yourself } else { Why::NoLink };
-                Some(why)
             }
             Command::Message { .. } if self.outbox.len() >= KEPT_MAX => Some(Why::TooManyKept),
             _ if self.original && !command.is_original() => Some(Why::Original),
@@ -487,6 +503,7 @@ impl Core {
     pub fn handle_shown(&mut self, now_ms: u64, sequence: u64) {
         self.shown_sequence = self.shown_sequence.max(sequence);
         self.mailbox.show(sequence);
+        self.acknowledge_texts();
         self.acknowledge();
         self.go_on_leaving(now_ms);
     }
@@ -579,6 +596,7 @@ impl Core {
         if self.ending.is_some() {
             return;
         }
+        self.end_links();
         let unanswered = self.outbox.take_all();
         if self.was_in {
             unanswered.into_iter().for_each(|pending| self.give_up_on(pending));

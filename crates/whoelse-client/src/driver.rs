@@ -5,6 +5,7 @@
 //! a connection, `meeting` finds out whether whoever answers may be trusted.
 
 mod connection;
+mod links;
 mod meeting;
 mod store;
 
@@ -290,6 +291,10 @@ impl Driver {
                 Action::ForgetDevice => self.change_profile(|profile, _| profile.forget()),
                 Action::Keep { batch, entries } => self.keep(batch, &entries),
                 Action::Look { command } => self.look(command),
+                Action::KeepPeers(peers) => {
+                    self.change_profile(|profile, _| profile.keep_peers(&peers));
+                }
+                Action::Peer(order) => self.carry(order),
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod core;
 pub mod driver;
 mod folder;
 pub mod known;
+pub mod links;
 pub mod log;
 mod mailbox;
 pub mod notice;
@@ -22,7 +23,7 @@ pub mod profile;
 mod tls;
 pub mod trust;
 
-pub use command::{Command, Passwords};
+pub use command::{Command, Passwords, SafetyStep};
 pub use core::Core;
 pub use known::KnownServers;
 pub use notice::{

@@ -9,6 +9,7 @@ use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
 use whoelse_proto::{Fingerprint, InviteLink, Place};
 
 use crate::command::Command;
+use crate::links::{LinkLine, LinkNotice, LinkWhy, Safety};
 use crate::log::Found;
 use crate::trust::Distrust;
 
@@ -247,6 +248,8 @@ pub enum Notice {
         /// What.
         sentence: String,
     },
+    /// Something about a private link.
+    Link(LinkNotice),
     /// The session has ended, for this reason, after it had begun.
     Ended {
         /// Why.
@@ -294,6 +297,10 @@ pub enum Answer {
     Invites(Vec<IncomingInvite>),
     /// Devices that need no password.
     Devices(Vec<IncomingDevice>),
+    /// Private links, the oldest first.
+    Links(Vec<LinkLine>),
+    /// What there is to compare.
+    Safety(Safety),
     /// It was not done.
     Refused(Refusal),
 }
@@ -396,6 +403,8 @@ pub enum Why {
     TooManyKept,
     /// Servers of the original system know nothing like it.
     Original,
+    /// What concerns private links.
+    Link(LinkWhy),
     /// Anything else, by the server's word for it.
     Other(String),
 }

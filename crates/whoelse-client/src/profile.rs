@@ -7,6 +7,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use whoelse_proto::keys::resume_text;
 use whoelse_proto::{DeviceKey, Fingerprint, Nonce, Signature};
@@ -14,9 +15,13 @@ use zeroize::Zeroizing;
 
 use crate::folder;
 use crate::known::ServerName;
+use crate::links::Peers;
 
 /// The file that holds the key, in the folder of the profile.
 const KEY_FILE: &str = "device.key";
+
+/// The file that holds the keys of other people's devices.
+const PEERS_FILE: &str = "peers.json";
 
 /// How many bytes make a key.
 const SEED_BYTES: usize = 32;
@@ -50,6 +55,19 @@ impl Device {
     pub fn sign(&self, server: &Fingerprint, nonce: &Nonce, username: &str) -> Signature {
         let signature = self.pair.sign(&resume_text(server, nonce, username));
         Signature(signature.as_ref().try_into().expect("every such signature has 64 bytes"))
+    }
+
+    /// Its signature under a text, which says itself what it is for.
+    pub(crate) fn sign_bytes(&self, text: &[u8]) -> Signature {
+        let signature = self.pair.sign(text);
+        Signature(signature.as_ref().try_into().expect("every such signature has 64 bytes"))
+    }
+
+    /// Sixteen bytes that only this device can make of this purpose and text.
+    pub(crate) fn derive(&self, purpose: &str, text: &str) -> [u8; 16] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.seed);
+        let tag = hmac::sign(&key, [purpose, text].join("\0").as_bytes());
+        std::array::from_fn(|at| tag.as_ref()[at])
     }
 }
 
@@ -103,6 +121,21 @@ impl Profile {
         }
     }
 
+    /// What is remembered of other people's devices. A file that cannot be read is an error, and not
+    /// nothing.
+    pub(crate) fn peers(&self) -> Result<Peers, String> {
+        match std::fs::read(self.folder.join(PEERS_FILE)) {
+            Ok(content) => Peers::read(&content),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Peers::default()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Keeps what is remembered of other people's devices.
+    pub(crate) fn keep_peers(&self, peers: &Peers) -> io::Result<()> {
+        folder::replace(&self.folder.join(PEERS_FILE), &peers.written())
+    }
+
     fn key_file(&self) -> PathBuf {
         self.folder.join(KEY_FILE)
     }
@@ -136,6 +169,32 @@ mod tests {
         profile.forget().unwrap();
         profile.forget().unwrap();
         assert!(profile.device().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_known_of_others_is_kept_and_a_damaged_file_is_an_error() {
+        let state = tempfile::tempdir().unwrap();
+        let profile = Profile::open(state.path(), &ServerName::new("a", 1), "hans");
+        let profile = profile.unwrap().unwrap();
+        assert_eq!(profile.peers(), Ok(Peers::default()));
+        let mut peers = Peers::default();
+        peers.pin("luke", DeviceKey([1; 32]), "laptop", true, 5);
+        profile.keep_peers(&peers).unwrap();
+        assert_eq!(profile.peers(), Ok(peers));
+        let file = profile.folder.join(PEERS_FILE);
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::write(file, "{").unwrap();
+        assert!(profile.peers().is_err());
+    }
+
+    #[test]
+    fn what_a_device_derives_depends_on_purpose_and_text() {
+        let device = Device::new([7; 32]);
+        let derived = device.derive("a", "b");
+        assert_eq!(derived, Device::new([7; 32]).derive("a", "b"));
+        for other in [device.derive("a", "c"), device.derive("b", "b"), device.derive("a\0b", "")] {
+            assert_ne!(derived, other);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::keys::{Fingerprint, InviteSecret};
+use crate::keys::{DeviceKey, Fingerprint, InviteSecret};
 
 /// How every link begins.
 const SCHEME: &str = "whoelse://";
@@ -14,7 +14,8 @@ const PORT: u16 = 12346;
 /// The longest name of a machine (RFC 1035).
 const HOST_BYTES_MAX: usize = 253;
 
-/// An invite as people pass it on: `whoelse://HOST:PORT/KEY/SECRET`.
+/// An invite as people pass it on: `whoelse://HOST:PORT/KEY/SECRET`, and if a person made it, behind
+/// it `/DEVICE/SECRET`.
 ///
 /// It holds no character that a shell or a chat program treats in a way of its own. Further
 /// parts, behind another `/`, are left to later versions and skipped.
@@ -25,6 +26,18 @@ pub struct InviteLink {
     /// The server's key: whoever answers there must have it.
     pub key: Fingerprint,
     /// What the invite is worth.
+    pub secret: InviteSecret,
+    /// What lets inviter and invited know each other's devices; none in an invite of the operator.
+    pub vouch: Option<Vouch>,
+}
+
+/// What an invite says of the person who made it. The server never sees it: people pass it on
+/// themselves, so that a server that lies about keys is found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouch {
+    /// The device of the inviter.
+    pub device: DeviceKey,
+    /// What only the inviter and the invited know.
     pub secret: InviteSecret,
 }
 
@@ -44,7 +57,7 @@ pub enum LinkError {
     #[error("an invite begins with '{SCHEME}'")]
     Scheme,
     /// Parts are missing.
-    #[error("the invite is not whole: it ends before the server's key and the secret")]
+    #[error("the invite is not whole: its end is missing; copy the whole line again")]
     Cut,
     /// The machine's name holds what names do not hold.
     #[error("'{0}' is neither the name nor the address of a machine")]
@@ -55,6 +68,9 @@ pub enum LinkError {
     /// The key is damaged.
     #[error("the server's key in the invite is damaged; copy the whole line again")]
     Key,
+    /// What the inviter's client added is damaged.
+    #[error("the inviter's key in the invite is damaged; copy the whole line again")]
+    Vouch,
     /// The secret is damaged.
     #[error("the secret in the invite is damaged; copy the whole line again")]
     Secret,
@@ -115,7 +131,11 @@ impl InviteLink {
     /// The link as text. It holds the secret: only for whoever is to pass it on.
     #[must_use]
     pub fn expose(&self) -> String {
-        format!("{SCHEME}{}/{}/{}", self.place, self.key, self.secret.expose_text())
+        let mut text = format!("{SCHEME}{}/{}/{}", self.place, self.key, self.secret.expose_text());
+        if let Some(Vouch { device, secret }) = &self.vouch {
+            text.push_str(&format!("/{device}/{}", secret.expose_text()));
+        }
+        text
     }
 }
 
@@ -134,7 +154,15 @@ impl FromStr for InviteLink {
         };
         let key = Fingerprint::parse(key).map_err(|_| LinkError::Key)?;
         let secret = InviteSecret::parse(secret).map_err(|_| LinkError::Secret)?;
-        Ok(Self { place, key, secret })
+        let vouch = match (parts.next(), parts.next()) {
+            (None, _) => None,
+            (Some(_), None) => return Err(LinkError::Cut),
+            (Some(device), Some(secret)) => Some(Vouch {
+                device: DeviceKey::parse(device).map_err(|_| LinkError::Vouch)?,
+                secret: InviteSecret::parse(secret).map_err(|_| LinkError::Vouch)?,
+            }),
+        };
+        Ok(Self { place, key, secret, vouch })
     }
 }
 
@@ -156,7 +184,13 @@ mod tests {
             place: place.parse().unwrap(),
             key: Fingerprint([3; 32]),
             secret: InviteSecret::new([9; 16]),
+            vouch: None,
         }
+    }
+
+    fn vouched(place: &str) -> InviteLink {
+        let (device, secret) = (DeviceKey([4; 32]), InviteSecret::new([5; 16]));
+        InviteLink { vouch: Some(Vouch { device, secret }), ..link(place) }
     }
 
     #[test]
@@ -167,6 +201,9 @@ mod tests {
             assert!(text.starts_with(&format!("whoelse://{place}/")), "{text}");
             assert_eq!(text.parse(), Ok(link.clone()));
             assert_eq!(format!("  {text}\n").parse(), Ok(link.clone()), "copied with white space");
+            let link = vouched(place);
+            let text = link.expose();
+            assert_eq!(text.parse(), Ok(link.clone()));
             assert_eq!(format!("{text}/later").parse(), Ok(link), "later versions may add parts");
         }
     }
@@ -201,7 +238,12 @@ mod tests {
     fn what_is_wrong_with_a_link_is_said() {
         let whole = link("example.org").expose();
         let (cut, _) = whole.rsplit_once('/').unwrap();
+        let vouched = vouched("example.org").expose();
+        let (half, _) = vouched.rsplit_once('/').unwrap();
         for (text, error) in [
+            (half, LinkError::Cut),
+            (&vouched[..vouched.len() - 1], LinkError::Vouch),
+            (&vouched.replacen("/B", "/*", 1), LinkError::Vouch),
             ("http://example.org", LinkError::Scheme),
             ("whoelse://example.org", LinkError::Cut),
             (cut, LinkError::Cut),

@@ -21,7 +21,7 @@ pub mod splitter;
 
 pub use event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
 pub use filename::FileName;
-pub use invite::{InviteLink, Place};
+pub use invite::{InviteLink, Place, Vouch};
 pub use keys::{
     DeviceKey, EndpointKey, Fingerprint, InviteSecret, Nonce, ReceiptKey, RelayTicket, Signature,
 };

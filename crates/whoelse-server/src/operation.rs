@@ -311,7 +311,8 @@ pub(crate) fn invited(
     meeting: &Meeting,
 ) -> Result<Report, Denied> {
     let Ok(Ordered::Invited { number }) = ordered else { return outcome(ordered) };
-    let link = InviteLink { place: (*meeting.place).clone(), key: meeting.key, secret };
+    let link =
+        InviteLink { place: (*meeting.place).clone(), key: meeting.key, secret, vouch: None };
     let is_guessed = meeting.is_guessed;
     Ok(Report::Invited(Invited { number, link: link.expose(), is_guessed }))
 }

@@ -1,6 +1,6 @@
 //! The commands people type: one table, from which parsing, help and completion follow.
 
-use whoelse_client::Command;
+use whoelse_client::{Command, SafetyStep};
 use whoelse_proto::Role;
 
 use crate::people::nearest;
@@ -43,6 +43,10 @@ pub enum Argument {
     RevokeNumber,
     /// The word `revoke` and the name of a device; may be missing.
     RevokeName,
+    /// The word `--unencrypted`; may be missing.
+    Unencrypted,
+    /// The word `confirm` or `accept`; may be missing.
+    Step,
 }
 
 /// What a line asks for.
@@ -109,13 +113,17 @@ struct Arguments {
     seconds: u64,
     count: Option<usize>,
     admin: bool,
+    unencrypted: bool,
+    step: Option<SafetyStep>,
     /// What is to be taken back: a number, or a name.
     number: Option<u64>,
     name: Option<String>,
     definition: Option<&'static Definition>,
 }
 
-use Argument::{Admin, Count, RevokeName, RevokeNumber, Seconds, Text, User, Word};
+use Argument::{
+    Admin, Count, RevokeName, RevokeNumber, Seconds, Step, Text, Unencrypted, User, Word,
+};
 
 /// Messages of a history, unless a number says otherwise.
 const HISTORY: usize = 20;
@@ -207,18 +215,20 @@ pub static COMMANDS: &[Definition] = &[
     },
     Definition {
         word: "startprivate",
-        arguments: &[User],
-        help: "open a private link to a person, past the server",
-        more: "",
+        arguments: &[User, Unencrypted],
+        help: "ask a person for a private link, past the server",
+        more: "When that person accepts, both machines learn each other's addresses (unless --hide-address) and talk directly, or over the server's relay, which cannot read along. Nothing of it is kept. With --unencrypted it is a link to a client of the original system, which anybody on the way can read.",
         also: &["connect"],
         admin: false,
-        build: |Arguments { user, .. }| Wish::Command(Command::StartPrivate { user }),
+        build: |Arguments { user, unencrypted, .. }| {
+            Wish::Command(Command::StartPrivate { user, unencrypted })
+        },
     },
     Definition {
         word: "private",
         arguments: &[User, Text],
         help: "say something over a private link",
-        more: "",
+        more: "It counts as sent when the other screen has shown it. What is not confirmed when the link ends is told, and never sent another way.",
         also: &["priv"],
         admin: false,
         build: |Arguments { user, text, .. }| Wish::Command(Command::Private { user, text }),
@@ -226,11 +236,49 @@ pub static COMMANDS: &[Definition] = &[
     Definition {
         word: "stopprivate",
         arguments: &[User],
-        help: "close a private link",
+        help: "close a private link, or take back that you asked for one",
         more: "",
         also: &["endprivate", "disconnect"],
         admin: false,
         build: |Arguments { user, .. }| Wish::Command(Command::StopPrivate { user }),
+    },
+    Definition {
+        word: "accept",
+        arguments: &[User],
+        help: "agree to the private link that a person asks for",
+        more: "That machine then learns your addresses, unless you run with --hide-address.",
+        also: &["yes", "ok", "allow"],
+        admin: false,
+        build: |Arguments { user, .. }| Wish::Command(Command::Accept { user }),
+    },
+    Definition {
+        word: "decline",
+        arguments: &[User],
+        help: "refuse it",
+        more: "",
+        also: &["no", "reject", "deny", "refuse"],
+        admin: false,
+        build: |Arguments { user, .. }| Wish::Command(Command::Decline { user }),
+    },
+    Definition {
+        word: "links",
+        arguments: &[],
+        help: "list private links, and who asks for one",
+        more: "",
+        also: &[],
+        admin: false,
+        build: |_| Wish::Command(Command::Links),
+    },
+    Definition {
+        word: "safety",
+        arguments: &[User, Step],
+        help: "show the number that proves whom a private link is with",
+        more: "Compare it by voice or in person, never in here: if both screens show the same, nobody is in between, not even the server. Then: confirm. A person whose key has changed is not linked before you have said: accept.",
+        also: &["verify", "fingerprint", "trust"],
+        admin: false,
+        build: |Arguments { user, step, .. }| {
+            Wish::Command(Command::Safety { user, step: step.unwrap_or(SafetyStep::Show) })
+        },
     },
     Definition {
         word: "invite",
@@ -360,7 +408,8 @@ fn arguments(definition: &'static Definition, mut rest: &str) -> Result<Argument
             return Err(UsageError::Missing { definition, argument: *argument });
         }
         match argument {
-            Admin | Count | RevokeNumber | RevokeName | Word if word.is_empty() => {}
+            Admin | Count | RevokeNumber | RevokeName | Word | Unencrypted | Step
+                if word.is_empty() => {}
             Count => arguments.count = Some(count(definition, word)?),
             Admin if word == "admin" => arguments.admin = true,
             RevokeNumber | RevokeName if word == "revoke" => {
@@ -374,7 +423,12 @@ fn arguments(definition: &'static Definition, mut rest: &str) -> Result<Argument
                 }
                 after = behind;
             }
-            Admin | RevokeNumber | RevokeName => return Err(UsageError::TooMuch { definition }),
+            Unencrypted if word == "--unencrypted" => arguments.unencrypted = true,
+            Step if word == "confirm" => arguments.step = Some(SafetyStep::Confirm),
+            Step if word == "accept" => arguments.step = Some(SafetyStep::Accept),
+            Admin | RevokeNumber | RevokeName | Unencrypted | Step => {
+                return Err(UsageError::TooMuch { definition });
+            }
             User => arguments.user = word.to_owned(),
             Text => arguments.text = word.to_owned(),
             Seconds => arguments.seconds = seconds(definition, word)?,
@@ -430,16 +484,19 @@ impl Definition {
     /// How it is used: `message <user> <text>`.
     #[must_use]
     pub fn usage(&self) -> String {
-        self.arguments
-            .iter()
-            .fold(self.word.to_owned(), |usage, argument| usage + " " + argument.placeholder())
+        self.shown_arguments().fold(self.word.to_owned(), |usage, word| usage + " " + word)
+    }
+
+    /// What follows it, as it stands in the help.
+    pub(crate) fn shown_arguments(&self) -> impl Iterator<Item = &'static str> {
+        self.arguments.iter().filter_map(|argument| argument.placeholder())
     }
 }
 
 impl Argument {
-    /// How it stands in the help.
-    pub(crate) fn placeholder(self) -> &'static str {
-        match self {
+    /// How it stands in the help; not at all, if only its longer part speaks of it.
+    fn placeholder(self) -> Option<&'static str> {
+        Some(match self {
             User => "<user>",
             Text => "<text>",
             Seconds => "<seconds>",
@@ -448,7 +505,9 @@ impl Argument {
             Admin => "[admin]",
             RevokeNumber => "[revoke <n>]",
             RevokeName => "[revoke <name>]",
-        }
+            Unencrypted => return None,
+            Step => "[confirm]",
+        })
     }
 }
 
@@ -482,7 +541,17 @@ mod tests {
             ("whoelsesince 900", Command::WhoelseSince { seconds: 900 }),
             ("block luke", Command::Block { user: user() }),
             ("unblock luke", Command::Unblock { user: user() }),
-            ("startprivate luke", Command::StartPrivate { user: user() }),
+            ("startprivate luke", Command::StartPrivate { user: user(), unencrypted: false }),
+            (
+                "startprivate luke --unencrypted",
+                Command::StartPrivate { user: user(), unencrypted: true },
+            ),
+            ("accept luke", Command::Accept { user: user() }),
+            ("decline luke", Command::Decline { user: user() }),
+            ("links", Command::Links),
+            ("safety luke", Command::Safety { user: user(), step: SafetyStep::Show }),
+            ("safety luke confirm", Command::Safety { user: user(), step: SafetyStep::Confirm }),
+            ("safety luke accept", Command::Safety { user: user(), step: SafetyStep::Accept }),
             ("private luke psst", Command::Private { user: user(), text: "psst".into() }),
             ("stopprivate luke", Command::StopPrivate { user: user() }),
             ("history luke", Command::History { user: user(), count: 20 }),
@@ -581,6 +650,10 @@ mod tests {
             "block luke",
             "help block",
             "whoelsesince 1",
+            "links",
+            "safety luke",
+            "safety luke confirm",
+            "startprivate luke",
         ] {
             let definition = find(word.split(' ').next().unwrap()).unwrap();
             assert_eq!(parse(&format!("{word} more")), Err(UsageError::TooMuch { definition }));

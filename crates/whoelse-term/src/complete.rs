@@ -60,7 +60,7 @@ fn candidates(typed: &str, people: &People) -> (usize, Vec<Pair>) {
                 Some(Argument::User) => people
                     .beginning_with(word)
                     .into_iter()
-                    .map(|name| pair(name, arguments.len() > 1))
+                    .map(|name| pair(name, wants_more(arguments)))
                     .collect(),
                 Some(Argument::Word) => commands(word),
                 Some(Argument::Admin) if "admin".starts_with(word) => vec![pair("admin", false)],
@@ -72,10 +72,33 @@ fn candidates(typed: &str, people: &People) -> (usize, Vec<Pair>) {
                 _ => Vec::new(),
             }
         }
+        (Some(command), Some(_)) if words.next().is_none() => {
+            last_words(command, word).iter().map(|word| pair(word, false)).collect()
+        }
         _ => Vec::new(),
     };
     pairs.truncate(CANDIDATES_MAX);
     (start, pairs)
+}
+
+/// Whether something follows a name that most people type.
+fn wants_more(arguments: &[Argument]) -> bool {
+    arguments.get(1).is_some_and(|argument| *argument != Argument::Unencrypted)
+}
+
+/// What may stand behind the name of a person.
+fn last_words(command: &str, typed: &str) -> Vec<&'static str> {
+    let words: &[&str] = match find(command.strip_prefix('/').unwrap_or(command)) {
+        Ok(definition) if definition.arguments.contains(&Argument::Step) => &["confirm", "accept"],
+        Ok(definition) if definition.arguments.contains(&Argument::Unencrypted) => {
+            &["--unencrypted"]
+        }
+        _ => &[],
+    };
+    // Nobody is led to a link without encryption by mistake.
+    let is_meant =
+        |word: &&&str| word.starts_with(typed) && (!typed.is_empty() || !word.starts_with('-'));
+    words.iter().filter(is_meant).copied().collect()
 }
 
 #[cfg(test)]
@@ -112,6 +135,12 @@ mod tests {
             ("lo", vec!["logout"]),
             ("devices ", vec!["devices revoke "]),
             ("invite a", vec!["invite admin"]),
+            ("accept lu", vec!["accept luke"]),
+            ("safety lu", vec!["safety luke "]),
+            ("safety luke ", vec!["safety luke confirm", "safety luke accept"]),
+            ("startprivate luke ", vec![]),
+            ("startprivate luke --", vec!["startprivate luke --unencrypted"]),
+            ("private luke c", vec![]),
         ] {
             assert_eq!(completed(typed), becomes, "{typed}");
         }

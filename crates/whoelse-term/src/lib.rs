@@ -28,7 +28,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use whoelse_proto::{Fingerprint, InviteSecret};
+use whoelse_client::links::LinkOptions;
+use whoelse_proto::{Fingerprint, InviteSecret, Vouch};
 
 /// How a client is to run.
 #[derive(Clone, Debug)]
@@ -44,6 +45,10 @@ pub struct Options {
     pub password_file: Option<PathBuf>,
     /// Makes an account with this invite, instead of logging in to one.
     pub invite: Option<InviteSecret>,
+    /// What that invite says of whoever made it.
+    pub vouch: Option<Vouch>,
+    /// How it deals with private links.
+    pub links: LinkOptions,
     /// The key that the server must have.
     pub expected_key: Option<Fingerprint>,
     /// The folder for what is kept from run to run; without one nothing is.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use strsim::damerau_levenshtein;
+use whoelse_client::links::LinkNotice;
 use whoelse_client::{Answer, Notice};
 
 use crate::shown::Shown;
@@ -29,7 +30,10 @@ impl People {
             Notice::Came { name: from }
             | Notice::Left { name: from }
             | Notice::Message { from, .. }
-            | Notice::Broadcast { from, .. } => self.add(from),
+            | Notice::Broadcast { from, .. }
+            | Notice::Link(
+                LinkNotice::Wanted { user: from, .. } | LinkNotice::Up { user: from, .. },
+            ) => self.add(from),
             Notice::Present { names } | Notice::Answered { answer: Answer::Names(names), .. } => {
                 names.iter().for_each(|name| self.add(name));
             }

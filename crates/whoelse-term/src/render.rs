@@ -2,12 +2,14 @@
 //!
 //! Every answer begins with the command's word and, where it is about a person, the name.
 
+mod links;
 mod past;
 
 use jiff_local::tz::TimeZone;
 use jiff_local::{SignedDuration, Timestamp};
 use whoelse_client::{
-    Answer, Command, Ending, LoginRefusal, Loss, NoLog, Notice, Refusal, Security, Trouble, Why,
+    Answer, Command, Ending, LoginRefusal, Loss, NoLog, Notice, Refusal, SafetyStep, Security,
+    Trouble, Why,
 };
 use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
 use whoelse_proto::{InviteLink, Place, Role};
@@ -90,6 +92,7 @@ impl Render {
                     .say("); the server will send them again at the next login"),
             ),
             Notice::Ended { ending } => self.ending(ending),
+            Notice::Link(notice) => self.link(notice),
             Notice::Stranger { .. }
             | Notice::Invited { .. }
             | Notice::JoinRefused { .. }
@@ -270,10 +273,22 @@ impl Render {
                     _ => line,
                 };
                 self.alert(line.say(
-                    "private links are not supported in this version yet; a message goes through \
-                     the server",
+                    "only for links that nobody encrypts, which this version does not make; a \
+                     message goes through the server",
                 ))
             }
+            (_, Answer::Links(links)) => self.links(line, links),
+            (_, Answer::Safety(safety)) => {
+                self.safety_of(line, command.user().unwrap_or_default(), safety)
+            }
+            (Command::Safety { user, step: SafetyStep::Accept }, Answer::Done) => {
+                let line = line.say("the new key is taken, as not compared; to try again: ");
+                self.quiet(line.say("startprivate ").say(Shown::name(user)))
+            }
+            (Command::Safety { .. }, Answer::Done) => {
+                self.quiet(line.say("that device counts as compared from now on"))
+            }
+            (Command::Decline { .. }, Answer::Done) => self.quiet(line.say("declined")),
             (Command::Block { user }, Answer::Done) => {
                 self.quiet(line.say(Shown::name(user)).say(" is blocked now"))
             }
@@ -299,7 +314,9 @@ impl Render {
             (Command::Unlock { user }, Answer::Done) => {
                 self.quiet(line.say(Shown::name(user)).say(" can log in again"))
             }
-            (Command::Message { .. }, Answer::Done) => self.quiet(line.say("sent")),
+            (Command::Message { .. } | Command::Private { .. }, Answer::Done) => {
+                self.quiet(line.say("sent"))
+            }
             (_, Answer::Done) => self.quiet(line.say("done")),
         }
     }
@@ -452,6 +469,7 @@ impl Render {
             }
             Why::Original => line.say("servers of the original system know nothing like it"),
             Why::TooManyKept => line.say("too many messages wait for the connection already"),
+            Why::Link(why) => links::say_why(line, &user, why),
             Why::Other(status) => {
                 say_server_says(line, refusal.sentence.as_deref().unwrap_or(status))
             }
@@ -638,9 +656,8 @@ fn about(command: &Command) -> Line {
 
 fn say_usage(line: Line, definition: &Definition) -> Line {
     definition
-        .arguments
-        .iter()
-        .fold(line.say(definition.word), |line, argument| line.say(" ").say(argument.placeholder()))
+        .shown_arguments()
+        .fold(line.say(definition.word), |line, argument| line.say(" ").say(argument))
 }
 
 /// Words of the server, which are not to be taken for ours.

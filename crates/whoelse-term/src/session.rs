@@ -78,6 +78,8 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
             invite: options.invite.clone(),
             place: Place { host: options.host.clone(), port: options.port },
             device_name: options.device_name.clone(),
+            vouch: options.vouch.clone(),
+            links: options.links.clone(),
         },
         state: options.state.clone(),
         expected_key: options.expected_key,

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use whoelse_client::links::{LinkOptions, Private};
 use whoelse_proto::invite::LinkError;
 use whoelse_proto::{Fingerprint, InviteLink, Role};
 use whoelse_server::{Config, Network, PublicAddress, TlsFiles};
@@ -244,12 +245,42 @@ pub(crate) struct ClientArguments {
     #[arg(long, env = "WHOELSE_NO_STORE", value_parser = FalseyValueParser::new())]
     pub(crate) no_store: bool,
 
+    /// What becomes of it when somebody asks for a private link
+    #[arg(long, value_enum, value_name = "WHEN", env = "WHOELSE_PRIVATE", default_value = "ask")]
+    pub(crate) private: PrivateArgument,
+
+    /// Tells nobody an address of this machine: private links go over the server's relay
+    #[arg(long, env = "WHOELSE_HIDE_ADDRESS", value_parser = FalseyValueParser::new())]
+    pub(crate) hide_address: bool,
+
     /// Plain lines even on a terminal: no colours, no redrawing
     #[arg(long, env = "WHOELSE_PLAIN", value_parser = FalseyValueParser::new())]
     pub(crate) plain: bool,
 }
 
+/// What becomes of questions for a private link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrivateArgument {
+    /// You are asked
+    Ask,
+    /// It is accepted, and your address told to whoever asks
+    Always,
+    /// It is declined
+    Never,
+}
+
 impl ClientArguments {
+    /// How private links are dealt with.
+    pub(crate) fn links(&self) -> LinkOptions {
+        let private = match self.private {
+            PrivateArgument::Ask => Private::Ask,
+            PrivateArgument::Always => Private::Always,
+            PrivateArgument::Never => Private::Never,
+        };
+        let hide_address = self.hide_address;
+        LinkOptions { carried: cfg!(feature = "links"), private, hide_address }
+    }
+
     /// The host, and the port if one is given, behind the host or in the invite or for itself.
     pub(crate) fn target(
         &self,

@@ -41,7 +41,9 @@ pub(crate) fn run(arguments: ClientArguments) -> ExitCode {
     whoelse_term::run(Options {
         host,
         port,
+        vouch: invite.as_ref().and_then(|invite| invite.vouch.clone()),
         invite: invite.map(|invite| invite.secret),
+        links: arguments.links(),
         expected_key: expected_key.or(arguments.fingerprint),
         state: state(),
         store: !arguments.no_store,

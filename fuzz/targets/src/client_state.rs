@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use whoelse_client::core::{Action, Config, Link};
+use whoelse_client::links::LinkOptions;
 use whoelse_client::log::Remembered;
 use whoelse_client::profile::Device;
 use whoelse_client::{Command, Core, Loss, Notice, Security, Tell, Trouble};
@@ -26,6 +27,8 @@ pub fn run(data: &[u8]) {
         invite: (choices.below(4) == 0).then(|| InviteSecret::new([3; 16])),
         place: Place { host: "localhost".into(), port: 12346 },
         device_name: "laptop".into(),
+        vouch: None,
+        links: LinkOptions::default(),
     };
     let mut world = World {
         core: Core::new(config, *b"0123456789abcdef"),
@@ -158,6 +161,7 @@ impl World {
                 }
                 Action::Keep { batch, .. } => self.core.handle_kept(self.now_ms, batch),
                 // What came of these is told at some time, or never.
+                Action::Peer(_) | Action::KeepPeers(_) => {}
                 Action::Trust | Action::KeepDevice | Action::Look { .. } | Action::ForgetDevice => {
                 }
             }
@@ -299,7 +303,7 @@ fn command(choices: &mut Choices<'_>) -> Command {
         5 => Command::Whoelse,
         6 => Command::WhoelseSince { seconds: choices.any_number() },
         7 => Command::Private { user, text: typed(choices) },
-        8 => Command::StartPrivate { user },
+        8 => Command::StartPrivate { user, unencrypted: true },
         _ => match choices.below(8) {
             0 => Command::Logout,
             _ => Command::Unblock { user },

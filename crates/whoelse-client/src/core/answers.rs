@@ -1,12 +1,13 @@
 //! What a server says, made into what a person is told.
 
 use whoelse_proto::codec::{Incoming, Reply};
-use whoelse_proto::{Fingerprint, InviteLink, InviteSecret, Place};
+use whoelse_proto::{Fingerprint, InviteLink, InviteSecret, Place, Vouch};
 
 use super::keeping::Outcome;
 use super::{Core, Line};
 use crate::command::Command;
 use crate::known::ServerName;
+use crate::links::LinkWhy;
 use crate::log::Mail;
 use crate::mailbox::Verdict;
 use crate::notice::{Answer, Ending, Notice, Refusal, Why};
@@ -49,6 +50,7 @@ impl Core {
                 }
             }
             "delivered" => self.handle_delivered(now_ms, &incoming),
+            _ if self.handle_about_links(now_ms, &incoming) => {}
             // Neither is followed by another try: somebody or nobody wanted it so.
             "timeout" => self.end(Ending::Timeout),
             "takeover" => self.end(Ending::TakenOver),
@@ -139,12 +141,12 @@ impl Core {
     }
 
     /// The line to pass on, from the answer to `invite`.
-    fn invited(&self, incoming: Incoming) -> Answer {
+    fn invited(&mut self, incoming: Incoming) -> Answer {
         let link = || {
             let secret = InviteSecret::parse(incoming.invite.as_deref()?).ok()?;
             let key = Fingerprint::parse(incoming.server_key.as_deref()?).ok()?;
             let place = incoming.place.as_deref()?.parse().ok()?;
-            Some(InviteLink { place, key, secret })
+            Some(InviteLink { place, key, secret, vouch: None })
         };
         let Some(mut link) = link().filter(|_| incoming.outcome() == Some("SUCCESS")) else {
             return refusal(incoming);
@@ -160,10 +162,20 @@ impl Core {
             link = InviteLink { place, key, ..link };
             guessed = false;
         }
+        link.vouch = self.vouch_in(&link.secret);
         let expires_in_s = incoming.expires_in.unwrap_or(0);
         // What the key belongs to is where we are, not where the server says that it is.
         let here = Some(&self.config.place).filter(|here| !is_same(here, &link.place)).cloned();
         Answer::Invited { link, expires_in_s, guessed, here }
+    }
+
+    /// What lets whoever uses the invite know this device, and be known by it.
+    fn vouch_in(&mut self, invite: &InviteSecret) -> Option<Vouch> {
+        let device = self.device().filter(|_| self.makes_links())?;
+        let secret = InviteSecret::new(device.derive("whoelse-invite-1", &invite.expose_text()));
+        let vouch = Vouch { device: device.key(), secret };
+        self.keep_invite(vouch.secret.clone());
+        Some(vouch)
     }
 
     /// How we reached the server, if others can do the same.
@@ -214,7 +226,7 @@ fn answer(command: &Command, incoming: Incoming) -> Answer {
     }
 }
 
-fn refusal(incoming: Incoming) -> Answer {
+pub(super) fn refusal(incoming: Incoming) -> Answer {
     let why = match incoming.outcome().unwrap_or_default() {
         "MESSAGE_SELF" | "USER_SELF" => Why::Yourself,
         "USER_NOT_EXIST" => Why::UserNotExist,
@@ -223,6 +235,8 @@ fn refusal(incoming: Incoming) -> Answer {
         "NOT_BLOCKED" => Why::NotBlocked,
         "MAILBOX_FULL" => Why::MailboxFull,
         "INVALID_PASSWORD" => Why::WrongPassword,
+        "NO_LINKS" => Why::Link(LinkWhy::NoneThere),
+        "YOU_BLOCKED" => Why::Link(LinkWhy::YouBlocked),
         status => Why::Other(status.to_owned()),
     };
     Answer::Refused(Refusal {

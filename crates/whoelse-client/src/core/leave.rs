@@ -53,6 +53,7 @@ impl Core {
         if self.leave.is_none() {
             let until_ms = now_ms + CONFIRM_MS_MAX;
             self.leave = Some(Leave { until_ms, quiet_since_ms, said: false, forget });
+            self.leave_links();
         }
         self.go_on_leaving(now_ms);
     }
@@ -77,7 +78,7 @@ impl Core {
             return;
         }
         let in_session = matches!(self.line, Line::Session { .. });
-        let nothing_open = self.outbox.is_empty() && self.looking == 0;
+        let nothing_open = self.nothing_open();
         let too_late = now_ms >= leave.until_ms;
         let ready = self.ready_to_say(leave) && now_ms >= self.say_at_ms(leave);
         if in_session && !leave.said && (ready || too_late) {
@@ -145,10 +146,14 @@ impl Core {
     fn ready_to_say(&self, leave: &Leave) -> bool {
         !leave.said
             && matches!(self.line, Line::Session { .. })
-            && self.outbox.is_empty()
-            && self.looking == 0
+            && self.nothing_open()
             && self.shown_sequence == self.last_sequence
             && self.keeping.is_idle()
+    }
+
+    /// Whether nothing waits for an answer, from the server or over a private link.
+    fn nothing_open(&self) -> bool {
+        self.outbox.is_empty() && self.looking == 0 && self.links.is_idle()
     }
 
     fn say_at_ms(&self, leave: &Leave) -> u64 {

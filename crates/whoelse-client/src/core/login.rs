@@ -9,6 +9,7 @@ use whoelse_proto::{Nonce, Password, request};
 
 use super::keeping::Outcome;
 use super::{Action, Core, Line, Step, Who};
+use crate::links::Private;
 use crate::notice::{Ending, LoginRefusal, Notice, Question, Security};
 use crate::profile::Device;
 
@@ -119,6 +120,7 @@ impl Core {
     }
 
     fn log_in_by_password(&mut self, now_ms: u64) {
+        let links = self.makes_links();
         let Some(who) = self.who.take() else { return };
         if let Some(password) = &who.password {
             let command = request::Command::Login(request::Login {
@@ -130,7 +132,7 @@ impl Core {
                 takeover: self.takes_over(),
                 device: self.introduce(&who),
                 receipts: self.wants_receipts(),
-                links: false,
+                links,
             });
             self.say(now_ms, Step::Login, command);
         }
@@ -138,6 +140,7 @@ impl Core {
     }
 
     fn join(&mut self, now_ms: u64) {
+        let links = self.makes_links();
         let Some(who) = self.who.take() else { return };
         if let (Some(joining), Some(password)) = (&self.joining, &who.password) {
             let command = request::Command::Join(request::Join {
@@ -148,7 +151,7 @@ impl Core {
                 instance: Some(self.instance.clone().into()),
                 device: self.introduce(&who),
                 receipts: self.wants_receipts(),
-                links: false,
+                links,
                 private_port: 0,
             });
             self.say(now_ms, Step::Join, command);
@@ -159,6 +162,7 @@ impl Core {
     fn handle_challenge(&mut self, now_ms: u64, incoming: &Incoming) {
         let nonce = incoming.nonce.as_deref().and_then(|nonce| Nonce::parse(nonce).ok());
         let key = self.link.and_then(|link| link.key);
+        let links = self.makes_links();
         let Some(who) = self.who.take() else { return };
         match (&who.device, key, nonce) {
             (Some(device), Some(key), Some(nonce)) => {
@@ -170,7 +174,7 @@ impl Core {
                     instance: Some(self.instance.clone().into()),
                     takeover: self.takes_over(),
                     receipts: self.wants_receipts(),
-                    links: false,
+                    links,
                     private_port: 0,
                 });
                 self.say(now_ms, Step::Resume, command);
@@ -191,13 +195,19 @@ impl Core {
 
     /// What the server is told of the device. Without TLS it could not know whom it talks to.
     fn introduce<'w>(&self, who: &'w Who) -> Option<request::Device<'w>> {
-        // A script has its password anyway, and may run anywhere and any number of times.
-        if !self.config.interactive {
+        if !self.introduces() {
             return None;
         }
         let device =
             who.device.as_ref().filter(|_| self.link.is_some_and(|it| it.key.is_some()))?;
         Some(request::Device { key: device.key(), name: self.config.device_name.clone().into() })
+    }
+
+    /// Whether the server is to know this device. A script has its password anyway, and may run anywhere
+    /// and any number of times; it has to have one only for private links.
+    pub(super) fn introduces(&self) -> bool {
+        let links = &self.config.links;
+        self.config.interactive || (links.carried && links.private != Private::Never)
     }
 
     /// Handles the answer to what was said last, if that is what this is.
@@ -224,6 +234,7 @@ impl Core {
         let Some(joining) = &mut self.joining else { return };
         joining.checked = true;
         let admin = incoming.role.as_deref() == Some("admin");
+        self.invited_by.clone_from(&incoming.by);
         self.notice(Notice::Invited { by: incoming.by.clone(), admin });
         self.line = Line::Asking;
         self.ask(Question::NewName);
@@ -372,6 +383,10 @@ impl Core {
         if let Some(count) = incoming.failed_logins.filter(|count| *count > 0) {
             self.notice(Notice::FailedLogins { count });
         }
+        if has_joined {
+            self.join_links(now_ms);
+        }
+        self.resume_links(now_ms);
         self.begin_receipts();
         self.take_up();
         self.write(now_ms);
@@ -401,16 +416,18 @@ impl Core {
     fn keep_device(&mut self, incoming: &Incoming) {
         let by_device = matches!(self.line, Line::LoggingIn { step: Step::Resume, .. });
         let has_key = self.link.is_some_and(|link| link.key.is_some());
-        let is_person = self.config.interactive;
-        let Some(who) = self.who.as_mut().filter(|who| is_person && who.device.is_some()) else {
+        let (introduces, is_person) = (self.introduces(), self.config.interactive);
+        let Some(who) = self.who.as_mut().filter(|who| introduces && who.device.is_some()) else {
             return;
         };
-        who.resumes = has_key && (by_device || incoming.device_name.is_some());
+        let is_known = has_key && (by_device || incoming.device_name.is_some());
+        if is_known && !by_device {
+            self.actions.push_back(Action::KeepDevice);
+        }
+        // The password of a script is to count whenever it is given.
+        who.resumes = is_known && is_person;
         if who.resumes {
             who.password = None;
-            if !by_device {
-                self.actions.push_back(Action::KeepDevice);
-            }
         }
     }
 

@@ -5,6 +5,8 @@ mod devices;
 mod invites;
 mod keeping;
 mod leaving;
+mod links;
+mod links_world;
 mod login;
 mod mail;
 mod original;
@@ -28,7 +30,8 @@ const SERVER: Fingerprint = Fingerprint([1; 32]);
 fn config(interactive: bool) -> Config {
     let place = Place { host: "chat.example".into(), port: 443 };
     let device_name = "laptop".into();
-    Config { interactive, takeover: false, invite: None, place, device_name }
+    let (vouch, links) = (None, LinkOptions::default());
+    Config { interactive, takeover: false, invite: None, place, device_name, vouch, links }
 }
 
 /// A client under test, its clock, and a screen that shows everything at once unless told not to.
@@ -172,6 +175,8 @@ impl Client {
                 Action::ForgetDevice => "forget the device".to_owned(),
                 Action::Keep { entries, .. } => format!("keep {}", keeping::said(&entries)),
                 Action::Look { command } => format!("look for {}", command.word()),
+                Action::Peer(order) => format!("{order:?}"),
+                Action::KeepPeers(_) => "keep the peers".to_owned(),
                 Action::Send(bytes) => {
                     String::from_utf8(bytes.to_vec()).unwrap().trim_end().to_owned()
                 }

@@ -11,6 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::Driver;
 use crate::command::Command;
+use crate::links::Peers;
 use crate::log::{Entry, Found, Log, Look, Remembered};
 use crate::notice::NoLog;
 use crate::profile::{Device, Profile};
@@ -39,6 +40,8 @@ impl Driver {
             Ok(None) => {}
             Err(error) => self.core.handle_not_kept(error.to_string()),
         }
+        let peers = self.profile.as_ref().map_or(Ok(Peers::default()), Profile::peers);
+        self.core.handle_peers(now_ms, wall_ms() / 1000, peers);
         let log = self.open_log(why);
         self.core.handle_log(log);
         self.core.handle_device(now_ms, device, kept);

@@ -10,6 +10,7 @@ use whoelse_proto::codec::Incoming;
 use whoelse_proto::limits::EVENT_BYTES_MAX;
 
 use super::*;
+use crate::links::LinkOptions;
 use crate::notice::{Loss, Notice, Question, Security, Tell, Why};
 
 const WELCOME: &[u8] =
@@ -31,6 +32,8 @@ fn options(host: &str, port: u16) -> Options {
         invite: None,
         place: Place { host: host.into(), port },
         device_name: "laptop".into(),
+        vouch: None,
+        links: LinkOptions::default(),
     };
     Options { config, state: None, expected_key: None, compares: true, store: true }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rand::RngExt;
 use whoelse_client::command::Command;
 use whoelse_client::core::{Action, Config};
+use whoelse_client::links::LinkOptions;
 use whoelse_client::profile::Device;
 use whoelse_client::{Answer, Core, Ending, Notice, Question, Tell};
 use whoelse_proto::codec::Incoming;
@@ -117,6 +118,8 @@ impl World {
             invite,
             place: "localhost".parse().map_err(|_| "it is a place")?,
             device_name: format!("d{}", person.runs % 3),
+            vouch: None,
+            links: LinkOptions::default(),
         };
         let core = Core::new(config, seed);
         person.client = Some(Client {
@@ -250,6 +253,7 @@ impl World {
                 self.people[who].devices += 1;
             }
             Action::Trust => return Err("nobody was asked whether to trust".into()),
+            Action::KeepPeers(_) | Action::Peer(_) => {}
             Action::Keep { .. } | Action::Look { .. } => {
                 return Err("a client without a log wants something kept".into());
             }

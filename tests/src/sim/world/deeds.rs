@@ -104,7 +104,7 @@ impl World {
             0..3 => Command::Broadcast { text: "hello".into() },
             3..6 => Command::Whoelse,
             6..9 => Command::WhoelseSince { seconds: random.random_range(0..200) },
-            9 => Command::StartPrivate { user },
+            9 => Command::StartPrivate { user, unencrypted: true },
             _ => {
                 let person = &mut self.people[who];
                 person.written += 1;

@@ -87,12 +87,12 @@ fn answers_of_each_kind() {
             Answer::Counted { n_sent: 2, n_blocked: 1 },
         ),
         (
-            Command::StartPrivate { user: "luke".into() },
+            Command::StartPrivate { user: "luke".into(), unencrypted: true },
             r#""reply":"SUCCESS","address":"10.0.0.7","port":5000,"username":"luke""#,
             Answer::Address { address, port: Some(5000) },
         ),
         (
-            Command::StartPrivate { user: "luke".into() },
+            Command::StartPrivate { user: "luke".into(), unencrypted: true },
             r#""reply":"USER_SELF""#,
             Answer::Refused(Refusal::new(Why::Yourself)),
         ),

@@ -1,0 +1,139 @@
+//! Whether a device is whose the server says: the number to compare, and what people decide.
+
+use whoelse_proto::{DeviceKey, InviteSecret};
+
+use crate::command::SafetyStep;
+use crate::core::Core;
+use crate::links::notice::{LinkWhy, NoLinks, SafetyNumber};
+use crate::links::trust::{contradicted, safety_number};
+use crate::links::{Pin, Safety, Trust};
+use crate::notice::{Answer, Why};
+
+impl Core {
+    /// What is known of a device of a person.
+    pub(super) fn judge(&self, user: &str, key: DeviceKey, device: &str) -> Trust {
+        match &self.links.peers {
+            Ok(peers) => peers.judge(user, key, device),
+            // There are no links without what is known.
+            Err(_) => Trust::Changed,
+        }
+    }
+
+    /// The device that speaks against a changed key: its name, since when it is known, and whether it
+    /// was compared.
+    pub(super) fn contradicted(&self, user: &str, device: &str) -> Option<(String, u64, bool)> {
+        let pin = contradicted(self.links.peers.as_ref().ok()?.pins(user), device)?;
+        Some((pin.device.clone(), pin.since_s, pin.compared))
+    }
+
+    pub(super) fn safety(
+        &mut self,
+        now_ms: u64,
+        user: &str,
+        step: SafetyStep,
+    ) -> Result<Option<Answer>, Why> {
+        if self.is_me(user) {
+            return Err(Why::Yourself);
+        }
+        if let Err(words) = &self.links.peers {
+            return Err(Why::Link(LinkWhy::NoLinks(NoLinks::PeersDamaged(words.clone()))));
+        }
+        match step {
+            SafetyStep::Show => self.show_safety(user),
+            SafetyStep::Confirm => self.confirm_safety(now_ms, user),
+            SafetyStep::Accept => self.accept_key(now_ms, user),
+        }
+    }
+
+    fn show_safety(&self, user: &str) -> Result<Option<Answer>, Why> {
+        let mine = self.device().ok_or(Why::Link(LinkWhy::NoLinks(NoLinks::NoDevice)))?.key();
+        let me = self.name().unwrap_or_default();
+        let number = |key, device: &str, pin: Option<&Pin>| SafetyNumber {
+            device: device.to_owned(),
+            groups: safety_number((me, mine), (user, key)),
+            compared: pin.is_some_and(|pin| pin.compared),
+            since_s: pin.map(|pin| pin.since_s),
+        };
+        let pins = self.pins(user);
+        let linked = self.linked_device(user);
+        // With whom one talks is the one meant.
+        let meant = pins.iter().filter(|pin| linked.is_none_or(|key| key == pin.key));
+        let numbers: Vec<_> = meant.map(|pin| number(pin.key, &pin.device, Some(pin))).collect();
+        let refused = self.links.refused.get(user);
+        let refused = refused.map(|(key, device)| number(*key, device, None));
+        if numbers.is_empty() && refused.is_none() {
+            return Err(Why::Link(LinkWhy::NotMet));
+        }
+        Ok(Some(Answer::Safety(Safety { numbers, refused })))
+    }
+
+    fn confirm_safety(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
+        let pins = self.pins(user);
+        let key = match (self.linked_device(user), pins) {
+            (Some(key), _) => key,
+            (None, []) => return Err(Why::Link(LinkWhy::NotMet)),
+            (None, [pin]) => pin.key,
+            (None, _) => return Err(Why::Link(LinkWhy::SeveralDevices)),
+        };
+        let Some(device) = pins.iter().find(|pin| pin.key == key).map(|pin| pin.device.clone())
+        else {
+            return Err(Why::Link(LinkWhy::NotMet));
+        };
+        let now_s = self.links.now_s(now_ms);
+        if let Ok(peers) = &mut self.links.peers {
+            peers.pin(user, key, &device, true, now_s);
+        }
+        for link in self.links.all.iter_mut().filter(|link| link.user == user) {
+            if link.device.as_ref().is_some_and(|(other, _)| *other == key) {
+                link.trust = Trust::Compared;
+            }
+        }
+        self.keep_peers();
+        Ok(Some(Answer::Done))
+    }
+
+    fn accept_key(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
+        let (key, device) =
+            self.links.refused.remove(user).ok_or(Why::Link(LinkWhy::NoKeyRefused))?;
+        let now_s = self.links.now_s(now_ms);
+        if let Ok(peers) = &mut self.links.peers {
+            peers.accept(user, key, &device, now_s);
+        }
+        self.keep_peers();
+        Ok(Some(Answer::Done))
+    }
+
+    /// Keeps what an invite that was made here will prove.
+    pub(in crate::core) fn keep_invite(&mut self, secret: InviteSecret) {
+        if let Ok(peers) = &mut self.links.peers {
+            peers.keep_invite(secret);
+        }
+        self.keep_peers();
+    }
+
+    /// This person has joined with an invite: whoever made it is known.
+    pub(in crate::core) fn join_links(&mut self, now_ms: u64) {
+        let now_s = self.links.now_s(now_ms);
+        let (Some(by), Some(vouch)) = (self.invited_by.take(), self.config.vouch.take()) else {
+            return;
+        };
+        if self.device().is_none() {
+            return;
+        }
+        if let Ok(peers) = &mut self.links.peers {
+            peers.join(&by, &vouch, now_s);
+        }
+        self.keep_peers();
+    }
+
+    fn pins(&self, user: &str) -> &[Pin] {
+        self.links.peers.as_ref().map_or(&[], |peers| peers.pins(user))
+    }
+
+    /// The device that a link stands with.
+    fn linked_device(&self, user: &str) -> Option<DeviceKey> {
+        let mut links = self.links.all.iter();
+        let link = links.find(|link| link.user == user && link.stage.stands())?;
+        link.device.as_ref().map(|(key, _)| *key)
+    }
+}

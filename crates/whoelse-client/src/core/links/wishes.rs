@@ -1,0 +1,174 @@
+//! What a person wants of private links.
+
+use whoelse_proto::{LinkReason, NewLink, Purpose, request};
+
+use super::{Ask, CLOSING_MS_MAX, Link, Stage, Text};
+use crate::command::Command;
+use crate::core::{Core, Line};
+use crate::links::notice::{LinkWhy, NoLinks};
+use crate::links::{LinkEnd, LinkLine, LinkNotice, LinkState, PRIVATE_BYTES_MAX, TEXTS_MAX};
+use crate::notice::{Answer, Notice, Refusal, Why};
+
+impl Core {
+    /// Does what concerns private links; gives back what does not.
+    pub(in crate::core) fn do_with_links(
+        &mut self,
+        now_ms: u64,
+        command: Command,
+    ) -> Option<Command> {
+        let done = match &command {
+            Command::StartPrivate { unencrypted: true, .. } => return Some(command),
+            Command::StartPrivate { .. } if self.original => return Some(command),
+            Command::StartPrivate { user, .. } => self.start_link(now_ms, user),
+            Command::Private { user, text } => self.say_privately(now_ms, user, text),
+            Command::StopPrivate { user } => self.stop_link(now_ms, user),
+            Command::Accept { user } => self.accept_question(now_ms, user),
+            Command::Decline { user } => self.decline_question(user),
+            Command::Safety { user, step } => self.safety(now_ms, user, *step),
+            Command::Links => Ok(Some(Answer::Links(self.list_links()))),
+            _ => return Some(command),
+        };
+        let answer = match done {
+            Ok(None) => return None,
+            Ok(Some(answer)) => answer,
+            Err(why) => Answer::Refused(Refusal::new(why)),
+        };
+        self.notice(Notice::Answered { command, answer });
+        None
+    }
+
+    fn start_link(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
+        if self.is_me(user) {
+            return Err(Why::Yourself);
+        }
+        if !matches!(self.line, Line::Session { .. }) {
+            return Err(Why::Link(LinkWhy::NoConnection));
+        }
+        self.may_make_links()?;
+        if let Some(link) = self.links.with(user) {
+            let stands = link.stage.stands();
+            return Err(if stands {
+                Why::Link(LinkWhy::LinkStands)
+            } else {
+                Why::Link(LinkWhy::LinkBeing)
+            });
+        }
+        // Who was asked and asks back agrees.
+        if let Some(question) = self.links.question_of(user) {
+            self.may_have_more()?;
+            self.accept_link(now_ms, question);
+            return Ok(None);
+        }
+        self.may_have_more()?;
+        let id = self.links.next_id();
+        let name = self.make_link_name(id).ok_or(Why::Link(LinkWhy::NoLinks(NoLinks::NoDevice)))?;
+        self.links.all.push(Link::new(id, name.clone(), user, true, Stage::Starting));
+        let link = Some(NewLink { name, purpose: Purpose::Talk });
+        let command = request::Command::StartPrivate { user: user.into(), link };
+        self.ask_server(Ask::Start(id), command);
+        Ok(None)
+    }
+
+    fn may_make_links(&self) -> Result<(), Why> {
+        if !self.links.options.carried {
+            return Err(Why::Link(LinkWhy::NoLinks(NoLinks::NotBuilt)));
+        }
+        if let Err(words) = &self.links.peers {
+            return Err(Why::Link(LinkWhy::NoLinks(NoLinks::PeersDamaged(words.clone()))));
+        }
+        if self.link.is_some_and(|link| link.key.is_none()) {
+            return Err(Why::Link(LinkWhy::NoLinks(NoLinks::Plain)));
+        }
+        if !self.makes_links() {
+            return Err(Why::Link(LinkWhy::NoLinks(NoLinks::NoDevice)));
+        }
+        Ok(())
+    }
+
+    fn may_have_more(&self) -> Result<(), Why> {
+        if self.links.is_full() { Err(Why::Link(LinkWhy::TooManyLinks)) } else { Ok(()) }
+    }
+
+    fn say_privately(
+        &mut self,
+        now_ms: u64,
+        user: &str,
+        text: &str,
+    ) -> Result<Option<Answer>, Why> {
+        if self.is_me(user) {
+            return Err(Why::Yourself);
+        }
+        let (bytes, bytes_max) = (text.len(), PRIVATE_BYTES_MAX);
+        if bytes > bytes_max {
+            return Err(Why::TooLong { bytes, bytes_max });
+        }
+        let asks = self.links.question_of(user).is_some();
+        let Some(link) = self.links.with(user) else {
+            return Err(if asks { Why::Link(LinkWhy::Asks) } else { Why::NoLink });
+        };
+        if link.texts.len() >= TEXTS_MAX {
+            return Err(Why::Link(LinkWhy::TooManyTexts));
+        }
+        link.texts.push_back(Text { text: text.to_owned(), number: None });
+        let (id, waits) = (link.id, !matches!(link.stage, Stage::Standing { .. }));
+        if waits {
+            self.notice_link(LinkNotice::Waits { user: user.to_owned() });
+        }
+        self.send_texts(now_ms, id);
+        Ok(None)
+    }
+
+    fn stop_link(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
+        if self.is_me(user) {
+            return Err(Why::Yourself);
+        }
+        let asks = self.links.question_of(user).is_some();
+        let Some(link) = self.links.with(user) else {
+            return Err(if asks { Why::Link(LinkWhy::Asks) } else { Why::NoLink });
+        };
+        let id = link.id;
+        self.close_link(now_ms, id, CLOSING_MS_MAX);
+        Ok(None)
+    }
+
+    fn accept_question(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
+        let question = self.links.question_of(user).ok_or(Why::Link(LinkWhy::NotAsked))?;
+        let replaces = self.links.with(user).is_some();
+        if !replaces {
+            self.may_have_more()?;
+        }
+        self.accept_link(now_ms, question);
+        Ok(None)
+    }
+
+    fn decline_question(&mut self, user: &str) -> Result<Option<Answer>, Why> {
+        let question = self.links.question_of(user).ok_or(Why::Link(LinkWhy::NotAsked))?;
+        self.decline_link(question, LinkReason::Declined);
+        Ok(Some(Answer::Done))
+    }
+
+    pub(in crate::core) fn list_links(&self) -> Vec<LinkLine> {
+        let line = |link: &Link| LinkLine {
+            user: link.user.clone(),
+            state: match link.stage {
+                Stage::Wanted { .. } => LinkState::Wanted,
+                Stage::Starting | Stage::Asked => LinkState::Asked,
+                Stage::Being { .. } => LinkState::Being,
+                Stage::Interrupted { route, .. } => LinkState::Interrupted(route),
+                Stage::Standing { route } => LinkState::Standing(route),
+                Stage::Closing { .. } => LinkState::Closing,
+            },
+            trust: link.device.as_ref().map(|_| link.trust),
+            texts: link.texts.len(),
+        };
+        self.links.all.iter().map(line).collect()
+    }
+
+    /// Ends what waits for others when the person leaves; what was said is waited for elsewhere.
+    pub(in crate::core) fn leave_links(&mut self) {
+        let mute =
+            self.links.all.iter().filter(|link| link.texts.is_empty() && !link.stage.stands());
+        let mute: Vec<_> = mute.map(|link| link.id).collect();
+        mute.into_iter().for_each(|link| self.end_link(link, LinkEnd::Leaving));
+    }
+}
