@@ -1,2 +1,31 @@
 //! Links from machine to machine, past the server: encrypted end to end, direct where the network allows it, else
-//! over the relay of our own server.
+//! over the relay of our own server; and files over them.
+//!
+//! A [`Node`] knows nothing of people, devices, trust or the server's protocol: whoever uses it brings two of them
+//! together, tells each the other's [`Peer`], and decides what may be said. Nothing is contacted but the relay it is
+//! told of and the addresses in a [`Peer`]: no name is looked up, no proxy of the environment is used, no router is
+//! asked for anything. It prints nothing.
+
+mod api;
+mod node;
+
+pub use api::{
+    Event, Failure, FileEvent, FileFailure, LinkId, Options, Peer, Relay, Route, SendError,
+    TransferId, Unreached,
+};
+pub use node::Node;
+
+/// Longest text, in bytes.
+pub const TEXT_BYTES_MAX: usize = 60 * 1024;
+
+/// Most texts of one link that wait to be acknowledged.
+pub const UNACKNOWLEDGED_MAX: usize = 256;
+
+/// Most links at once.
+pub const LINKS_MAX: usize = 8;
+
+/// Most files at once, in both directions, those that wait for a link included.
+pub const TRANSFERS_MAX: usize = 64;
+
+/// Longest file, in bytes: 1 TiB.
+pub const FILE_BYTES_MAX: u64 = 1 << 40;
