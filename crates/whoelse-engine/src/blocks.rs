@@ -26,6 +26,7 @@ impl Engine {
             self.emit(turn, Record::Block { blocker: account, blocked });
         }
         turn.answer(asker, Outcome::Done);
+        self.end_introductions_between(account, blocked, turn);
     }
 
     pub(crate) fn unblock(

@@ -22,6 +22,7 @@ mod presence;
 mod rates;
 mod receipts;
 pub mod record;
+mod relay;
 mod retries;
 mod rules;
 mod sessions;
@@ -36,8 +37,8 @@ use std::sync::Arc;
 
 use whoelse_proto::event::Meeting;
 use whoelse_proto::{
-    Answer, Command, Dialect, Event, InviteSecret, Name, Nonce, Outcome, Password, Refusal,
-    Request, RequestId, Role,
+    Answer, Command, Dialect, EndpointKey, Event, InviteSecret, Name, Nonce, Outcome, Password,
+    Refusal, RelayTicket, Request, RequestId, Role,
 };
 
 pub use accounts::{AddRefusal, Person};
@@ -219,6 +220,23 @@ pub enum Effect {
         ticket: Ticket,
         /// What was typed.
         password: Password,
+    },
+    /// Let one end of a private link into the relay by this ticket only, whatever was before.
+    Admit {
+        /// For whom.
+        account: AccountId,
+        /// Which end.
+        endpoint: EndpointKey,
+        /// By what it is known.
+        ticket: RelayTicket,
+    },
+    /// Let one end of a private link into the relay no longer for this account, and cut it if that
+    /// is how it came in.
+    Expel {
+        /// For whom it was let in.
+        account: AccountId,
+        /// Which end.
+        endpoint: EndpointKey,
     },
     /// The outcome of [`Input::Order`].
     Ordered {
@@ -585,17 +603,24 @@ impl Engine {
             Command::StartPrivate { user, link: None } => {
                 self.start_private(now.time, account, asker, &user, turn);
             }
-            Command::StartPrivate { link: Some(_), .. } => turn.refuse(asker, Refusal::NoLinks),
-            Command::AnswerPrivate { .. } | Command::PrivateCard { .. } => {
-                turn.refuse(asker, Refusal::LinkNotExist);
+            Command::StartPrivate { user, link: Some(link) } => {
+                self.ask_private(now.time, account, asker, &user, link, turn);
+            }
+            // Clients answer and go on by themselves; they say `active` when a person did.
+            Command::AnswerPrivate { link, answer } => {
+                self.answer_private(account, asker, link, answer, turn);
                 return;
             }
-            Command::EndPrivate { .. } => {
-                turn.answer(asker, Outcome::Done);
+            Command::PrivateCard { link, card } => {
+                self.private_card(account, asker, link, &card, turn);
                 return;
             }
-            Command::Relay { .. } => {
-                turn.refuse(asker, Refusal::NoRelay);
+            Command::EndPrivate { link } => {
+                self.end_private(account, asker, &link, turn);
+                return;
+            }
+            Command::Relay { endpoint, ticket } => {
+                self.relay(account, asker, endpoint, ticket, turn);
                 return;
             }
             Command::Logout { forget } => {

@@ -39,7 +39,14 @@ impl Engine {
     ) -> Option<u64> {
         let per_second = self.rules.requests_per_second;
         // What ends or confirms something makes room for others.
-        if per_second == 0 || matches!(command, Command::Ack { .. } | Command::Logout { .. }) {
+        let makes_room = matches!(
+            command,
+            Command::Ack { .. }
+                | Command::Logout { .. }
+                | Command::EndPrivate { .. }
+                | Command::Relay { ticket: None, .. }
+        );
+        if per_second == 0 || makes_room {
             return None;
         }
         let interval_us = u64::from(1_000_000_u32.div_ceil(per_second));

@@ -72,6 +72,23 @@ pub struct Rules {
     pub source_pause_ms_max: u64,
     /// Most sources that are remembered; the one heard of longest ago is forgotten.
     pub sources_max: usize,
+    /// Most private links one person may be asking for at once; then `TOO_MANY_LINKS`.
+    pub questions_max: usize,
+    /// Most that one person may be asked for at once; then `TOO_MANY_LINKS`.
+    pub questions_to_max: usize,
+    /// How long making a private link may take, in milliseconds.
+    pub introduction_ms: u64,
+    /// Times one person may ask another for a private link within [`Rules::asks_ms`]; then
+    /// `TOO_FAST`.
+    pub asks_max: usize,
+    /// Times one person may ask anybody within that time; then `TOO_FAST`.
+    pub asks_in_all_max: usize,
+    /// The time over which those are counted, in milliseconds.
+    pub asks_ms: u64,
+    /// Most ends of private links of one session that may use the relay; then `TOO_MANY_LINKS`.
+    pub relayed_max: usize,
+    /// Whether there is a relay; else `NO_RELAY`.
+    pub has_relay: bool,
     /// Loopback addresses have no such budget: several people may share this machine.
     pub loopback_is_exempt: bool,
 }
@@ -112,6 +129,14 @@ impl Default for Rules {
             source_pause_ms: 600_000,
             source_pause_ms_max: 3_600_000,
             sources_max: 10_000,
+            questions_max: 16,
+            questions_to_max: 64,
+            introduction_ms: 120_000,
+            asks_max: 2,
+            asks_in_all_max: 32,
+            asks_ms: 10_000,
+            relayed_max: 16,
+            has_relay: true,
             loopback_is_exempt: true,
         }
     }

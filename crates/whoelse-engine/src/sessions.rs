@@ -3,11 +3,14 @@
 //! An account has at most one. Its line may be gone for a while (*away*) without the others
 //! being told, if its client speaks our protocol and so can come back by itself.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use whoelse_proto::event::Reason;
-use whoelse_proto::{DeviceKey, Dialect, Event, Join, Login, Outcome, Refusal, Resume};
+use whoelse_proto::{
+    DeviceKey, Dialect, EndpointKey, Event, Join, Login, Outcome, Refusal, Resume,
+};
 
 use crate::record::{AccountId, Number, Record, Time};
 use crate::state::Connection;
@@ -33,13 +36,24 @@ pub(crate) struct Session {
     pub(crate) device: Option<DeviceKey>,
     /// It wants to be told when messages of its person have reached their readers.
     pub(crate) receipts: bool,
-    /// Where an original client listens for private links.
+    /// It said that it can make private links; see [`Session::has_links`].
+    links: bool,
+    /// Ends of its private links that may use the relay.
+    pub(crate) relayed: BTreeSet<EndpointKey>,
+    /// Where it listens for the original's private links.
     pub(crate) private_port: Option<u16>,
     pub(crate) last_command: Time,
     /// When the idle timer of this session fires; it may find that there was a command since.
     pub(crate) idle_at: Option<Time>,
     /// The last number of mail handed to it.
     pub(crate) sent: Number,
+}
+
+impl Session {
+    /// Whether it can make private links: only a device that the server knows can be vouched for.
+    pub(crate) fn has_links(&self) -> bool {
+        self.links && self.device.is_some()
+    }
 }
 
 /// How somebody wants a session to begin.
@@ -53,6 +67,7 @@ pub(crate) struct Entry {
     /// By the key of that device, not by a password.
     pub(crate) is_resume: bool,
     pub(crate) receipts: bool,
+    pub(crate) links: bool,
 }
 
 impl Entry {
@@ -65,30 +80,33 @@ impl Entry {
             device: login.device.as_ref().map(|device| (device.key, device.name.as_ref().into())),
             is_resume: false,
             receipts: login.receipts,
+            links: login.links,
         }
     }
 
     pub(crate) fn of_join(join: &Join<'_>) -> Self {
         Self {
             protocol: Some(join.protocol),
-            private_port: 0,
+            private_port: join.private_port,
             instance: join.instance.as_deref().map(Into::into),
             takeover: false,
             device: join.device.as_ref().map(|device| (device.key, device.name.as_ref().into())),
             is_resume: false,
             receipts: join.receipts,
+            links: join.links,
         }
     }
 
     fn of_resume(resume: &Resume<'_>) -> Self {
         Self {
             protocol: Some(resume.protocol),
-            private_port: 0,
+            private_port: resume.private_port,
             instance: resume.instance.as_deref().map(Into::into),
             takeover: resume.takeover,
             device: Some((resume.key, "".into())),
             is_resume: true,
             receipts: resume.receipts,
+            links: resume.links,
         }
     }
 }
@@ -112,6 +130,7 @@ impl Engine {
 
     /// Ends all sessions on record, without telling anybody: all lines are about to end.
     pub(crate) fn stop(&mut self, now: Now, turn: &mut Turn) {
+        self.forget_introductions();
         for account in std::mem::take(&mut self.state.online) {
             self.cancel_timers(account);
             let session = self.state.account_mut(account).session.take();
@@ -185,6 +204,7 @@ impl Engine {
                 if !is_return {
                     turn.send(old, Event::TakenOver);
                 }
+                self.end_introductions(account, turn);
                 self.detach(old);
                 turn.effects.push(Effect::Close { connection: old });
             }
@@ -252,14 +272,22 @@ impl Engine {
             instance: entry.instance,
             device: entry.device.map(|(key, _)| key),
             receipts: entry.receipts,
-            private_port: (dialect == Dialect::Original).then_some(entry.private_port),
+            links: entry.links,
+            relayed: BTreeSet::new(),
+            private_port: (entry.private_port > 0).then_some(entry.private_port),
             last_command: now,
             idle_at: None,
             sent: acknowledged,
         };
-        if let Some(before) = before.filter(|_| is_return) {
-            session.last_command = before.last_command;
-            session.sent = session.sent.max(before.sent);
+        if let Some(mut before) = before {
+            if is_return {
+                session.last_command = before.last_command;
+                session.sent = session.sent.max(before.sent);
+            }
+            if is_return && session.has_links() {
+                session.relayed = std::mem::take(&mut before.relayed);
+            }
+            expel_all(account, before.relayed, turn);
         }
         if self.rules.idle_ms > 0 {
             let idle_at = session.last_command.plus(self.rules.idle_ms);
@@ -299,6 +327,7 @@ impl Engine {
         self.forget_waiting(now.time, connection);
         let Some(line) = self.state.connections.remove(&connection) else { return };
         let Some(account) = line.account else { return };
+        self.end_introductions(account, turn);
         let away_until = now.time.plus(self.rules.away_ms);
         let Some(session) = &mut self.state.account_mut(account).session else { return };
         if session.dialect == Dialect::Protocol {
@@ -351,6 +380,7 @@ impl Engine {
                 }
                 Timer::Away(account) => self.end_session(now.time, account, turn),
                 Timer::Idle(account) => self.idle_timer(now.time, account, turn),
+                Timer::Introduction(number) => self.introduction_timer(number, turn),
             }
             announced += if self.state.online.len() < before { before } else { 0 };
         }
@@ -375,7 +405,9 @@ impl Engine {
 
     fn end_session(&mut self, now: Time, account: AccountId, turn: &mut Turn) {
         self.cancel_timers(account);
+        self.end_introductions(account, turn);
         let Some(session) = self.state.account_mut(account).session.take() else { return };
+        expel_all(account, session.relayed, turn);
         if let Some(connection) = session.connection {
             self.detach(connection);
         }
@@ -415,4 +447,10 @@ impl Engine {
             self.state.timers.add(at, Timer::Heartbeat);
         }
     }
+}
+
+/// The ends of private links of a session that is no more have no business in the relay.
+fn expel_all(account: AccountId, endpoints: BTreeSet<EndpointKey>, turn: &mut Turn) {
+    let expelled = endpoints.into_iter().map(|endpoint| Effect::Expel { account, endpoint });
+    turn.effects.extend(expelled);
 }

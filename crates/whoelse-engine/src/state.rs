@@ -11,6 +11,8 @@ use whoelse_proto::{Name, ReceiptKey, Role};
 
 use crate::devices::Devices;
 use crate::invites::Invites;
+use crate::links::Asked;
+use crate::links::introductions::Introductions;
 use crate::lockout::{Check, Lockout, Pending};
 use crate::mailbox::Mailbox;
 use crate::passwd::Hashing;
@@ -25,7 +27,7 @@ use crate::snapshot::{
 };
 use crate::sources::Sources;
 use crate::strangers::Strangers;
-use crate::timers::Timers;
+use crate::timers::{Timer, Timers};
 use crate::{ConnectionId, Ticket};
 
 #[derive(Default)]
@@ -51,6 +53,8 @@ pub(crate) struct State {
     /// How far all who join have used up what they may cost together.
     pub(crate) joins: Allowance,
     pub(crate) invites: Invites,
+    /// Private links that are being made.
+    pub(crate) introductions: Introductions,
     /// Nothing may be taken that makes the data grow for good.
     pub(crate) is_disk_full: bool,
     pub(crate) heartbeat_at: Option<Time>,
@@ -85,6 +89,8 @@ pub(crate) struct Account {
     pub(crate) requests: Allowance,
     pub(crate) passwds: Allowance,
     pub(crate) suggestions: Allowance,
+    /// Whom it has asked for private links lately.
+    pub(crate) asked: Asked,
 }
 
 pub(crate) struct Connection {
@@ -160,6 +166,7 @@ impl State {
             requests: Allowance::default(),
             passwds: Allowance::default(),
             suggestions: Allowance::default(),
+            asked: Asked::default(),
         });
         self.accounts.last_mut().expect("one was just added")
     }
@@ -388,12 +395,32 @@ impl State {
             assert_eq!(account.blocked_by, blocked_by[account.id.index()]);
         }
         self.check_passwords(rules);
+        self.check_links(rules);
         self.invites.check();
         for invite in self.invites.snapshot() {
             assert!(invite.expires > self.newest, "what has expired is forgotten");
             assert!(invite.by.is_none_or(|by| !self.account(by).is_removed));
         }
         assert_eq!(self.heartbeat_at.is_some(), !self.online.is_empty());
+    }
+
+    /// Private links that are being made, and who may use the relay.
+    fn check_links(&self, rules: &Rules) {
+        self.introductions.check(rules);
+        for (number, introduction) in self.introductions.iter() {
+            let [caller, callee] = introduction.parties().map(|party| self.account(party));
+            for (party, other) in [(caller, callee), (callee, caller)] {
+                let session = party.session.as_ref().expect("both are there");
+                assert!(session.connection.is_some() && session.has_links());
+                assert!(!party.blocks.contains(&other.id), "a block ends it");
+            }
+            assert!(self.timers.has(introduction.expires, Timer::Introduction(number)));
+        }
+        for account in &self.accounts {
+            let Some(session) = &account.session else { continue };
+            assert!(session.relayed.len() <= rules.relayed_max);
+            assert!(session.relayed.is_empty() || session.has_links() && rules.has_relay);
+        }
     }
 
     /// What is being checked and hashed, by all counts of it.

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Idle(AccountId),
     /// A session whose line broke has been away for too long.
     Away(AccountId),
+    /// A private link has been in the making for too long.
+    Introduction(u64),
 }
 
 #[derive(Default)]
@@ -25,6 +27,10 @@ impl Timers {
 
     pub(crate) fn remove(&mut self, at: Time, timer: Timer) {
         self.0.remove(&(at, timer));
+    }
+
+    pub(crate) fn has(&self, at: Time, timer: Timer) -> bool {
+        self.0.contains(&(at, timer))
     }
 
     pub(crate) fn first(&self) -> Option<Time> {

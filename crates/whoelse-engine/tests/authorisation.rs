@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use support::{Bench, CLOSED, Said, login, resume, secret};
 use whoelse_engine::{AccountId, ConnectionId, Input, Number, Order, Rules};
 use whoelse_proto::{
-    Action, Command, EndpointKey, Join, LinkAnswer, LinkName, LinkReason, Login, Passwd, RequestId,
-    Role,
+    Action, Command, EndpointKey, Join, LinkAnswer, LinkName, LinkReason, Login, NewLink, Passwd,
+    Purpose, RelayTicket, RequestId, Role,
 };
 
 /// Who asks.
@@ -102,23 +102,26 @@ fn rows(action: Action) -> Vec<Row> {
         Action::Unblock => vec![alike(Command::Unblock { user: target() }, "NOT_BLOCKED")],
         Action::Whoelse => vec![for_all(Command::Whoelse)],
         Action::WhoelseSince => vec![for_all(Command::WhoelseSince { since_ms: 1_000 })],
-        Action::StartPrivate => vec![row(Command::StartPrivate { user: target(), link: None }, {
-            [OUT, OUT, OK, "USER_BLOCKED", OUT, OK, OUT, NONE]
-        })],
+        Action::StartPrivate => vec![
+            row(Command::StartPrivate { user: target(), link: None }, {
+                [OUT, OUT, OK, "USER_BLOCKED", OUT, OK, OUT, NONE]
+            }),
+            row(ask_for_link("target", 1), [OUT, OUT, OK, "USER_BLOCKED", OUT, OK, OUT, NONE]),
+            alike(ask_for_link("me", 1), "USER_SELF"),
+            alike(ask_for_link("nobody", 1), "USER_NOT_EXIST"),
+        ],
         Action::AnswerPrivate => vec![alike(
-            Command::AnswerPrivate { link: link(), answer: LinkAnswer::Decline(LinkReason::Busy) },
+            Command::AnswerPrivate { link: link(1), answer: LinkAnswer::Decline(LinkReason::Busy) },
             "LINK_NOT_EXIST",
         )],
         Action::PrivateCard => {
             vec![alike(
-                Command::PrivateCard { link: link(), card: "card".into() },
+                Command::PrivateCard { link: link(1), card: "card".into() },
                 "LINK_NOT_EXIST",
             )]
         }
-        Action::EndPrivate => vec![for_all(Command::EndPrivate { link: link() })],
-        Action::Relay => {
-            vec![alike(Command::Relay { endpoint: EndpointKey([1; 32]), ticket: None }, "NO_RELAY")]
-        }
+        Action::EndPrivate => vec![for_all(Command::EndPrivate { link: link(1) })],
+        Action::Relay => vec![for_all(register(1, true)), for_all(register(1, false))],
         Action::Logout => vec![
             for_all(Command::Logout { forget: false }),
             for_all(Command::Logout { forget: true }),
@@ -184,8 +187,18 @@ fn rows(action: Action) -> Vec<Row> {
     }
 }
 
-fn link() -> LinkName {
-    LinkName::new("link").expect("four letters are a name")
+fn link(number: usize) -> LinkName {
+    LinkName::new(&format!("link {number}")).expect("it is short")
+}
+
+fn ask_for_link(user: &str, number: usize) -> Command<'_> {
+    let link = Some(NewLink { name: link(number), purpose: Purpose::Talk });
+    Command::StartPrivate { user: user.into(), link }
+}
+
+fn register(end: usize, ticket: bool) -> Command<'static> {
+    let ticket = ticket.then(|| RelayTicket::new([1; 32]));
+    Command::Relay { endpoint: EndpointKey([end as u8; 32]), ticket }
 }
 
 fn join(name: &'static str) -> Command<'static> {
@@ -302,6 +315,8 @@ struct Half {
     original: usize,
     /// Ids of messages, the newest last.
     ids: Vec<RequestId>,
+    /// How many private links were asked for.
+    links: usize,
     /// What the blocked person was told, over all its connections.
     transcript: Vec<String>,
 }
@@ -313,7 +328,14 @@ impl Half {
             let role = if name == "blocked" { Role::Admin } else { Role::Member };
             bench.add(name, role);
         }
-        Self { bench, lines: [None; 4], original, ids: Vec::new(), transcript: Vec::new() }
+        Self {
+            bench,
+            lines: [None; 4],
+            original,
+            ids: Vec::new(),
+            links: 0,
+            transcript: Vec::new(),
+        }
     }
 
     /// Notes what the blocked person hears, and who has lost its line.
@@ -361,6 +383,34 @@ impl Half {
         self.note(&said);
     }
 
+    /// Asks for a private link, under a name of its own.
+    fn ask_for_link(&mut self, who: usize, user: &str) {
+        self.links += 1;
+        self.ask(who, ask_for_link(user, self.links));
+    }
+
+    /// Goes on with all private links that were asked for lately.
+    fn go_on_with_links(&mut self, who: usize, how: u32) {
+        for number in self.links.saturating_sub(6)..self.links {
+            let link = link(number + 1);
+            self.ask(
+                who,
+                match how % 4 {
+                    0 => Command::EndPrivate { link },
+                    1 => Command::PrivateCard { link, card: "card".into() },
+                    2 => {
+                        let answer = LinkAnswer::Decline(LinkReason::Declined);
+                        Command::AnswerPrivate { link, answer }
+                    }
+                    _ => {
+                        let answer = LinkAnswer::Accept { card: "card".into() };
+                        Command::AnswerPrivate { link, answer }
+                    }
+                },
+            );
+        }
+    }
+
     /// A message under an id of its own, to be asked about later.
     fn write(&mut self, who: usize, user: &str) {
         let Some(line) = self.lines[who] else { return };
@@ -384,9 +434,9 @@ impl Half {
     fn step(&mut self, step: Step) {
         let Step { who, other, what, pause_ms } = step;
         let user = || NAMES[other].into();
-        match what % 20 {
+        match what % 26 {
             0 | 1 => self.come(who),
-            2 => self.go(who, what / 20),
+            2 => self.go(who, what / 26),
             3..=6 => self.write(who, NAMES[other]),
             7 => self.ask(who, Command::Broadcast { message: "hello".into() }),
             8 => self.ask(who, Command::Whoelse),
@@ -398,6 +448,9 @@ impl Half {
             16 => self.ask(who, Command::Invites),
             17 => self.ask(who, Command::Devices),
             18 => self.ask(who, Command::Unblock { user: user() }),
+            19 | 20 => self.ask_for_link(who, NAMES[other]),
+            21 | 22 => self.go_on_with_links(who, what / 26),
+            23 => self.ask(who, register(other, what % 4 > 0)),
             _ if self.ids.is_empty() => self.ask(who, Command::Active),
             _ => {
                 let ids = self.ids.iter().rev().take(20).cloned().collect();
@@ -446,9 +499,10 @@ fn live(seed: u64) -> (usize, usize) {
     for _ in 0..6 {
         both(&mut random, &mut halves, 1, 6);
         let how: u32 = random.random();
-        match how % 4 {
-            0 => halves[0].go(0, how / 4),
+        match how % 5 {
+            0 => halves[0].go(0, how / 5),
             1 => halves[0].acknowledge(0),
+            2 => halves[0].ask(0, register((how / 5) as usize % 4, true)),
             _ => halves[0].come(0),
         }
         let is_there = halves.each_ref().map(|half| half.lines[0].is_some());

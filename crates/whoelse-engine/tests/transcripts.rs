@@ -5,7 +5,7 @@
 //! drops`, `CONNECTION got NUMBER` (mail was handed over), `CONNECTION delivered NUMBER`, `wait
 //! SECONDS`, `hold checks`, `check NUMBER right|wrong`, `hash NUMBER`, `restart`, `rules KEY=VALUE
 //! …`, `people NAME …`, `admins NAME …`, `disk full|free`, `operator ORDER …`. An option `id=X` on
-//! any request is its id, `device=N` the device with that key, `name=X` what it is called,
+//! any request is its id, `links` says that a session makes private links, `device=N` the device with that key, `name=X` what it is called,
 //! `secret=N` the secret of an invite. The password of `people` is `right`; after `hold checks`
 //! results are told by `check` and `hash`.
 //! `BLESS=1 cargo test -p whoelse-engine` rewrites what is indented; read it before you commit.
@@ -23,8 +23,9 @@ use whoelse_engine::{
 };
 use whoelse_proto::event::{Meeting, OpenInvite};
 use whoelse_proto::{
-    Command, Device, DeviceKey, Event, Fingerprint, InviteSecret, Join, Login, Name, Nonce,
-    Outcome, Passwd, ReceiptKey, Request, RequestId, Resume, Role, Signature,
+    Command, Device, DeviceKey, EndpointKey, Event, Fingerprint, InviteSecret, Join, LinkAnswer,
+    LinkName, LinkReason, Login, Name, NewLink, Nonce, Outcome, Passwd, Purpose, ReceiptKey,
+    RelayTicket, Request, RequestId, Resume, Role, Signature,
 };
 
 /// A Sunday in November 2026, so that times look like times.
@@ -118,6 +119,12 @@ impl World {
                 last.0
             ),
             Effect::Mail { to, last } => format!("{}: mail up to {}", self.name_of(*to), last.0),
+            Effect::Admit { account, endpoint, .. } => {
+                format!("relay admits end {} of {}", endpoint.0[0], self.engine.name(*account))
+            }
+            Effect::Expel { account, endpoint } => {
+                format!("relay expels end {} of {}", endpoint.0[0], self.engine.name(*account))
+            }
             Effect::Close { connection } => format!("{}: closed", self.name_of(*connection)),
             Effect::Check { ticket, account, .. } => {
                 format!(
@@ -251,6 +258,11 @@ impl World {
                 self.rules.broadcast_burst = value as u32;
                 self.rules.broadcast_interval_ms = 1000;
             }
+            "questions" => self.rules.questions_max = value as usize,
+            "questionsto" => self.rules.questions_to_max = value as usize,
+            "asks" => self.rules.asks_max = value as usize,
+            "relayed" => self.rules.relayed_max = value as usize,
+            "relay" => self.rules.has_relay = value > 0,
             "people" => self.rules.people_max = value as usize,
             "devices" => self.rules.devices_max = value as usize,
             "member_invites" => self.rules.member_invites_max = value as usize,
@@ -356,7 +368,7 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             takeover: options.contains(&"takeover"),
             device: device(options),
             receipts: options.contains(&"receipts"),
-            links: false,
+            links: options.contains(&"links"),
         }),
         ["resume", name, options @ ..] => Command::Resume(Resume {
             username: (*name).into(),
@@ -366,8 +378,8 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             instance: option(options, "instance=").map(Into::into),
             takeover: options.contains(&"takeover"),
             receipts: options.contains(&"receipts"),
-            links: false,
-            private_port: 0,
+            links: options.contains(&"links"),
+            private_port: option(options, "port=").map_or(0, |port| port.parse().unwrap()),
         }),
         ["join", name, password, options @ ..] => Command::Join(Join {
             invite: secret(options),
@@ -377,8 +389,8 @@ fn request<'a>(words: &[&'a str]) -> Request<'a> {
             instance: option(options, "instance=").map(Into::into),
             device: device(options),
             receipts: options.contains(&"receipts"),
-            links: false,
-            private_port: 0,
+            links: options.contains(&"links"),
+            private_port: option(options, "port=").map_or(0, |port| port.parse().unwrap()),
         }),
         _ => plain_command(&words),
     };
@@ -394,6 +406,28 @@ fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
         ["block", user] => Command::Block { user: (*user).into() },
         ["unblock", user] => Command::Unblock { user: (*user).into() },
         ["startprivate", user] => Command::StartPrivate { user: (*user).into(), link: None },
+        ["startprivate", user, name, options @ ..] => {
+            let purpose = if options.contains(&"file") { Purpose::File } else { Purpose::Talk };
+            let link = Some(NewLink { name: link(name), purpose });
+            Command::StartPrivate { user: (*user).into(), link }
+        }
+        ["answer_private", name, "accept", card] => Command::AnswerPrivate {
+            link: link(name),
+            answer: LinkAnswer::Accept { card: (*card).into() },
+        },
+        ["answer_private", name, reason] => {
+            let answer = LinkAnswer::Decline(LinkReason::parse(reason).unwrap());
+            Command::AnswerPrivate { link: link(name), answer }
+        }
+        ["private_card", name, card] => {
+            Command::PrivateCard { link: link(name), card: (*card).into() }
+        }
+        ["end_private", name] => Command::EndPrivate { link: link(name) },
+        ["relay", end, options @ ..] => Command::Relay {
+            endpoint: EndpointKey([end.parse().unwrap(); 32]),
+            ticket: option(options, "ticket=")
+                .map(|ticket| RelayTicket::new([ticket.parse().unwrap(); 32])),
+        },
         ["whoelse"] => Command::Whoelse,
         ["whoelsesince", seconds] => {
             Command::WhoelseSince { since_ms: seconds.parse::<u64>().unwrap().saturating_mul(1000) }
@@ -416,6 +450,10 @@ fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
         ["unlock", user] => Command::Unlock { user: (*user).into() },
         _ => panic!("no such input: {words:?}"),
     }
+}
+
+fn link(name: &str) -> LinkName {
+    LinkName::new(name).unwrap()
 }
 
 fn words(event: &Event) -> String {
@@ -475,6 +513,11 @@ fn id_of(key: ReceiptKey) -> String {
 fn outcome_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done => "SUCCESS".into(),
+        Outcome::Asked { user, link, device_name, accepts, .. } => {
+            let link = link.as_str();
+            let whose = if *accepts { "which is theirs and to be accepted" } else { "asked" };
+            format!("SUCCESS: {user} at {device_name}, link {link}, {whose}")
+        }
         Outcome::Welcome { protocol, server, acknowledged, role, failed_logins, device } => {
             let mut words = format!(
                 "Welcome {{ protocol: {protocol:?}, server: {server:?}, acknowledged: {acknowledged}"

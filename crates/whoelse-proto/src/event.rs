@@ -554,6 +554,7 @@ impl Refusal {
 
     /// A sentence for a person.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "an arm for each of them")]
     pub fn sentence(&self, action: Action) -> String {
         let word = action.as_str();
         match self {

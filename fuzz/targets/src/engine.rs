@@ -16,8 +16,8 @@ use whoelse_engine::{
 use whoelse_proto::event::Meeting;
 use whoelse_proto::request::{Device, Join, Login, Passwd, Resume};
 use whoelse_proto::{
-    Command, DeviceKey, Fingerprint, InviteSecret, Name, Nonce, Place, Request, RequestId, Role,
-    Signature,
+    Command, DeviceKey, EndpointKey, Fingerprint, InviteSecret, LinkAnswer, LinkName, LinkReason,
+    Name, NewLink, Nonce, Place, Purpose, RelayTicket, Request, RequestId, Role, Signature,
 };
 
 use crate::choices::Choices;
@@ -78,6 +78,10 @@ fn rules(choices: &mut Choices<'_>) -> Rules {
         retry_ms: 50_000,
         broadcast_burst: 2,
         requests_per_second: choices.one_of(&[0, 0, 0, 2]),
+        questions_max: 2,
+        questions_to_max: 2,
+        asks_max: 3,
+        relayed_max: 2,
         devices_max: 2,
         member_invites_max: 2,
         invites_max: 3,
@@ -152,6 +156,8 @@ impl World {
                 Effect::Send { .. }
                 | Effect::SendMany { .. }
                 | Effect::Close { .. }
+                | Effect::Admit { .. }
+                | Effect::Expel { .. }
                 | Effect::Ordered { .. }
                 | Effect::Added { .. } => {}
             }
@@ -344,6 +350,7 @@ fn device(choices: &mut Choices<'_>) -> Device<'static> {
     Device { key, name: choices.one_of(&["desk", "lap"]).into() }
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each command")]
 fn command<'a>(
     choices: &mut Choices<'_>,
     secrets: &mut Secrets,
@@ -351,7 +358,7 @@ fn command<'a>(
     text: &'a str,
 ) -> (Command<'a>, Aid) {
     let user = user.into();
-    let command = match choices.below(29) {
+    let command = match choices.below(35) {
         0..=4 => Command::Login(login(choices, user)),
         5 | 6 => {
             let resume = Resume {
@@ -362,8 +369,8 @@ fn command<'a>(
                 instance: instance(choices),
                 takeover: choices.truth(),
                 receipts: choices.truth(),
-                links: false,
-                private_port: 0,
+                links: choices.truth(),
+                private_port: choices.one_of(&[0, 50_002]),
             };
             return (Command::Resume(resume), Aid::Proof(choices.below(4) > 0));
         }
@@ -376,8 +383,8 @@ fn command<'a>(
                 instance: instance(choices),
                 device: choices.truth().then(|| device(choices)),
                 receipts: choices.truth(),
-                links: false,
-                private_port: 0,
+                links: choices.truth(),
+                private_port: choices.one_of(&[0, 50_002]),
             };
             Command::Join(join)
         }
@@ -412,6 +419,25 @@ fn command<'a>(
         25 => Command::Ack { number: choices.any_number() },
         26 => Command::Active,
         27 => Command::Receipts { ids: (0..=choices.below(3)).map(|_| id(choices)).collect() },
+        28 => {
+            let purpose = choices.one_of(&[Purpose::Talk, Purpose::File]);
+            let link = Some(NewLink { name: link(choices), purpose });
+            Command::StartPrivate { user, link }
+        }
+        29 => {
+            let card = LinkAnswer::Accept { card: text.into() };
+            Command::AnswerPrivate { link: link(choices), answer: card }
+        }
+        30 => {
+            let answer = LinkAnswer::Decline(LinkReason::Declined);
+            Command::AnswerPrivate { link: link(choices), answer }
+        }
+        31 => Command::PrivateCard { link: link(choices), card: text.into() },
+        32 => Command::EndPrivate { link: link(choices) },
+        33 => {
+            let ticket = choices.truth().then(|| RelayTicket::new([1; 32]));
+            Command::Relay { endpoint: EndpointKey([choices.below(4) as u8; 32]), ticket }
+        }
         _ => Command::Message { user, message: text.into() },
     };
     (command, Aid::None)
@@ -428,8 +454,12 @@ fn login<'a>(choices: &mut Choices<'_>, username: Cow<'a, str>) -> Login<'a> {
         takeover: choices.below(4) == 0,
         device: (protocol.is_some() && choices.truth()).then(|| device(choices)),
         receipts: protocol.is_some() && choices.truth(),
-        links: false,
+        links: choices.truth(),
     }
+}
+
+fn link(choices: &mut Choices<'_>) -> LinkName {
+    LinkName::new(choices.one_of(&["k", "l", "m"])).expect("one letter is a name")
 }
 
 fn id(choices: &mut Choices<'_>) -> RequestId {

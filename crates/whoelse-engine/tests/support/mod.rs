@@ -146,7 +146,10 @@ impl Bench {
                 }
                 Effect::Mail { to, last } => said.push(Said::done(to, format!("mail {last:?}"))),
                 Effect::Close { connection } => said.push(Said::done(connection, CLOSED.into())),
-                Effect::Ordered { .. } | Effect::Added { .. } => {}
+                Effect::Admit { .. }
+                | Effect::Expel { .. }
+                | Effect::Ordered { .. }
+                | Effect::Added { .. } => {}
             }
         }
         said
@@ -194,7 +197,7 @@ pub(crate) fn login<'a>(name: &'a str, password: &'a str, device: u8) -> Command
         device: (device > 0)
             .then(|| Device { key: DeviceKey([device; 32]), name: "device".into() }),
         receipts: true,
-        links: false,
+        links: device > 0,
     })
 }
 
@@ -208,7 +211,7 @@ pub(crate) fn resume(name: &str, device: u8) -> Command<'_> {
         instance: None,
         takeover: false,
         receipts: true,
-        links: false,
+        links: true,
         private_port: 0,
     })
 }

@@ -9,7 +9,6 @@ use crate::names::Name;
 use crate::request::{RequestId, Role};
 
 /// Appends an event as one line.
-#[expect(clippy::too_many_lines, reason = "an arm for each kind of event")]
 pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
     match event {
         Event::Answer(answer) => encode_answer(answer, dialect, out),

@@ -67,10 +67,6 @@ fn what_is_wrong_is_said_under_the_action_and_id_that_could_be_read() {
     let many = format!(r#"{{"action":"block","id":"q",{many}"user":"x"}}"#);
     let ids = vec!["a"; RECEIPTS_MAX + 1];
     let too_many_ids = serde_json::json!({"action": "receipts", "id": "q", "ids": ids}).to_string();
-    let card = "c".repeat(CARD_BYTES_MAX + 1);
-    let large_card =
-        serde_json::json!({"action": "private_card", "id": "q", "link": "x", "card": card})
-            .to_string();
     for (frame, expected) in [
         (br#"{"action":"block","id":"q"}"#.as_slice(), "'user' is missing"),
         (br#"{"action":"block","id":"q","user":7}"#, "'user' must be a string"),
@@ -113,7 +109,29 @@ fn what_is_wrong_is_said_under_the_action_and_id_that_could_be_read() {
         (br#"{"action":"receipts","id":"q","ids":["a",""]}"#, "'ids'"),
         (br#"{"action":"receipts","id":"q","ids":["a\u0000"]}"#, "'ids'"),
         (too_many_ids.as_bytes(), "'ids'"),
-        (br#"{"action":"startprivate","id":"q","user":"a","link":""}"#, "'purpose' is missing"),
+    ] {
+        assert_wrong(frame, expected);
+    }
+}
+
+/// The answer to a frame with the id `q` whose action can be read, and that is wrong in some way.
+fn assert_wrong(frame: &[u8], expected: &str) {
+    let answer = answer(frame);
+    let shown = String::from_utf8_lossy(frame);
+    assert!(!answer.contains(r#""action":"error""#), "{shown} -> {answer}");
+    assert!(answer.contains(r#""id":"q""#), "{shown} -> {answer}");
+    assert!(answer.contains(r#""status":"BAD_REQUEST""#), "{shown} -> {answer}");
+    assert!(answer.contains(expected), "{shown} -> {answer}");
+}
+
+#[test]
+fn what_is_wrong_with_requests_for_private_links_is_said() {
+    let card = "c".repeat(CARD_BYTES_MAX + 1);
+    let large_card =
+        serde_json::json!({"action": "private_card", "id": "q", "link": "x", "card": card})
+            .to_string();
+    for (frame, expected) in [
+        (br#"{"action":"startprivate","id":"q","user":"a","link":""}"#.as_slice(), "'purpose' is missing"),
         (
             br#"{"action":"startprivate","id":"q","user":"a","link":"","purpose":"talk"}"#,
             "'link' must have",
@@ -140,12 +158,7 @@ fn what_is_wrong_is_said_under_the_action_and_id_that_could_be_read() {
             "'links'",
         ),
     ] {
-        let answer = answer(frame);
-        let shown = String::from_utf8_lossy(frame);
-        assert!(!answer.contains(r#""action":"error""#), "{shown} -> {answer}");
-        assert!(answer.contains(r#""id":"q""#), "{shown} -> {answer}");
-        assert!(answer.contains(r#""status":"BAD_REQUEST""#), "{shown} -> {answer}");
-        assert!(answer.contains(expected), "{shown} -> {answer}");
+        assert_wrong(frame, expected);
     }
 }
 

@@ -69,6 +69,7 @@ impl Hub {
             Effect::Check { .. } | Effect::Hash { .. } => {
                 unreachable!("work for the password thread is started when its turn ends")
             }
+            Effect::Admit { .. } | Effect::Expel { .. } => {} // no relay yet
             Effect::Ordered { ticket, outcome } => {
                 if let Some(answer) = self.orders.remove(&ticket) {
                     // Whoever asked may have gone; it is done all the same.

@@ -304,6 +304,7 @@ fn said(effect: &Effect) -> Option<Said> {
             Said::Begin(connection.0, acknowledged.0, last.0)
         }
         Effect::Mail { to, last } => Said::Mail(to.0, last.0),
+        Effect::Admit { .. } | Effect::Expel { .. } => return None,
         Effect::Close { connection } => Said::Close(connection.0),
         Effect::Check { ticket, .. } => Said::Check(ticket.0),
         Effect::Hash { ticket, .. } => Said::Hash(ticket.0),
