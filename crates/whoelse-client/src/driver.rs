@@ -5,6 +5,10 @@
 //! a connection, `meeting` finds out whether whoever answers may be trusted.
 
 mod connection;
+#[cfg(feature = "links")]
+mod links;
+#[cfg(not(feature = "links"))]
+#[path = "driver/no_links.rs"]
 mod links;
 mod meeting;
 mod store;
@@ -24,10 +28,12 @@ use whoelse_proto::{Fingerprint, Password};
 use crate::command::Command;
 use crate::connect::{OpenError, Opened};
 use crate::core::{Action, Config, Core};
+use crate::links::PeerEvent;
 use crate::log::{Found, Log};
 use crate::notice::{Ending, Told, Trouble};
 use crate::profile::Profile;
 use connection::{Connection, Garbage};
+use links::Carrier;
 use meeting::Meeting;
 use store::Looking;
 
@@ -107,9 +113,10 @@ pub async fn run(
         driver.act();
         driver.hand_over(&told);
         driver.act();
-        if let Some(ending) = driver.core.ending() {
+        if let Some(ending) = driver.core.ending().cloned() {
+            driver.carrier.end().await;
             return Ended {
-                ending: ending.clone(),
+                ending,
                 logged_in: driver.core.was_logged_in(),
                 name: driver.core.name().map(str::to_owned),
                 untold: std::iter::from_fn(|| driver.next_told()).collect(),
@@ -137,6 +144,7 @@ pub async fn run(
             }
             found = store::found(driver.looking.front_mut()) => Happened::Found(found),
             opened = opened(&mut driver.opening) => Happened::Opened(opened),
+            event = driver.carrier.next(), if !behind => Happened::Peer(event),
             () = ready(driver.connection.as_ref(), !behind) => Happened::Ready,
             () = reached(deadline) => Happened::Deadline,
         };
@@ -152,6 +160,7 @@ enum Happened {
     Shown(u64),
     Opened(Result<Opened, OpenError>),
     Found(io::Result<Found>),
+    Peer(PeerEvent),
     Ready,
     Deadline,
 }
@@ -171,6 +180,7 @@ struct Driver {
     looking: VecDeque<Looking>,
     /// Taken from the core, and not yet from us.
     untold: Option<Told>,
+    carrier: Carrier,
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Opened, OpenError>> + Send>>;
@@ -179,6 +189,7 @@ impl Driver {
     fn new(options: Options) -> Result<Self, Trouble> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| Trouble::Other(error.to_string()))?;
+        let carrier = Carrier::new(options.config.links.hide_address);
         Ok(Self {
             meeting: Meeting::new(&options),
             core: Core::new(options.config, seed),
@@ -188,6 +199,7 @@ impl Driver {
             profile: None,
             log: None,
             store: options.store,
+            carrier,
             looking: VecDeque::new(),
             untold: None,
         })
@@ -221,6 +233,7 @@ impl Driver {
                 self.meet(now_ms, opened);
             }
             Happened::Found(found) => self.handle_found(found),
+            Happened::Peer(event) => self.core.handle_peer(now_ms, event),
             Happened::Ready => {
                 self.exchange(!behind);
                 self.core.tick(now_ms);

@@ -1,10 +1,218 @@
-//! Carrying private links.
+//! Carrying private links: the words of the core, in those of `whoelse-peer`.
+//!
+//! What carries links has a thread of its own, so that nobody who types waits for it, and it begins with
+//! the first link. Its reports come through a bounded queue that is not read while the screen
+//! is behind; then it reads nothing more from the network.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use whoelse_peer::{Event, Failure, Node, Options, Peer, Relay, SendError};
+use whoelse_proto::Fingerprint;
 
 use super::Driver;
-use crate::links::PeerOrder;
+use crate::links::{
+    LinkId, PRIVATE_BYTES_MAX, PeerEvent, PeerFailure, PeerOrder, PeerPlace, Route, TEXTS_MAX,
+};
+
+/// Reports that wait for the loop; then whatever carries links waits.
+const EVENTS_MAX: usize = 64;
+
+/// How long the end of everything waits for goodbyes to leave.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+const _: () = {
+    assert!(PRIVATE_BYTES_MAX <= whoelse_peer::TEXT_BYTES_MAX);
+    assert!(TEXTS_MAX <= whoelse_peer::UNACKNOWLEDGED_MAX);
+    assert!(crate::links::LINKS_MAX <= whoelse_peer::LINKS_MAX);
+};
+
+/// What carries links, once there is one.
+pub(super) struct Carrier {
+    options: Options,
+    running: Option<Running>,
+    relay: Option<Relay>,
+}
+
+struct Running {
+    node: Node,
+    events: mpsc::Receiver<Event>,
+    /// Where its tasks run, and what ends the thread below them when it goes.
+    handle: Handle,
+    _alive: oneshot::Sender<()>,
+}
+
+impl Carrier {
+    pub(super) fn new(hide_address: bool) -> Self {
+        let options = Options { hide_address, ..Options::default() };
+        Self { options, running: None, relay: None }
+    }
+
+    /// The next report.
+    pub(super) async fn next(&mut self) -> PeerEvent {
+        if let Some(running) = &mut self.running {
+            while let Some(event) = running.events.recv().await {
+                if let Some(event) = translate(event) {
+                    return event;
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Lets goodbyes leave, and ends.
+    pub(super) async fn end(&mut self) {
+        let Some(Running { node, events, handle, _alive }) = self.running.take() else { return };
+        // Nobody wants to hear more, and nothing is to wait for somebody to listen.
+        drop(events);
+        let farewell = handle.spawn(node.shutdown());
+        // Whoever is not told by then finds out by the silence.
+        timeout(FAREWELL, farewell).await.map(drop).unwrap_or_default();
+    }
+
+    /// The node; it begins with the first link. None if there can be no more threads.
+    fn node(&mut self) -> Option<&Node> {
+        if self.running.is_none() {
+            self.running = Running::begin(self.options.clone()).ok();
+            if let Some(running) = &self.running {
+                running.node.set_relay(self.relay);
+            }
+        }
+        self.running.as_ref().map(|running| &running.node)
+    }
+}
+
+impl Running {
+    fn begin(options: Options) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let (alive, ends) = oneshot::channel::<()>();
+        let node = {
+            let _entered = handle.enter();
+            Node::start(options, sender)
+        };
+        let run = move || {
+            // It completes when the other half is dropped.
+            runtime.block_on(ends).unwrap_or_default();
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name("links".into()).spawn(run)?;
+        Ok(Self { node, events, handle, _alive: alive })
+    }
+}
 
 impl Driver {
+    /// Where the server is from now on: its relay is there, too.
+    pub(super) fn note_relay(&mut self, address: SocketAddr, key: Fingerprint, loopback: bool) {
+        let ip = address.ip().to_canonical();
+        let address = SocketAddr::new(ip, address.port());
+        self.carrier.relay = Some(Relay { address, key });
+        // Others on this machine reach it by addresses that nobody else does.
+        self.carrier.options.loopback |= loopback;
+    }
+
+    /// Does what the core wants of what carries links.
     pub(super) fn carry(&mut self, order: PeerOrder) {
-        let _unused = (self, order);
+        let link = match order {
+            PeerOrder::Relay => {
+                if let Some(running) = &self.carrier.running {
+                    running.node.set_relay(self.carrier.relay);
+                }
+                return;
+            }
+            PeerOrder::Prepare { link }
+            | PeerOrder::Open { link, .. }
+            | PeerOrder::Dial { link, .. }
+            | PeerOrder::Expect { link, .. }
+            | PeerOrder::Send { link, .. }
+            | PeerOrder::Acknowledge { link, .. }
+            | PeerOrder::Close { link } => link,
+        };
+        let done = match self.carrier.node() {
+            Some(node) => carry_out(node, order),
+            None => Err("there can be no more threads"),
+        };
+        if let Err(words) = done {
+            let why = PeerFailure::Other(words.to_owned());
+            self.core.handle_peer(self.now_ms(), PeerEvent::Failed { link, why });
+        }
+    }
+}
+
+fn carry_out(node: &Node, order: PeerOrder) -> Result<(), &'static str> {
+    match order {
+        PeerOrder::Relay => {}
+        PeerOrder::Prepare { link } => node.prepare(theirs(link)),
+        PeerOrder::Open { link, relay } => node.open(theirs(link), relay),
+        PeerOrder::Dial { link, to, device } => node.dial(theirs(link), peer(to, device)),
+        PeerOrder::Expect { link, from, device } => node.expect(theirs(link), peer(from, device)),
+        PeerOrder::Acknowledge { link, number } => node.acknowledge(theirs(link), number),
+        PeerOrder::Close { link } => node.close(theirs(link)),
+        PeerOrder::Send { link, number, text } => {
+            return match node.send(theirs(link), number, text) {
+                // Why there is none any more is on its way.
+                Ok(()) | Err(SendError::NoLink) => Ok(()),
+                Err(SendError::TooLong) => Err("a text was too long"),
+                Err(SendError::TooMany) => Err("too many texts wait to be confirmed"),
+                Err(SendError::WrongNumber) => Err("a text was out of order"),
+            };
+        }
+    }
+    Ok(())
+}
+
+fn theirs(link: LinkId) -> whoelse_peer::LinkId {
+    whoelse_peer::LinkId(link.0)
+}
+
+fn ours(link: whoelse_peer::LinkId) -> LinkId {
+    LinkId(link.0)
+}
+
+fn peer(place: PeerPlace, device: String) -> Peer {
+    let PeerPlace { endpoint, addresses, relay } = place;
+    Peer { endpoint, addresses, relay, device }
+}
+
+fn way(route: whoelse_peer::Route) -> Route {
+    match route {
+        whoelse_peer::Route::Direct => Route::Direct,
+        whoelse_peer::Route::Relayed => Route::Relayed,
+    }
+}
+
+/// A report in the words of the core; none if it is of no interest there.
+fn translate(event: Event) -> Option<PeerEvent> {
+    Some(match event {
+        Event::Prepared { link, endpoint, ticket } => {
+            PeerEvent::Prepared { link: ours(link), endpoint, ticket }
+        }
+        Event::Opened { link, addresses } => PeerEvent::Opened { link: ours(link), addresses },
+        Event::Up { link, route, .. } => PeerEvent::Up { link: ours(link), route: way(route) },
+        Event::Route { link, route } => PeerEvent::Route { link: ours(link), route: way(route) },
+        Event::Silent { link } => PeerEvent::Silent { link: ours(link) },
+        Event::Heard { link } => PeerEvent::Heard { link: ours(link) },
+        Event::Text { link, number, text } => PeerEvent::Text { link: ours(link), number, text },
+        Event::Acknowledged { link, number } => {
+            PeerEvent::Acknowledged { link: ours(link), number }
+        }
+        Event::Bye { link } => PeerEvent::Bye { link: ours(link) },
+        Event::Failed { link, why } => PeerEvent::Failed { link: ours(link), why: failure(why) },
+        Event::Unreached { .. } | Event::Closed { .. } | Event::File { .. } => return None,
+    })
+}
+
+fn failure(failure: Failure) -> PeerFailure {
+    match failure {
+        Failure::Socket(words) => PeerFailure::Other(words),
+        Failure::TooMany => PeerFailure::Other("there are too many links".to_owned()),
+        Failure::BadKey => PeerFailure::WrongIdentity,
+        Failure::Protocol(_) => PeerFailure::Protocol,
     }
 }

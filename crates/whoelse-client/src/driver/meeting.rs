@@ -137,6 +137,9 @@ impl Driver {
             let link = Link { security: Security::Plain, key: None, loopback };
             return self.core.handle_connected(now_ms, link);
         };
+        if let Ok(address) = stream.peer_addr() {
+            self.note_relay(address, shown.key, loopback);
+        }
         let connection = Connection::new(stream, Some(tls));
         match self.judge(&shown, loopback) {
             Err(distrust) => {

@@ -1,0 +1,30 @@
+//! Where private links would be carried, if this program were built with them: the core is told that
+//! it makes none, and so it orders nothing.
+
+use std::net::SocketAddr;
+
+use whoelse_proto::Fingerprint;
+
+use super::Driver;
+use crate::links::{PeerEvent, PeerOrder};
+
+/// Nothing that carries links.
+pub(super) struct Carrier;
+
+impl Carrier {
+    pub(super) fn new(_: bool) -> Self {
+        Self
+    }
+
+    pub(super) async fn next(&mut self) -> PeerEvent {
+        std::future::pending().await
+    }
+
+    pub(super) async fn end(&mut self) {}
+}
+
+impl Driver {
+    pub(super) fn note_relay(&mut self, _: SocketAddr, _: Fingerprint, _: bool) {}
+
+    pub(super) fn carry(&mut self, _: PeerOrder) {}
+}
