@@ -126,6 +126,11 @@ impl Core {
         self.keep_peers();
     }
 
+    #[cfg(test)]
+    pub(in crate::core) fn links_peers(&mut self) -> Result<&mut crate::links::Peers, String> {
+        self.links.peers.as_mut().map_err(|words| words.clone())
+    }
+
     fn pins(&self, user: &str) -> &[Pin] {
         self.links.peers.as_ref().map_or(&[], |peers| peers.pins(user))
     }

@@ -8,7 +8,8 @@ use whoelse_proto::{EndpointKey, RelayTicket};
 
 use super::*;
 use crate::links::{
-    LinkId, LinkNotice, LinkOptions, LinkState, PeerEvent, PeerOrder, Peers, Private, Route,
+    LinkId, LinkNotice, LinkOptions, LinkState, PeerEvent, PeerOrder, PeerPlace, Peers, Private,
+    Route,
 };
 
 pub(super) const NAMES: [&str; 2] = ["hans", "luke"];
@@ -57,8 +58,17 @@ pub(super) struct World {
     random: u64,
     /// What is carried takes this way.
     pub(super) route: Route,
-    /// Nothing is carried.
+    /// No connection to the server opens.
     pub(super) cut: bool,
+    /// No two ends ever find each other.
+    pub(super) lost: bool,
+    /// The server changes cards.
+    pub(super) forges: bool,
+    /// How often the server heard of a ticket that it knew, and of activity.
+    pub(super) registered_again: usize,
+    pub(super) active: usize,
+    /// How each was told that the other is reached.
+    pub(super) places: Vec<PeerPlace>,
 }
 
 impl World {
@@ -79,6 +89,18 @@ impl World {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             route: Route::Direct,
             cut: false,
+            lost: false,
+            forges: false,
+            registered_again: 0,
+            active: 0,
+            places: vec![
+                PeerPlace {
+                    endpoint: EndpointKey([0; 32]),
+                    addresses: Vec::new(),
+                    relay: false
+                };
+                2
+            ],
         };
         world.connect(0);
         world.connect(1);
@@ -149,9 +171,11 @@ impl World {
     /// Lets one thing happen, chosen at random; says whether there was one.
     pub(super) fn step(&mut self) -> bool {
         let first = usize::try_from(self.below(2)).unwrap();
-        for at in [first, 1 - first] {
+        for at in [0, 1] {
             self.act(at);
             self.look(at);
+        }
+        for at in [first, 1 - first] {
             if let Some(coming) = self.ends[at].inputs.pop_front() {
                 match coming {
                     Coming::Said(json) => {
@@ -263,7 +287,7 @@ impl World {
             }
             "answer_private" if request["accept"] == true => {
                 self.introductions[found.unwrap()].accepted = true;
-                let card = serde_json::Value::from(text("card"));
+                let card = self.card(text("card"));
                 self.say(other, format!(
                     r#"{{"action":"private_answer","from":"{}","link":"{link}","accepted":true,"card":{card}}}"#,
                     NAMES[at]
@@ -280,7 +304,7 @@ impl World {
             }
             "private_card" => {
                 self.introductions.remove(found.unwrap());
-                let card = serde_json::Value::from(text("card"));
+                let card = self.card(text("card"));
                 self.say(
                     other,
                     format!(
@@ -299,15 +323,26 @@ impl World {
             "relay" => {
                 let key = (at, text("endpoint"));
                 match request.get("ticket") {
-                    Some(_) => self.registered.insert(key),
-                    None => self.registered.remove(&key),
-                };
+                    Some(_) if !self.registered.insert(key.clone()) => self.registered_again += 1,
+                    Some(_) => {}
+                    None => drop(self.registered.remove(&key)),
+                }
+                answer("SUCCESS", "")
+            }
+            "active" => {
+                self.active += 1;
                 answer("SUCCESS", "")
             }
             "whoelse" => answer("SUCCESS", r#","reply":[]"#),
             _ => answer("SUCCESS", ""),
         };
         self.say(at, said);
+    }
+
+    /// A card as it is passed on.
+    fn card(&self, card: String) -> serde_json::Value {
+        let forged = card.replace("192.0.2.1", "192.0.2.66");
+        if self.forges { forged.into() } else { card.into() }
     }
 
     fn say(&mut self, at: usize, json: String) {
@@ -348,6 +383,7 @@ impl World {
                 if let Some(carried) = self.ends[at].carried.get_mut(&link) {
                     carried.wants = Some(place.endpoint);
                 }
+                self.places[at] = place;
                 self.join_ends(at, link);
             }
             PeerOrder::Send { link, number, text } => {
@@ -382,7 +418,7 @@ impl World {
     }
 
     fn join_ends(&mut self, at: usize, link: LinkId) {
-        let Some(theirs) = self.other_end(at, link) else { return };
+        let Some(theirs) = self.other_end(at, link).filter(|_| !self.lost) else { return };
         for (at, link) in [(at, link), (1 - at, theirs)] {
             let route = self.route;
             if let Some(carried) = self.ends[at].carried.get_mut(&link) {
