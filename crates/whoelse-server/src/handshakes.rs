@@ -56,7 +56,7 @@ enum Shaken {
 /// Who is there.
 pub(crate) enum Guest {
     /// Somebody to be listened to.
-    Ours(Socket),
+    Ours(Box<Socket>),
     /// Somebody who wants the relay.
     Relays(Visit),
 }
@@ -95,7 +95,8 @@ impl Handshakes {
         jobs.try_send(Job::Shake(shake)).map_err(|_| ErrorKind::ResourceBusy)?;
         match (outcome.await.map_err(|_| ErrorKind::BrokenPipe)??, relay) {
             (Shaken::Secured { stream, tls }, _) => {
-                Ok(Guest::Ours(Socket::secured(TcpStream::from_std(stream)?, tls)))
+                let socket = Socket::secured(TcpStream::from_std(stream)?, tls);
+                Ok(Guest::Ours(Box::new(socket)))
             }
             (Shaken::ForRelay { stream, hello, config }, Some(relay)) => {
                 Ok(Guest::Relays(relay.receive_tls(stream, hello, config)))

@@ -119,11 +119,8 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
         proxy: config.behind_proxy,
         plain_text: config.plain_text,
     });
-    for listener in listeners {
-        tokio::task::spawn_local(listen::accept(Rc::clone(&entrance), listener));
-    }
-    let reread = Rc::clone(&signals.reread);
-    let kept = folder.path().to_owned();
+    open(&entrance, listeners);
+    let (reread, kept) = (Rc::clone(&signals.reread), folder.path().to_owned());
     tokio::task::spawn_local(reread_when_told(reread, entrance, files, kept));
     let greeting = Greeting {
         ready_ms: started.elapsed().as_millis(),
@@ -143,6 +140,13 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     outcome?;
     hub.borrow_mut().stop();
     close(hub)
+}
+
+/// Begins to take connections.
+fn open(entrance: &Rc<Entrance>, listeners: Vec<TcpListener>) {
+    for listener in listeners {
+        tokio::task::spawn_local(listen::accept(Rc::clone(entrance), listener));
+    }
 }
 
 fn start_passwords(inbox: Arc<Inbox>) -> Result<Passwords, Failure> {

@@ -45,7 +45,7 @@ pub(crate) struct Entrance {
 /// A connection that may speak.
 enum Admitted {
     Ours {
-        socket: Socket,
+        socket: Box<Socket>,
         address: IpAddr,
         /// What it is told instead of being listened to.
         refusal: Option<String>,
@@ -81,7 +81,7 @@ impl Entrance {
             }
             Ok(Admitted::Ours { socket, address, refusal }) => {
                 let (hub, scratch) = (SharedHub::clone(&self.hub), Scratch::clone(&self.scratch));
-                let socket = Rc::new(socket);
+                let socket = Rc::new(*socket);
                 self.hub.borrow_mut().connect(&arrival, Rc::clone(&socket), address);
                 let connection = arrival.connection;
                 // What only the way in needs is not kept as long as the connection.
@@ -131,7 +131,7 @@ impl Entrance {
             return Ok(Admitted::Relays(relay.receive_plain(stream)?));
         }
         let refusal = (!is_welcome).then(|| tls_required(stream.local_addr()));
-        Ok(Admitted::Ours { socket: Socket::plain(stream), address, refusal })
+        Ok(Admitted::Ours { socket: Box::new(Socket::plain(stream)), address, refusal })
     }
 
     /// Whether nobody can listen to plain text from there, or nobody minds.

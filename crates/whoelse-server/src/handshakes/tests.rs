@@ -18,7 +18,7 @@ async fn line() -> (TcpStream, std::net::TcpStream) {
 
 fn ours(guest: io::Result<Guest>) -> Socket {
     match guest.unwrap() {
-        Guest::Ours(socket) => socket,
+        Guest::Ours(socket) => *socket,
         Guest::Relays(_) => panic!("there is no relay here"),
     }
 }
