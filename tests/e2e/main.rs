@@ -24,6 +24,8 @@ mod protocol;
 mod proxy;
 mod regressions;
 mod relay;
+#[cfg(feature = "relay")]
+mod relayed;
 mod slow;
 mod soak;
 mod terminal;

@@ -23,7 +23,7 @@ pub use running::{Ended, Running};
 pub use rustix::process::Signal;
 pub use server::{Server, Setup, password_of};
 pub use terminal::Terminal;
-pub use tls::{Version, client as tls_client};
+pub use tls::{Version, client as tls_client, client_config as tls_client_config};
 
 /// How long anything may take before a test fails: long enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);

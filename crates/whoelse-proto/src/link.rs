@@ -6,6 +6,12 @@ use std::fmt;
 
 use crate::limits::ID_BYTES_MAX;
 
+/// What a server's relay is called in a TLS handshake (SNI, RFC 6066), whatever the server is called.
+///
+/// The domain does not exist (RFC 2606): nobody looks it up, and no certificate is issued for it.
+/// Who is behind it is checked by the server's key.
+pub const RELAY_HOST: &str = "relay.whoelse.invalid";
+
 /// What a link is called while it is being made: 1 to 64 bytes, chosen at random by whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkName(Box<str>);

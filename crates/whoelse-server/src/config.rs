@@ -45,6 +45,10 @@ pub struct Config {
     pub behind_proxy: Option<Network>,
     /// Most connections at once, if the system allows as many.
     pub connections: usize,
+    /// Whether private links are relayed, if this build can.
+    pub relay: bool,
+    /// What one end of a relayed link may send, in bytes per second.
+    pub relay_rate: u32,
     /// With fewer free bytes on the disk nothing new is taken; 0 means it is not looked at.
     pub min_free_bytes: u64,
 }
@@ -94,6 +98,11 @@ impl Config {
     pub const CONNECTIONS: usize = CONNECTIONS_MAX;
     /// The default of [`Config::min_free_bytes`]: 256 MiB.
     pub const MIN_FREE_BYTES: u64 = 256 << 20;
+
+    /// The default of [`Config::relay_rate`]: 4 MiB per second.
+    pub const RELAY_RATE: u32 = 4 << 20;
+    /// The least [`Config::relay_rate`]: below, links would be made and be of no use.
+    pub const RELAY_RATE_MIN: u32 = 16 << 10;
 
     /// The longest [`Config::block_seconds`] and [`Config::idle_seconds`]: 90 days.
     pub const SECONDS_MAX: u32 = 90 * 24 * 3600;

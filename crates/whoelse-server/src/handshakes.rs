@@ -6,19 +6,23 @@
 
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use whoelse_proto::limits::{HANDSHAKE_MS_MAX, STRANGERS_MAX};
+use whoelse_proto::link::RELAY_HOST;
 
 use crate::failure::Failure;
+use crate::relay::{Relay, Visit};
 use crate::socket::{Raw, Socket};
-use crate::tls::{Identity, Tls};
+use crate::tls::{Greeting, Hello, Identity, Tls};
 
 /// How long somebody whose handshake failed may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
@@ -36,13 +40,25 @@ enum Job {
 struct Shake {
     stream: std::net::TcpStream,
     deadline: Instant,
-    done: oneshot::Sender<io::Result<Secured>>,
+    /// Whether there is a relay to pass it on to.
+    has_relay: bool,
+    done: oneshot::Sender<io::Result<Shaken>>,
 }
 
 /// What comes back.
-struct Secured {
-    stream: std::net::TcpStream,
-    tls: Tls,
+enum Shaken {
+    /// Both sides agree.
+    Secured { stream: std::net::TcpStream, tls: Tls },
+    /// It wants the relay, which goes on.
+    ForRelay { stream: std::net::TcpStream, hello: Hello, config: Arc<ServerConfig> },
+}
+
+/// Who is there.
+pub(crate) enum Guest {
+    /// Somebody to be listened to.
+    Ours(Box<Socket>),
+    /// Somebody who wants the relay.
+    Relays(Visit),
 }
 
 /// The way to the thread. It ends when this is dropped.
@@ -66,14 +82,27 @@ impl Handshakes {
     /// Makes a handshake with somebody who has sent its first byte just now.
     ///
     /// Whoever no longer waits for the outcome ends it.
-    pub(crate) async fn shake(&self, stream: TcpStream) -> io::Result<Socket> {
+    pub(crate) async fn shake(
+        &self,
+        stream: TcpStream,
+        relay: Option<&Relay>,
+    ) -> io::Result<Guest> {
         let deadline = Instant::now() + Duration::from_millis(HANDSHAKE_MS_MAX);
         let (done, outcome) = oneshot::channel();
-        let shake = Shake { stream: stream.into_std()?, deadline, done };
+        let has_relay = relay.is_some();
+        let shake = Shake { stream: stream.into_std()?, deadline, has_relay, done };
         let jobs = self.jobs.as_ref().ok_or(ErrorKind::BrokenPipe)?;
         jobs.try_send(Job::Shake(shake)).map_err(|_| ErrorKind::ResourceBusy)?;
-        let secured = outcome.await.map_err(|_| ErrorKind::BrokenPipe)??;
-        Ok(Socket::secured(TcpStream::from_std(secured.stream)?, secured.tls))
+        match (outcome.await.map_err(|_| ErrorKind::BrokenPipe)??, relay) {
+            (Shaken::Secured { stream, tls }, _) => {
+                let socket = Socket::secured(TcpStream::from_std(stream)?, tls);
+                Ok(Guest::Ours(Box::new(socket)))
+            }
+            (Shaken::ForRelay { stream, hello, config }, Some(relay)) => {
+                Ok(Guest::Relays(relay.receive_tls(stream, hello, config)))
+            }
+            (Shaken::ForRelay { .. }, None) => Err(ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Has handshakes that begin from now on be made with this certificate.
@@ -107,11 +136,11 @@ async fn work(identity: Identity, mut jobs: mpsc::Receiver<Job>) {
 }
 
 async fn serve(shake: Shake, identity: Rc<Identity>) {
-    let Shake { stream, deadline, mut done } = shake;
+    let Shake { stream, deadline, has_relay, mut done } = shake;
     let outcome = tokio::select! {
         biased;
         () = done.closed() => return,
-        outcome = secure(stream, &identity, deadline) => outcome,
+        outcome = secure(stream, &identity, has_relay, deadline) => outcome,
     };
     drop(done.send(outcome)); // nobody may wait for it any more
 }
@@ -119,13 +148,16 @@ async fn serve(shake: Shake, identity: Rc<Identity>) {
 async fn secure(
     stream: std::net::TcpStream,
     identity: &Identity,
+    has_relay: bool,
     deadline: Instant,
-) -> io::Result<Secured> {
+) -> io::Result<Shaken> {
     let mut stream = TcpStream::from_std(stream)?;
-    let config = std::sync::Arc::clone(&identity.config);
-    let mut tls = Tls::new(config, identity.key).map_err(io::Error::other)?;
-    match timeout_at(deadline, finish(&stream, &mut tls)).await {
-        Ok(Ok(())) => Ok(Secured { stream: stream.into_std()?, tls }),
+    match timeout_at(deadline, answer(&stream, identity, has_relay)).await {
+        Ok(Ok(Answered::Ours(tls))) => Ok(Shaken::Secured { stream: stream.into_std()?, tls }),
+        Ok(Ok(Answered::ForRelay(hello))) => {
+            let config = Arc::clone(&identity.config);
+            Ok(Shaken::ForRelay { stream: stream.into_std()?, hello, config })
+        }
         Ok(Err(error)) => {
             if error.kind() == ErrorKind::InvalidData {
                 linger(&mut stream).await;
@@ -134,6 +166,32 @@ async fn secure(
         }
         Err(_) => Err(ErrorKind::TimedOut.into()),
     }
+}
+
+/// How far a handshake has come here.
+enum Answered {
+    Ours(Tls),
+    ForRelay(Hello),
+}
+
+/// Reads what the client says first, and goes on with whoever does not want the relay.
+async fn answer(stream: &TcpStream, identity: &Identity, has_relay: bool) -> io::Result<Answered> {
+    let mut greeting = Greeting::default();
+    let hello = loop {
+        stream.readable().await?;
+        match greeting.take_in(&mut Raw(stream)) {
+            Ok(Some(hello)) => break hello,
+            Err(error) if !is_passing(&error) => return Err(error),
+            _ => tokio::task::yield_now().await,
+        }
+    };
+    if has_relay && hello.server_name().is_some_and(|name| name.eq_ignore_ascii_case(RELAY_HOST)) {
+        return Ok(Answered::ForRelay(hello));
+    }
+    let config = Arc::clone(&identity.config);
+    let mut tls = hello.answer(config, identity.key, &mut Raw(stream))?;
+    finish(stream, &mut tls).await?;
+    Ok(Answered::Ours(tls))
 }
 
 /// Reads and writes until both sides agree.
@@ -169,11 +227,12 @@ fn is_passing(error: &io::Error) -> bool {
 
 /// Reads certificate and key again, away from the event loop, because files may be slow.
 ///
-/// Only if all of it can be used is it returned, with the thread told to use it.
+/// Only if all of it can be used is it returned, with the thread told to use it, and what others
+/// who show it need.
 pub(crate) async fn reload(
     handshakes: &Handshakes,
     files: crate::tls::TlsFiles,
-) -> Result<whoelse_proto::Fingerprint, Failure> {
+) -> Result<(whoelse_proto::Fingerprint, Arc<ServerConfig>), Failure> {
     let (done, outcome) = oneshot::channel();
     let read = move || drop(done.send(Identity::load(&files)));
     let failure = |why: String| {
@@ -184,9 +243,9 @@ pub(crate) async fn reload(
         .spawn(read)
         .map_err(|error| failure(format!("cannot start a thread: {error}")))?;
     let identity = outcome.await.map_err(|_| failure("the thread that reads ended".into()))??;
-    let key = identity.key;
+    let (key, config) = (identity.key, Arc::clone(&identity.config));
     handshakes.become_known_as(identity).await;
-    Ok(key)
+    Ok((key, config))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use whoelse_engine::{
 };
 use whoelse_proto::event::Meeting;
 use whoelse_proto::limits::SILENT_MS_MAX;
-use whoelse_proto::{Name, Password, Role};
+use whoelse_proto::{EndpointKey, Name, Password, RelayTicket, Role};
 
 use crate::clock::Clock;
 use crate::line::Line;
@@ -90,6 +90,15 @@ enum Hashing {
     Password { name: String, answer: oneshot::Sender<Result<Ordered, OrderRefusal>> },
 }
 
+/// Who may use the relay: written here, read there.
+pub(crate) trait RelayTable {
+    /// Lets one end of a private link in, by this ticket only.
+    fn admit(&self, account: AccountId, endpoint: EndpointKey, ticket: &RelayTicket);
+
+    /// Lets it in no longer, and cuts it.
+    fn expel(&self, account: AccountId, endpoint: EndpointKey);
+}
+
 /// What a hub watches over besides its engine.
 pub(crate) struct Bounds {
     /// How many connections there may be, and from where.
@@ -98,6 +107,8 @@ pub(crate) struct Bounds {
     pub(crate) space: Space,
     /// Where time and chance come from.
     pub(crate) nature: Nature,
+    /// Who may use the relay, if there is one.
+    pub(crate) relay: Option<Box<dyn RelayTable>>,
     /// Sees what the engine is told and says; none but in a simulator.
     pub(crate) witness: Option<Box<dyn Witness>>,
 }
@@ -110,6 +121,7 @@ pub(crate) struct Hub {
     /// None once it was closed.
     store: Option<Box<dyn Keep>>,
     passwords: Passwords,
+    relay: Option<Box<dyn RelayTable>>,
     inbox: Arc<Inbox>,
     lines: FxHashMap<ConnectionId, Line>,
     connections: u64,
@@ -164,7 +176,7 @@ impl Hub {
         meeting: Meeting,
         bounds: Bounds,
     ) -> SharedHub {
-        let Bounds { sources, space, nature, witness } = bounds;
+        let Bounds { sources, space, nature, relay, witness } = bounds;
         let clock = Clock::start(nature.clone(), engine.newest());
         let mut tail = Tail::default();
         for record in replayed {
@@ -178,6 +190,7 @@ impl Hub {
                 witness,
                 store: Some(store),
                 passwords,
+                relay,
                 inbox,
                 lines: FxHashMap::default(),
                 connections: 0,

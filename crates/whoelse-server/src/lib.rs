@@ -26,6 +26,11 @@ mod outbox;
 mod passwords;
 mod people;
 mod pipe;
+#[cfg(feature = "relay")]
+mod relay;
+#[cfg(not(feature = "relay"))]
+#[path = "relay/absent.rs"]
+mod relay;
 mod server;
 pub mod simulated;
 mod socket;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -29,6 +30,7 @@ use crate::listen;
 use crate::meeting;
 use crate::nature::Nature;
 use crate::passwords::Passwords;
+use crate::relay::Relay;
 use crate::sources::Sources;
 use crate::space::Space;
 use crate::store::{Opened, Store, StoreOptions};
@@ -75,7 +77,7 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     // Before the data: whoever names files that cannot be used should not wait either.
     let files = tls_files(config, &folder, &place.0)?;
     let identity = Identity::load(&files)?;
-    let key = identity.key;
+    let (key, shown) = (identity.key, Arc::clone(&identity.config));
     let meeting = Meeting { place: Arc::new(place.0), is_guessed: place.1, key };
     let inbox = Arc::new(Inbox::default());
     let (opened, engine) = open_data(folder.path(), rules(config), Arc::clone(&inbox))?;
@@ -86,10 +88,17 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     let handshakes =
         Handshakes::start(identity).map_err(|error| internal("cannot start a thread", &error))?;
     let space = watch_space(config, &folder, &inbox)?;
+    let relay = start_relay(config, &shown, &listeners)?;
     let report = opened.report;
     let hub = {
         let sources = Sources::new(connections_max, config.behind_proxy.is_none());
-        let bounds = Bounds { sources, space, nature: Nature::real(), witness: None };
+        let bounds = Bounds {
+            sources,
+            space,
+            nature: Nature::real(),
+            relay: relay.as_ref().map(Relay::table),
+            witness: None,
+        };
         let (store, inbox) = (Box::new(opened.store), Arc::clone(&inbox));
         Hub::start(engine, store, passwords, inbox, &opened.replay, meeting, bounds)
     };
@@ -105,15 +114,13 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     let entrance = Rc::new(Entrance {
         hub: SharedHub::clone(&hub),
         handshakes,
+        relay,
         scratch: native::scratch(),
         proxy: config.behind_proxy,
         plain_text: config.plain_text,
     });
-    for listener in listeners {
-        tokio::task::spawn_local(listen::accept(Rc::clone(&entrance), listener));
-    }
-    let reread = Rc::clone(&signals.reread);
-    let kept = folder.path().to_owned();
+    open(&entrance, listeners);
+    let (reread, kept) = (Rc::clone(&signals.reread), folder.path().to_owned());
     tokio::task::spawn_local(reread_when_told(reread, entrance, files, kept));
     let greeting = Greeting {
         ready_ms: started.elapsed().as_millis(),
@@ -133,6 +140,13 @@ async fn serve(config: &Config, started: Instant, out: &mut dyn Write) -> Result
     outcome?;
     hub.borrow_mut().stop();
     close(hub)
+}
+
+/// Begins to take connections.
+fn open(entrance: &Rc<Entrance>, listeners: Vec<TcpListener>) {
+    for listener in listeners {
+        tokio::task::spawn_local(listen::accept(Rc::clone(entrance), listener));
+    }
 }
 
 fn start_passwords(inbox: Arc<Inbox>) -> Result<Passwords, Failure> {
@@ -221,7 +235,10 @@ async fn reread_when_told(
     loop {
         told.notified().await;
         match handshakes::reload(&entrance.handshakes, files.clone()).await {
-            Ok(key) => {
+            Ok((key, config)) => {
+                if let Some(relay) = &entrance.relay {
+                    relay.become_known_as(&config);
+                }
                 info!("certificate and key were read again; the key is {key}");
                 let mut hub = entrance.hub.borrow_mut();
                 let meeting = Meeting { key, ..hub.meeting().clone() };
@@ -295,6 +312,26 @@ fn close(hub: SharedHub) -> Result<(), Failure> {
     })
 }
 
+/// Whether private links are relayed: the operator may not want it, and this build may not know how.
+fn has_relay(config: &Config) -> bool {
+    cfg!(feature = "relay") && config.relay
+}
+
+fn start_relay(
+    config: &Config,
+    shown: &Arc<ServerConfig>,
+    listeners: &[TcpListener],
+) -> Result<Option<Relay>, Failure> {
+    if !has_relay(config) {
+        return Ok(None);
+    }
+    let addresses: Vec<_> =
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    Relay::start(shown, &addresses, config.relay_rate)
+        .map(Some)
+        .map_err(|error| internal("cannot start the relay of private links", &error))
+}
+
 fn rules(config: &Config) -> Rules {
     Rules {
         block_ms: u64::from(config.block_seconds) * 1000,
@@ -302,6 +339,7 @@ fn rules(config: &Config) -> Rules {
         requests_per_second: config.rate,
         // Behind a proxy everybody would seem to come from there.
         loopback_is_exempt: config.behind_proxy.is_none(),
+        has_relay: has_relay(config),
         ..Rules::default()
     }
 }
@@ -415,6 +453,7 @@ impl Greeting<'_> {
         writeln!(out, "whoelse {version} is ready ({} ms)", self.ready_ms)?;
         writeln!(out, "  listening  {} ({})", self.listening.addresses, self.plain_text())?;
         writeln!(out, "  key        {}", self.key)?;
+        writeln!(out, "  links      {}", self.links())?;
         writeln!(out, "  rules      3 wrong passwords lock a name for {block}; {idle}")?;
         writeln!(
             out,
@@ -451,6 +490,15 @@ impl Greeting<'_> {
         }
         writeln!(out, "Ctrl-C ends it.")?;
         out.flush()
+    }
+
+    /// What the server does for private links.
+    fn links(&self) -> &'static str {
+        match (has_relay(self.config), cfg!(feature = "relay")) {
+            (true, _) => "relayed where they must be; UDP of this port for finding addresses",
+            (false, true) => "not relayed, as you said",
+            (false, false) => "not relayed: this build cannot",
+        }
     }
 
     /// Who may speak without TLS.

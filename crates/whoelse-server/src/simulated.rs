@@ -79,6 +79,7 @@ impl House {
             sources: Sources::new(CONNECTIONS_MAX, true),
             space: Space::unwatched(),
             nature: Nature::Simulated(Rc::clone(&nature)),
+            relay: None,
             witness: Some(witness),
         };
         let passwords = Passwords::by_hand();

@@ -2,6 +2,7 @@
 //! given by the operator, and the TLS settings that follow.
 
 mod expiry;
+mod hello;
 mod own;
 mod records;
 mod stream;
@@ -28,6 +29,7 @@ use whoelse_proto::Fingerprint;
 
 use crate::failure::{Failure, Kind};
 
+pub(crate) use hello::{Greeting, Hello};
 pub(crate) use own::{names, own_files};
 pub(crate) use stream::Tls;
 

@@ -135,6 +135,15 @@ pub(crate) struct ServerArguments {
     #[arg(default_value_t = Config::CONNECTIONS, value_parser = connections)]
     connections: usize,
 
+    /// Relays no private links: people who cannot reach each other directly make none
+    #[arg(long, env = "WHOELSE_NO_RELAY", value_parser = FalseyValueParser::new())]
+    no_relay: bool,
+
+    /// What one end of a relayed private link may send per second, as in 512K or 4M
+    #[arg(long, value_name = "SIZE", env = "WHOELSE_RELAY_RATE", default_value = "4M")]
+    #[arg(value_parser = relay_rate)]
+    relay_rate: u32,
+
     /// With less free space on the disk nothing new is taken, as in 256M or 2G; 0: not looked at
     #[arg(long, value_name = "SIZE", env = "WHOELSE_MIN_FREE", default_value = "256M")]
     #[arg(value_parser = size)]
@@ -172,6 +181,8 @@ impl ServerArguments {
             plain_text: self.plain_text,
             behind_proxy: self.behind_proxy,
             connections: self.connections,
+            relay: !self.no_relay,
+            relay_rate: self.relay_rate,
             min_free_bytes: self.min_free,
         }
     }
@@ -666,6 +677,14 @@ fn connections(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| format!("'{text}' is no number of connections. Example: 20000"))
+}
+
+fn relay_rate(text: &str) -> Result<u32, String> {
+    let rate = u32::try_from(size(text)?).unwrap_or(u32::MAX);
+    if rate < Config::RELAY_RATE_MIN {
+        return Err("below 16K links would be of no use: --no-relay turns them off".into());
+    }
+    Ok(rate)
 }
 
 /// A number of bytes, in units of 1024 with K, M, G or T behind it.

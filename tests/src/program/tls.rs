@@ -96,6 +96,16 @@ impl Write for Wire {
 /// If the library lacks what it had when this was written.
 #[must_use]
 pub fn client(version: Version) -> ClientConnection {
+    let name = ServerName::try_from("localhost").expect("a name");
+    ClientConnection::new(client_config(version), name).expect("a configuration of ours")
+}
+
+/// The settings of such a client.
+///
+/// # Panics
+/// If the library lacks what it had when this was written.
+#[must_use]
+pub fn client_config(version: Version) -> Arc<ClientConfig> {
     let provider = Arc::new(default_provider());
     let anybody = Anybody(provider.signature_verification_algorithms);
     let version = match version {
@@ -108,8 +118,7 @@ pub fn client(version: Version) -> ClientConnection {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(anybody))
         .with_no_client_auth();
-    let name = ServerName::try_from("localhost").expect("a name");
-    ClientConnection::new(Arc::new(config), name).expect("a configuration of ours")
+    Arc::new(config)
 }
 
 #[derive(Debug)]

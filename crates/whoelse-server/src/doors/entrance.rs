@@ -15,20 +15,26 @@ use whoelse_proto::limits::HANDSHAKE_MS_MAX;
 
 use super::native::{self, Scratch};
 use super::proxy::{self, Proxied};
-use super::sniff::TLS_HANDSHAKE;
-use crate::handshakes::Handshakes;
+use super::sniff::{TLS_HANDSHAKE, may_be_get};
+use crate::handshakes::{Guest, Handshakes};
 use crate::hub::{Arrival, SharedHub};
 use crate::network::Network;
+use crate::relay::{Relay, Visit};
 use crate::socket::Socket;
 
 /// Said in plain text to one more than there may be.
 const TOO_MANY: &[u8] = b"{\"action\":\"error\",\"status\":\"TOO_MANY_CONNECTIONS\",\"message\":\
     \"Too many connections at once. Try again later.\"}\n";
 
+/// How often a connection is looked at that has said a part of a word.
+const PEEK_PAUSE: Duration = Duration::from_millis(20);
+
 /// How connections get in.
 pub(crate) struct Entrance {
     pub(crate) hub: SharedHub,
     pub(crate) handshakes: Handshakes,
+    /// Where private links are relayed, if they are.
+    pub(crate) relay: Option<Relay>,
     pub(crate) scratch: Scratch,
     /// Connections from here are a proxy's.
     pub(crate) proxy: Option<Network>,
@@ -37,11 +43,14 @@ pub(crate) struct Entrance {
 }
 
 /// A connection that may speak.
-struct Admitted {
-    socket: Socket,
-    address: IpAddr,
-    /// What it is told instead of being listened to.
-    refusal: Option<String>,
+enum Admitted {
+    Ours {
+        socket: Box<Socket>,
+        address: IpAddr,
+        /// What it is told instead of being listened to.
+        refusal: Option<String>,
+    },
+    Relays(Visit),
 }
 
 impl Entrance {
@@ -65,9 +74,14 @@ impl Entrance {
             admitted = Box::pin(self.admit(&arrival, stream, peer)) => admitted,
         };
         match admitted {
-            Ok(Admitted { socket, address, refusal }) => {
+            Ok(Admitted::Relays(visit)) => {
+                let hub = SharedHub::clone(&self.hub);
+                drop(self);
+                attend(hub, &arrival, visit).await;
+            }
+            Ok(Admitted::Ours { socket, address, refusal }) => {
                 let (hub, scratch) = (SharedHub::clone(&self.hub), Scratch::clone(&self.scratch));
-                let socket = Rc::new(socket);
+                let socket = Rc::new(*socket);
                 self.hub.borrow_mut().connect(&arrival, Rc::clone(&socket), address);
                 let connection = arrival.connection;
                 // What only the way in needs is not kept as long as the connection.
@@ -104,12 +118,20 @@ impl Entrance {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         if first[0] == TLS_HANDSHAKE {
-            let socket = self.handshakes.shake(stream).await?;
-            return Ok(Admitted { socket, address, refusal: None });
+            return Ok(match self.handshakes.shake(stream, self.relay.as_ref()).await? {
+                Guest::Ours(socket) => Admitted::Ours { socket, address, refusal: None },
+                Guest::Relays(visit) => Admitted::Relays(visit),
+            });
         }
         let is_welcome = self.takes_plain_text(peer) || proxied.is_secured;
+        if let Some(relay) = self.relay.as_ref().filter(|_| is_welcome)
+            && first[0] == b'G'
+            && wants_http(&stream).await?
+        {
+            return Ok(Admitted::Relays(relay.receive_plain(stream)?));
+        }
         let refusal = (!is_welcome).then(|| tls_required(stream.local_addr()));
-        Ok(Admitted { socket: Socket::plain(stream), address, refusal })
+        Ok(Admitted::Ours { socket: Box::new(Socket::plain(stream)), address, refusal })
     }
 
     /// Whether nobody can listen to plain text from there, or nobody minds.
@@ -135,6 +157,42 @@ impl Entrance {
         (&*socket).write(TOO_MANY).unwrap_or_default();
         socket.shutdown(Shutdown::Write).unwrap_or_default();
     }
+}
+
+/// Sees to a connection that the relay serves: it is a stranger until it was let in, and counts for as
+/// long as it lasts.
+async fn attend(hub: SharedHub, arrival: &Arrival, mut visit: Visit) {
+    let connection = arrival.connection;
+    let was_welcomed = tokio::select! {
+        biased;
+        () = arrival.gone.wait() => return,
+        outcome = visit.welcomed() => outcome.is_ok(),
+    };
+    if was_welcomed {
+        hub.borrow_mut().relayed(arrival);
+        tokio::select! {
+            biased;
+            () = arrival.gone.wait() => return,
+            () = visit.over() => {}
+        }
+    }
+    hub.borrow_mut().lost(connection);
+}
+
+/// Whether a connection in plain text begins as HTTP that asks for something. Nothing is consumed.
+async fn wants_http(stream: &TcpStream) -> io::Result<bool> {
+    let wait = async {
+        let mut first = [0; 4];
+        loop {
+            let length = stream.peek(&mut first).await?;
+            match may_be_get(&first[..length]) {
+                Some(is_get) => return Ok(is_get),
+                // What has come stays where it is, and so would wake us again at once.
+                None => tokio::time::sleep(PEEK_PAUSE).await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS_MAX), wait).await?
 }
 
 /// What somebody is told whose plain text has crossed a network.

@@ -55,9 +55,37 @@ pub(crate) fn sniff(bytes: &[u8]) -> Speech {
     }
 }
 
+/// Whether these bytes begin an HTTP request for something; none if they are too few to tell.
+///
+/// The end of the connection comes as no more bytes than before, and is somebody else's to notice.
+pub(crate) fn may_be_get(bytes: &[u8]) -> Option<bool> {
+    const GET: &[u8] = VERBS[0];
+    if bytes.starts_with(GET) {
+        Some(true)
+    } else if !bytes.is_empty() && GET.starts_with(bytes) {
+        None
+    } else {
+        Some(false)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_told_from_a_word_that_begins_like_one() {
+        for (bytes, expected) in [
+            (b"GET ".as_slice(), Some(true)),
+            (b"G", None),
+            (b"GET", None),
+            (b"GETS", Some(false)),
+            (b"{\"ac", Some(false)),
+            (b"", Some(false)),
+        ] {
+            assert_eq!(may_be_get(bytes), expected, "{bytes:?}");
+        }
+    }
 
     #[test]
     fn the_first_bytes_decide() {

@@ -70,6 +70,12 @@ impl Hub {
         counted.is_ok()
     }
 
+    /// The relay has let a connection in: it counts on, but no longer as a stranger.
+    pub(crate) fn relayed(&mut self, arrival: &Arrival) {
+        debug!(connection = arrival.connection.0, "uses the relay");
+        self.is_no_stranger(arrival.at, arrival.connection, arrival.source.get());
+    }
+
     pub(super) fn forget_arrival(&mut self, connection: ConnectionId) {
         let Some(arrival) = self.arrivals.remove(&connection) else { return };
         self.is_no_stranger(arrival.at, connection, arrival.source.get());

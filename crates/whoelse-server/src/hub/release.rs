@@ -69,7 +69,16 @@ impl Hub {
             Effect::Check { .. } | Effect::Hash { .. } => {
                 unreachable!("work for the password thread is started when its turn ends")
             }
-            Effect::Admit { .. } | Effect::Expel { .. } => {} // no relay yet
+            Effect::Admit { account, endpoint, ticket } => {
+                if let Some(relay) = &self.relay {
+                    relay.admit(account, endpoint, &ticket);
+                }
+            }
+            Effect::Expel { account, endpoint } => {
+                if let Some(relay) = &self.relay {
+                    relay.expel(account, endpoint);
+                }
+            }
             Effect::Ordered { ticket, outcome } => {
                 if let Some(answer) = self.orders.remove(&ticket) {
                     // Whoever asked may have gone; it is done all the same.

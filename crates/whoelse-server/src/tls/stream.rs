@@ -1,9 +1,8 @@
 //! TLS over a socket that does not block, so that the hub can write to it as to any other.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::Arc;
 
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{ProtocolVersion, ServerConnection};
 use whoelse_proto::Fingerprint;
 
 use super::records::Records;
@@ -33,17 +32,26 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// Begins a handshake as the one who was called.
-    pub(crate) fn new(config: Arc<ServerConfig>, key: Fingerprint) -> Result<Self, rustls::Error> {
-        Ok(Self {
-            connection: ServerConnection::new(config)?,
-            records: Records::default(),
+    #[cfg(test)]
+    pub(crate) fn new(
+        config: std::sync::Arc<rustls::ServerConfig>,
+        key: Fingerprint,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self::resume(ServerConnection::new(config)?, Records::default(), key))
+    }
+
+    /// Goes on with a handshake of which the first message was read.
+    pub(super) fn resume(connection: ServerConnection, records: Records, key: Fingerprint) -> Self {
+        Self {
+            connection,
+            records,
             plain: 0,
             under_way: 0,
             written: 0,
             has_ended: false,
             is_closed: false,
             key,
-        })
+        }
     }
 
     /// The key that the other side was shown.
@@ -160,9 +168,9 @@ impl Tls {
 }
 
 /// A socket whose records are followed.
-struct Followed<'a, S> {
-    socket: &'a mut S,
-    records: &'a mut Records,
+pub(super) struct Followed<'a, S> {
+    pub(super) socket: &'a mut S,
+    pub(super) records: &'a mut Records,
 }
 
 impl<S: Read> Read for Followed<'_, S> {

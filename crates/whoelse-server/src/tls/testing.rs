@@ -23,6 +23,12 @@ pub(crate) fn identity() -> Identity {
 
 /// A client that has sent nothing yet.
 pub(crate) fn client(version: &'static SupportedProtocolVersion) -> ClientConnection {
+    let name = ServerName::try_from("localhost").unwrap();
+    ClientConnection::new(client_config(version), name).unwrap()
+}
+
+/// Settings with which any certificate is taken.
+pub(crate) fn client_config(version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
     let provider = Arc::new(default_provider());
     let anybody = Anybody(provider.signature_verification_algorithms);
     let config = ClientConfig::builder_with_provider(provider)
@@ -31,8 +37,7 @@ pub(crate) fn client(version: &'static SupportedProtocolVersion) -> ClientConnec
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(anybody))
         .with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    ClientConnection::new(Arc::new(config), name).unwrap()
+    Arc::new(config)
 }
 
 /// Says and hears what can be said and heard at once.
