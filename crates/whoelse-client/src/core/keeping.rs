@@ -185,9 +185,15 @@ impl Core {
         self.keeping.finish(batch);
         if let Log::Open { failing } = &mut self.keeping.log {
             let failed_before = std::mem::replace(failing, failure.is_some());
+            if failure.is_some() {
+                self.outbox.mark_unkept(batch);
+            }
             match failure {
                 Some(words) if !failed_before => self.notice(Notice::NotLogged { words }),
-                None if failed_before => self.notice(Notice::LoggedAgain),
+                None if failed_before => {
+                    self.notice(Notice::LoggedAgain);
+                    self.keep_unkept();
+                }
                 _ => {}
             }
         }
@@ -199,6 +205,14 @@ impl Core {
         }
         self.acknowledge();
         self.go_on_leaving(now_ms);
+    }
+
+    /// There is room again for messages that had none, and are not confirmed yet.
+    fn keep_unkept(&mut self) {
+        let batch = self.keeping.begun + 1;
+        for (id, command) in self.outbox.take_unkept(batch) {
+            self.keep_message(&id, &command);
+        }
     }
 
     /// What was looked for in the log.
@@ -244,16 +258,15 @@ impl Core {
     /// Takes a request in, to be written once it is kept.
     pub(super) fn take_in(&mut self, command: Command) {
         let id = self.outbox.make_id();
-        let batch = match &command {
-            Command::Message { user, text } => self.keeping.keep(Entry::Out {
-                id: id.as_str().to_owned(),
-                to: user.clone(),
-                text: text.clone(),
-                at: None,
-            }),
-            _ => 0,
-        };
+        let batch = self.keep_message(&id, &command);
         self.outbox.push(id, command, batch);
+    }
+
+    /// Keeps a request, if it is a message. Says with which batch.
+    fn keep_message(&mut self, id: &RequestId, command: &Command) -> u64 {
+        let Command::Message { user, text } = command else { return 0 };
+        let (id, to, text) = (id.as_str().to_owned(), user.clone(), text.clone());
+        self.keeping.keep(Entry::Out { id, to, text, at: None })
     }
 
     /// Notes what became of a request, if it was a message.
@@ -338,8 +351,13 @@ impl Core {
         for (id, user) in remembered.undelivered {
             self.await_old_receipt(&id, user);
         }
-        let again: Vec<_> =
-            remembered.unfinished.into_iter().filter_map(|it| self.again_if_harmless(it)).collect();
+        let mut again = Vec::new();
+        for message in remembered.unfinished {
+            // In mid-session the log was read again, and knows those that wait here, too.
+            if !self.outbox.knows(&message.id) {
+                again.extend(self.again_if_harmless(message));
+            }
+        }
         if !again.is_empty() {
             self.notice(Notice::TakenUp { count: again.len() });
         }

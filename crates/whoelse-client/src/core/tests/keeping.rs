@@ -1,5 +1,7 @@
 //! What is kept in the log, before and after what, and what the next run makes of it.
 
+use whoelse_proto::Nonce;
+
 use super::*;
 use crate::log::{Found, Mail, Remembered, Unfinished};
 use crate::notice::{NoLog, Waiting};
@@ -325,6 +327,61 @@ fn a_log_that_cannot_be_written_is_told_once_and_everything_goes_on() {
         client.notices()[..],
         [Notice::NotLogged { .. }, Notice::LoggedAgain, Notice::NotLogged { .. }]
     ));
+}
+
+#[test]
+fn a_message_that_a_full_disk_did_not_take_is_kept_once_there_is_room_and_not_said_to_be_before() {
+    for has_room in [false, true] {
+        let mut client = Client::person().in_session(WELCOME);
+        client.keeps = false;
+        client.messages("luke", "one");
+        client.done();
+        client.disk_answers(true);
+        client.done();
+        // There is room again, if only for a smaller batch.
+        client.hears(&mail(1));
+        client.done();
+        client.disk_answers(false);
+        client.notices();
+        assert_eq!(client.done(), ["keep out:one shown:s11"]);
+        client.disk_answers(!has_room);
+        client.core.handle_interrupt();
+        let command = message("luke", "one");
+        let told = if has_room { Notice::Waits { command } } else { Notice::Uncertain { command } };
+        assert!(client.notices().contains(&told), "{has_room}");
+    }
+}
+
+#[test]
+fn a_log_that_is_read_again_in_mid_session_sends_nothing_twice() {
+    let remembered = Remembered { unfinished: vec![unfinished(1, 5)], ..Remembered::default() };
+    let mut client = Client::person().with_device(true).with_log(remembered);
+    client.connects();
+    client.done();
+    client.hears(&format!(r#"{{"action":"challenge","nonce":"{}"}}"#, Nonce([5; 32])));
+    client.hears(&WELCOME.replace("login", "resume"));
+    client.messages("luke", "new");
+    client.loses_the_line();
+    client.waits_for_connect();
+    client.connects();
+    client.hears(&format!(r#"{{"action":"challenge","nonce":"{}"}}"#, Nonce([6; 32])));
+    client.hears(r#"{"action":"resume","status":"RESUME_REFUSED"}"#);
+    assert!(client.done().contains(&"profile hans".to_owned()));
+    let new = client.core.outbox.id_of("new");
+    let new = Unfinished { id: new, to: "luke".into(), text: "new".into(), age_ms: 0 };
+    client.core.handle_log(Ok(Remembered {
+        unfinished: vec![unfinished(1, 5), new],
+        ..Remembered::default()
+    }));
+    client.core.handle_device(client.now_ms, Some(Device::new([8; 32])), false);
+    client.types_password("secret");
+    client.done();
+    client.told();
+    client.hears(WELCOME);
+    let sent = client.done().into_iter().filter(|frame| frame.contains("\"message\":"));
+    assert_eq!(sent.count(), 2);
+    let notices = client.notices();
+    assert!(!notices.iter().any(|it| matches!(it, Notice::TakenUp { .. })), "{notices:?}");
 }
 
 #[test]
