@@ -178,9 +178,14 @@ impl Driver {
     fn new(options: Options) -> Result<Self, Trouble> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| Trouble::Other(error.to_string()))?;
+        let meeting = Meeting::new(&options);
+        let mut core = Core::new(options.config, seed);
+        if meeting.has_profiles() {
+            core.allow_absent();
+        }
         Ok(Self {
-            meeting: Meeting::new(&options),
-            core: Core::new(options.config, seed),
+            meeting,
+            core,
             begun: Instant::now(),
             opening: None,
             connection: None,

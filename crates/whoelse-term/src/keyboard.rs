@@ -105,8 +105,9 @@ impl<S: Ask + Lines> Keyboard<S> {
                 self.source.done();
                 Ok(Some(next))
             }
-            Ok(Control::LoggedIn { name: new, .. }) => {
+            Ok(Control::LoggedIn { name: new, admin }) => {
                 *name = new;
+                self.admin = admin;
                 Ok(None)
             }
             Err(_) => Ok(None),

@@ -202,6 +202,18 @@ impl Render {
                     (false, _) => line,
                 })
             }
+            Notice::Absent { place, trouble } => {
+                let line = Line::system().say("no connection to ").say(Shown::line(&place.host));
+                let line = line.say(" port ").say(place.port).say(": ");
+                self.alert(say_trouble(line, trouble))
+            }
+            Notice::WithoutServer { retry_ms, .. } => {
+                let line = Line::system().say(
+                    "going on without the server: history, search and outbox show what is kept \
+                     here, and messages wait",
+                );
+                self.alert(again(line, *retry_ms))
+            }
             Notice::LoginLater { locked, retry_ms } => {
                 let line = Line::system().say("login: ");
                 let line = line.say(if *locked {

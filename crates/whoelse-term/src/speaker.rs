@@ -25,7 +25,7 @@ const BATCH: usize = 256;
 pub(crate) enum Control {
     /// The person has to answer something.
     Ask(Question),
-    /// The session has begun.
+    /// The session has begun, or the person goes on without one until then.
     LoggedIn {
         /// As whom.
         name: String,
@@ -76,6 +76,10 @@ impl Speaker {
                     Tell::Notice(notice) => {
                         text += &self.say(&notice);
                         match notice {
+                            Notice::WithoutServer { name, .. } => {
+                                typing = true;
+                                Some(Control::LoggedIn { name, admin: false })
+                            }
                             Notice::LoggedIn { name, admin } => {
                                 typing = true;
                                 Some(Control::LoggedIn { name, admin })

@@ -42,6 +42,8 @@ pub(super) struct Keeping {
     others: VecDeque<(u64, Option<String>, u64)>,
     /// What the log says that was not taken up yet.
     remembered: Option<Remembered>,
+    /// It said something.
+    held_something: bool,
     /// For each server data, the number up to which everything was shown.
     shown: BTreeMap<String, u64>,
     /// What was received before.
@@ -69,6 +71,11 @@ impl Default for Log {
 impl Keeping {
     pub(super) fn is_open(&self) -> bool {
         matches!(self.log, Log::Open { .. })
+    }
+
+    /// Whether earlier runs have left something in the log.
+    pub(super) fn holds_something(&self) -> bool {
+        self.held_something
     }
 
     /// Why there is no log, if there is none.
@@ -160,6 +167,7 @@ impl Core {
             Ok(mut remembered) => {
                 self.keeping.close(NoLog::Missing);
                 self.keeping.log = Log::Open { failing: false };
+                self.keeping.held_something = remembered != Remembered::default();
                 self.keeping.shown = std::mem::take(&mut remembered.shown);
                 self.keeping.seen = std::mem::take(&mut remembered.seen);
                 self.keeping.last_number = remembered.last_number;
@@ -245,8 +253,12 @@ impl Core {
     }
 
     fn waiting(&self) -> Vec<Waiting> {
-        self.outbox
-            .messages()
+        // Before the first session those of earlier runs are not taken up yet.
+        let earlier = self.keeping.remembered.iter().flat_map(|it| &it.unfinished);
+        let earlier = earlier.filter(|it| !self.outbox.knows(&it.id));
+        let earlier = earlier.map(|it| (it.to.as_str(), it.text.as_str(), true));
+        earlier
+            .chain(self.outbox.messages())
             .map(|(user, text, tried)| Waiting {
                 user: user.to_owned(),
                 text: text.to_owned(),

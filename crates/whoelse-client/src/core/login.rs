@@ -44,6 +44,10 @@ impl Core {
         if self.asked.is_some() {
             return; // a new one, in place of one that was dropped, while the password is asked for
         }
+        if self.go_on_absent(now_ms, kept || self.keeping.holds_something()) {
+            return;
+        }
+        let Some(who) = &self.who else { return };
         match self.line {
             Line::Asking => self.log_in(now_ms),
             Line::Down { again_at_ms: None } if who.resumes => self.connect(),
@@ -77,7 +81,7 @@ impl Core {
 
     /// Whether the server has said that it knows this device.
     pub(super) fn is_known_device(&self) -> bool {
-        self.was_in && self.who.as_ref().is_some_and(|who| who.resumes)
+        self.has_begun() && self.who.as_ref().is_some_and(|who| who.resumes)
     }
 
     /// Says, or asks for, the next thing that is needed for a session.
@@ -234,7 +238,7 @@ impl Core {
                 return self.join_again(status, sentence);
             }
             "INVALID_PASSWORD" if asks => return self.ask_again(Question::Password, sentence),
-            "USERNAME_NOT_EXIST" if asks && !self.was_in => {
+            "USERNAME_NOT_EXIST" if asks && !self.has_begun() => {
                 return self.ask_again(Question::Name, sentence);
             }
             "BUSY" | "TOO_FAST" | "SLOW_DOWN" => match retry_after {
@@ -243,7 +247,7 @@ impl Core {
                 }
                 _ => return self.log_in_later(now_ms, false, retry_after),
             },
-            "BLOCKED" if self.was_in => return self.log_in_later(now_ms, true, retry_after),
+            "BLOCKED" if self.has_begun() => return self.log_in_later(now_ms, true, retry_after),
             // An original server takes some time to notice that the old connection is dead.
             "ALREADY_LOGGED_IN" if self.was_in && self.original => {
                 return self.log_in_later(now_ms, false, retry_after);
