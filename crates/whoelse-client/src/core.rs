@@ -152,6 +152,8 @@ pub struct Core {
     receipts: receipts::Receipts,
     /// How often the log is being looked into.
     looking: usize,
+    /// The profile is to be opened once the client has left from which this session was taken.
+    profile_due: bool,
     /// An original server is written to no sooner than this.
     write_at_ms: u64,
     leave: Option<leave::Leave>,
@@ -249,6 +251,7 @@ impl Core {
             keeping: keeping::Keeping::default(),
             receipts: receipts::Receipts::default(),
             looking: 0,
+            profile_due: false,
             write_at_ms: 0,
             leave: None,
             ending: None,

@@ -309,7 +309,13 @@ impl Driver {
         loop {
             match connection.next_frame() {
                 None => break,
-                Some(Ok(incoming)) => self.core.handle_incoming(now_ms, incoming),
+                Some(Ok(incoming)) => {
+                    self.core.handle_incoming(now_ms, incoming);
+                    // Before the first mail of this session.
+                    if self.core.waits_for_profile() {
+                        self.take_profile_over();
+                    }
+                }
                 Some(Err(Garbage)) => {
                     self.core.handle_garbage(now_ms);
                     return;

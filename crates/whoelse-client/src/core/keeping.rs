@@ -12,6 +12,7 @@ use super::{Action, Core, Line};
 use crate::command::Command;
 use crate::log::{Entry, Found, Mail, Remembered, UNCERTAIN, UNSENT, Unfinished, fingerprint};
 use crate::notice::{Answer, NoLog, Notice, Refusal, Waiting, Why};
+use crate::profile::Device;
 
 /// A message that has waited longer than this for its confirmation is not sent again: the server
 /// remembers ids for 7 days, and then could take it for a new one.
@@ -174,6 +175,34 @@ impl Core {
                 self.keeping.remembered = Some(remembered);
             }
         }
+    }
+
+    /// Whether the session was taken over from a client that may have had the profile, and has left
+    /// it by now or is about to.
+    pub(crate) fn waits_for_profile(&self) -> bool {
+        self.profile_due && self.is_in_session()
+    }
+
+    /// The profile was opened after the session had begun; or another client still uses it.
+    pub(crate) fn handle_profile_free(
+        &mut self,
+        now_ms: u64,
+        log: Result<Remembered, NoLog>,
+        device: Option<Device>,
+        kept: bool,
+    ) {
+        self.profile_due = false;
+        if let Some(who) = self.who.as_mut().filter(|_| kept && self.config.interactive) {
+            who.resumes = true;
+            who.device = device;
+        }
+        self.handle_log(log);
+        let server = self.mailbox.server().to_owned();
+        self.mailbox.skip_shown(self.keeping.shown_of(&server));
+        self.begin_receipts();
+        self.take_up();
+        self.write(now_ms);
+        self.ask_for_receipts();
     }
 
     /// A batch is in the log, as durable as its entries want it.
@@ -350,7 +379,8 @@ impl Core {
 
     /// Takes up what earlier runs have left unfinished, at the beginning of the first session.
     pub(super) fn take_up(&mut self) {
-        if self.config.interactive && self.keeping.missing() == Some(NoLog::InUse) {
+        let is_in_use = self.keeping.missing() == Some(NoLog::InUse);
+        if self.config.interactive && is_in_use && !self.profile_due {
             self.notice(Notice::NoLog);
         }
         let Some(remembered) = self.keeping.remembered.take() else { return };

@@ -9,7 +9,7 @@ use whoelse_proto::{Nonce, Password, request};
 
 use super::keeping::Outcome;
 use super::{Action, Core, Line, Step, Who};
-use crate::notice::{Ending, LoginRefusal, Notice, Question, Security};
+use crate::notice::{Ending, LoginRefusal, NoLog, Notice, Question, Security};
 use crate::profile::Device;
 
 /// How long the answer to a login may take: a long queue of others fits in.
@@ -133,7 +133,7 @@ impl Core {
                 instance: Some(self.instance.clone().into()),
                 takeover: self.takes_over(),
                 device: self.introduce(&who),
-                receipts: self.wants_receipts(),
+                receipts: self.wants_receipts() || self.takes_profile_over(),
             });
             self.say(now_ms, Step::Login, command);
         }
@@ -150,7 +150,7 @@ impl Core {
                 protocol: PROTOCOL,
                 instance: Some(self.instance.clone().into()),
                 device: self.introduce(&who),
-                receipts: self.wants_receipts(),
+                receipts: self.wants_receipts() || self.takes_profile_over(),
             });
             self.say(now_ms, Step::Join, command);
         }
@@ -170,7 +170,7 @@ impl Core {
                     protocol: PROTOCOL,
                     instance: Some(self.instance.clone().into()),
                     takeover: self.takes_over(),
-                    receipts: self.wants_receipts(),
+                    receipts: self.wants_receipts() || self.takes_profile_over(),
                 });
                 self.say(now_ms, Step::Resume, command);
                 self.who = Some(who);
@@ -186,6 +186,11 @@ impl Core {
     /// Once in, only the person who took the session away may decide to give it back.
     fn takes_over(&self) -> bool {
         self.config.takeover && !self.was_in
+    }
+
+    /// Whether this session is taken over from a client that may have the profile.
+    fn takes_profile_over(&self) -> bool {
+        self.takes_over() && self.keeping.missing() == Some(NoLog::InUse)
     }
 
     /// What the server is told of the device. Without TLS it could not know whom it talks to.
@@ -339,6 +344,7 @@ impl Core {
 
     fn begin_session(&mut self, now_ms: u64, incoming: &Incoming) {
         self.keep_device(incoming);
+        self.profile_due = self.takes_profile_over() && incoming.protocol.is_some();
         let has_joined = self.joining.take().is_some();
         self.line = Line::Session { since_ms: now_ms, proven: false };
         self.original = incoming.protocol.is_none();

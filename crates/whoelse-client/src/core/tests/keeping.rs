@@ -454,6 +454,46 @@ fn without_a_log_history_says_why_and_a_person_is_told_once_that_another_client_
 }
 
 #[test]
+fn a_session_taken_over_on_the_same_machine_takes_the_log_over_before_the_first_mail() {
+    let remembered = || Remembered {
+        unfinished: vec![unfinished(1, 5)],
+        shown: [("s1".to_owned(), 2)].into(),
+        ..Remembered::default()
+    };
+    for (log, has_log) in [(Ok(remembered()), true), (Err(NoLog::InUse), false)] {
+        let mut client = Client::of(Config { takeover: true, ..config(true) });
+        client.types_name("hans");
+        client.core.handle_log(Err(NoLog::InUse));
+        client.log = Some(Vec::new());
+        client.connects();
+        client.types_password("secret");
+        let login = client.done().concat();
+        assert!(login.contains(r#""takeover":true"#) && login.contains(r#""receipts":true"#));
+        client.told();
+        assert!(!client.core.waits_for_profile());
+        client.core.handle_incoming(client.now_ms, Incoming::decode(WELCOME.as_bytes()).unwrap());
+        assert!(client.core.waits_for_profile());
+        let device = has_log.then(|| Device::new([7; 32]));
+        client.core.handle_profile_free(client.now_ms, log, device, has_log);
+        assert!(!client.core.waits_for_profile());
+        client.hears(&mail(2));
+        client.hears(&mail(3));
+        client.done();
+        let notices = client.notices();
+        assert_eq!(notices.contains(&Notice::NoLog), !has_log, "{notices:?}");
+        assert_eq!(notices.contains(&Notice::TakenUp { count: 1 }), has_log);
+        let kept = client.kept();
+        assert_eq!(kept, if has_log { "in:m3 shown:s13" } else { "" });
+        client.loses_the_line();
+        client.notices();
+        client.waits_for_connect();
+        client.connects();
+        let again = client.done().concat();
+        assert_eq!(again.contains("challenge"), has_log, "by the device, if there is one");
+    }
+}
+
+#[test]
 fn the_outbox_is_what_is_not_confirmed() {
     let mut client = Client::person().logged_in(WELCOME);
     let waiting = |text: &str, tried| Waiting { user: "luke".into(), text: text.into(), tried };
