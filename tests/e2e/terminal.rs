@@ -258,6 +258,9 @@ fn a_password_that_is_needed_in_the_middle_of_a_line_is_neither_shown_nor_mistak
             hans.type_text("\r");
         }
         hans.wait_for_cursor_line("the question", |line| line.starts_with("Password:"));
+        hans.type_text("a wrong one\r");
+        hans.wait_for("login hans:");
+        hans.wait_for_cursor_line("the question", |line| line.starts_with("Password:"));
         hans.type_text(&format!("{}\r", password_of("hans")));
         hans.wait_for("back after");
         hans.type_text("whoelse\r");
