@@ -254,10 +254,11 @@ impl Render {
             Notice::Unsent { command } => {
                 self.alert(about(command).say("not sent; there is no connection"))
             }
-            Notice::Uncertain { command } => self.alert(about(command).say(
-                "uncertain: the connection broke before the answer; it may or may not have \
-                 been done",
-            )),
+            Notice::Uncertain { command } => {
+                self.alert(about(command).say(
+                    "uncertain: no answer came to it in time; it may or may not have been done",
+                ))
+            }
             _ => Text::default(),
         }
     }

@@ -384,8 +384,10 @@ impl Core {
             self.notice(Notice::NoLog);
         }
         let Some(remembered) = self.keeping.remembered.take() else { return };
-        if remembered.damaged > 0 {
+        if remembered.damaged > remembered.damaged_told {
             self.notice(Notice::LogDamaged { lines: remembered.damaged });
+            // Once is enough: nobody can do anything about it.
+            self.keeping.keep(Entry::Damaged { lines: remembered.damaged });
         }
         for mail in remembered.unshown {
             self.tell_again(mail);

@@ -527,8 +527,8 @@ fn what_happens_to_requests_without_a_connection() {
         ),
         (
             notice(&Notice::Uncertain { command: broadcast() }),
-            "* broadcast: uncertain: the connection broke before the answer; it may or may not \
-             have been done\n",
+            "* broadcast: uncertain: no answer came to it in time; it may or may not have been \
+             done\n",
         ),
         (
             notice(&Notice::Unsent { command: message("luke") }),

@@ -21,6 +21,7 @@ pub(super) fn said(entries: &[Entry]) -> String {
             Entry::Shown { server, number } => {
                 format!("shown:{}{number}", server.as_deref().unwrap_or_default())
             }
+            Entry::Damaged { lines } => format!("damaged:{lines}"),
             Entry::Unknown => "?".to_owned(),
         })
         .collect();
@@ -506,6 +507,17 @@ fn the_outbox_is_what_is_not_confirmed() {
     client.wants(Command::Outbox);
     let all = Answer::Waiting(vec![waiting("one", true), waiting("two", false)]);
     assert_eq!(client.notices(), [answered(Command::Outbox, all)]);
+}
+
+#[test]
+fn damage_in_the_log_is_told_once() {
+    for (damaged_told, is_told) in [(0, true), (2, true), (3, false)] {
+        let remembered = Remembered { damaged: 3, damaged_told, ..Remembered::default() };
+        let mut client = Client::person().with_log(remembered);
+        client.enters(WELCOME);
+        assert_eq!(client.notices().contains(&Notice::LogDamaged { lines: 3 }), is_told);
+        assert_eq!(client.kept(), if is_told { "damaged:3" } else { "" });
+    }
 }
 
 #[test]
