@@ -222,7 +222,8 @@ Examples:
 
 Exit codes: 0 ended as told and everything confirmed, 1 ended otherwise (logged out for being idle or by
 a takeover, interrupted, not confirmed in time), 2 usage, 3 the server cannot be reached, is not trusted
-or is lost, 4 login refused.")]
+or is lost, 4 login refused. A message said to be kept is sent by the next start as the same person on
+this machine, once: a script must not say it again.")]
 pub(crate) struct ClientArguments {
     /// The server's name or address, HOST:PORT, or an invite
     #[arg(value_name = "HOST", env = "WHOELSE_HOST", default_value = "localhost")]
