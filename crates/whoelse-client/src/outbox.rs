@@ -15,6 +15,8 @@ pub(crate) struct Pending {
     pub(crate) command: Command,
     /// The batch of the log with which it is kept.
     batch: u64,
+    /// That batch could not be kept.
+    pub(crate) unkept: bool,
     /// It was written to the connection that is open now.
     written: bool,
     /// It was written to any connection before.
@@ -39,14 +41,37 @@ impl Outbox {
 
     /// Takes a request in; it is written once this batch is kept.
     pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64) {
-        let (written, tried, resent) = (false, false, false);
-        self.pending.push_back(Pending { id, command, batch, written, tried, resent });
+        let (unkept, written, tried, resent) = (false, false, false, false);
+        self.pending.push_back(Pending { id, command, batch, unkept, written, tried, resent });
     }
 
     /// Takes a message of an earlier run in, in front of all others: it may have been sent.
     pub(crate) fn restore(&mut self, id: RequestId, command: Command) {
-        let (batch, written, tried, resent) = (0, false, true, true);
-        self.pending.push_front(Pending { id, command, batch, written, tried, resent });
+        let (batch, unkept, written, tried, resent) = (0, false, false, true, true);
+        self.pending.push_front(Pending { id, command, batch, unkept, written, tried, resent });
+    }
+
+    /// Whether the request with this id waits here, or was made here: an earlier run has not made it.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        let made = id.strip_prefix(self.prefix.as_str()).is_some_and(|rest| rest.starts_with('-'));
+        made || self.pending.iter().any(|pending| pending.id.as_str() == id)
+    }
+
+    /// Notes that this batch could not be kept.
+    pub(crate) fn mark_unkept(&mut self, batch: u64) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.batch == batch) {
+            pending.unkept = matches!(pending.command, Command::Message { .. });
+        }
+    }
+
+    /// The messages that could not be kept; they count as kept with this batch from now on.
+    pub(crate) fn take_unkept(&mut self, batch: u64) -> Vec<(RequestId, Command)> {
+        let unkept = self.pending.iter_mut().filter(|pending| pending.unkept);
+        let taken = unkept.map(|pending| {
+            (pending.unkept, pending.batch) = (false, batch);
+            (pending.id.clone(), pending.command.clone())
+        });
+        taken.collect()
     }
 
     /// An id that was never used.
@@ -155,6 +180,13 @@ impl Outbox {
     pub(crate) fn kept(&self) -> (usize, usize) {
         let tried = self.pending.iter().filter(|pending| pending.tried).count();
         (tried, self.pending.len() - tried)
+    }
+
+    /// The id of the message with this text.
+    #[cfg(test)]
+    pub(crate) fn id_of(&self, text: &str) -> String {
+        let is_it = |pending: &&Pending| matches!(&pending.command, Command::Message { text: it, .. } if it == text);
+        self.pending.iter().find(is_it).expect("it waits").id.as_str().to_owned()
     }
 
     pub(crate) fn len(&self) -> usize {

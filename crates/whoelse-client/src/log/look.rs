@@ -122,7 +122,7 @@ fn said(entry: Entry, outcomes: &mut HashMap<String, State>) -> Option<Said> {
         Entry::Sent { id } => (id, State::Sent),
         Entry::Delivered { id } => (id, State::Delivered),
         Entry::Refused { id, status } => (id, State::Refused(status)),
-        Entry::Shown { .. } | Entry::Unknown => return None,
+        Entry::Shown { .. } | Entry::Damaged { .. } | Entry::Unknown => return None,
     };
     if outcomes.len() < OUTCOMES_MAX {
         // The newest word about a message is the first on this way.

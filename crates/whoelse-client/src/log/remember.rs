@@ -41,6 +41,8 @@ pub struct Remembered {
     pub last_number: u64,
     /// Lines that could not be read.
     pub damaged: usize,
+    /// Of how many the person was told before.
+    pub damaged_told: usize,
 }
 
 /// A message without an outcome.
@@ -145,6 +147,7 @@ impl Reading {
             }
             Entry::In(mail) => self.take_in(mail),
             Entry::Shown { server, number } => self.take_shown(server, number),
+            Entry::Damaged { lines } => self.remembered.damaged_told = lines,
             Entry::Unknown => {}
         }
     }
@@ -290,6 +293,8 @@ mod tests {
         );
         let remembered = of(&lines);
         assert_eq!((remembered.damaged, remembered.unfinished.len()), (3, 2));
+        let told = of(&(lines + "{\"kind\":\"damaged\",\"lines\":3}\n"));
+        assert_eq!((told.damaged, told.damaged_told), (3, 3));
     }
 
     #[test]
