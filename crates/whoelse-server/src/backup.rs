@@ -13,7 +13,7 @@ mod restore;
 mod scratch;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Read as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ pub fn backup(
     };
     write(&folder, plain, &expected, &finished, witness.as_ref()).map_err(|error| disk(&error))?;
     let witness = witness.map(|sealed| sealed.witness);
-    let header = verify(&finished, plain, &expected, witness.as_ref())?;
+    let header = verify(&finished, plain, &expected, witness.as_slice())?;
     let bytes = fs::metadata(&finished).map_err(|error| disk(&error))?.len();
     publish(&finished, file)?;
     Ok(Backup { header, bytes, is_running })
@@ -125,19 +125,28 @@ fn recipient(text: &str) -> Result<Recipient, Failure> {
     })
 }
 
-/// Reads the key that opens a backup from a file.
-pub(crate) fn identity(file: &Path) -> Result<Identity, Failure> {
+/// Reads the keys that open a backup from a file, if one is named.
+pub(crate) fn identities(file: Option<&Path>) -> Result<Vec<Identity>, Failure> {
+    let Some(file) = file else { return Ok(Vec::new()) };
     let unusable = |why: &str| {
         Failure::new(
             Kind::Configuration,
             format!("cannot use the key file {}: {why}", file.display()),
-            "It holds a line that begins with AGE-SECRET-KEY-1, as age-keygen writes it.",
+            "It holds lines that begin with AGE-SECRET-KEY-1, as age-keygen writes them.",
         )
     };
-    let text = fs::read_to_string(file).map_err(|error| unusable(&error.to_string()))?;
-    let text = Zeroizing::new(text);
-    Identity::parse(&text).ok_or_else(|| unusable("there is no such key in it"))
+    let mut text = Zeroizing::new(String::new());
+    let read = File::open(file)
+        .and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
+    read.map_err(|error| unusable(&error.to_string()))?;
+    if text.starts_with("age-encryption.org/") || text.starts_with("-----BEGIN AGE ENCRYPTED") {
+        return Err(unusable("it is encrypted itself: decrypt it with age first"));
+    }
+    Identity::parse_all(&text).ok_or_else(|| unusable("there is no such key in it"))
 }
+
+/// Nobody has so many keys, in bytes; who names a disk by mistake does not wait for it.
+const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where the plain copy is while an encrypted backup is made.
 fn scratch_within(folder: &Path) -> Result<Scratch, Failure> {
@@ -243,7 +252,7 @@ fn verify(
     finished: &Path,
     plain: &Path,
     expected: &Header,
-    witness: Option<&Identity>,
+    witness: &[Identity],
 ) -> Result<Header, Failure> {
     let restored = plain.join("restored");
     fs::create_dir(&restored).map_err(|error| disk(&error))?;

@@ -29,8 +29,8 @@ pub fn restore(
     key: Option<&Path>,
 ) -> Result<(Header, PathBuf), Failure> {
     let path = folder.unwrap_or_else(default_data_folder);
-    let identity = key.map(super::identity).transpose()?;
-    let reader = open(file, identity.as_ref())?;
+    let identities = super::identities(key)?;
+    let reader = open(file, &identities)?;
     refuse_if_filled(&path)?;
     let was_there = path.exists();
     let folder = Folder::open(&path)?;
@@ -70,10 +70,10 @@ fn fill(file: &Path, reader: impl Read, folder: &Folder) -> Result<Header, Failu
 /// Reads a backup as a restore would, and counts what is in it.
 pub(crate) fn look_into(
     file: &Path,
-    identity: Option<&Identity>,
+    identities: &[Identity],
     scratch: &Path,
 ) -> Result<(Header, Contents), Failure> {
-    unpack_from(file, open(file, identity)?, scratch, "0")
+    unpack_from(file, open(file, identities)?, scratch, "0")
 }
 
 /// Puts everything into a folder, the database as that of a new server, and goes through all of it.
@@ -99,7 +99,7 @@ fn unpack_from(
 }
 
 /// Opens a backup, decrypting it if it is encrypted and there is a key.
-fn open(file: &Path, identity: Option<&Identity>) -> Result<Box<dyn Read>, Failure> {
+fn open(file: &Path, identities: &[Identity]) -> Result<Box<dyn Read>, Failure> {
     let opened = File::open(file).and_then(|opened| {
         let is_file = opened.metadata()?.is_file();
         let mut reader = BufReader::with_capacity(1 << 16, opened);
@@ -113,17 +113,27 @@ fn open(file: &Path, identity: Option<&Identity>) -> Result<Box<dyn Read>, Failu
             "Check the path and its permissions.",
         )
     })?;
-    match identity.filter(|_| is_encrypted) {
-        Some(identity) => match Opener::new(reader, identity) {
-            Ok(opener) => Ok(Box::new(opener)),
-            Err(AgeError::OtherKey) => Err(Failure::new(
-                Kind::Refused,
-                format!("cannot open {}: {}", file.display(), AgeError::OtherKey),
-                "Name the file of the key it was encrypted to with --identity.",
-            )),
-            Err(error) => Err(unreadable(file, &ParcelError::Io(io::Error::other(error)))),
-        },
-        None => Ok(Box::new(reader)),
+    // Without a key, what was encrypted is told by its first bytes.
+    if !is_encrypted || identities.is_empty() {
+        return Ok(Box::new(reader));
+    }
+    let refused = |what: AgeError, hint| {
+        Failure::new(Kind::Refused, format!("cannot open {}: {what}", file.display()), hint)
+    };
+    match Opener::new(reader, identities) {
+        Ok(opener) => Ok(Box::new(opener)),
+        Err(AgeError::OtherKey) => Err(refused(
+            AgeError::OtherKey,
+            "Name the file of the key it was encrypted to with --identity.",
+        )),
+        Err(AgeError::Passphrase) => Err(refused(
+            AgeError::Passphrase,
+            "Decrypt it first: age --decrypt --output plain.backup FILE",
+        )),
+        Err(AgeError::Damaged) => {
+            Err(unreadable(file, &ParcelError::Damaged("its encryption is not whole")))
+        }
+        Err(AgeError::Io(error)) => Err(unreadable(file, &error.into())),
     }
 }
 
