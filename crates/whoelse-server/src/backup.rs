@@ -14,11 +14,11 @@ mod scratch;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{Advice, CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -28,6 +28,7 @@ use crate::failure::{Failure, Kind};
 use crate::folder::Folder;
 use crate::operation::{Operation, wall_ms};
 use crate::people::{ask_server, server_of};
+use crate::space;
 use crate::store::{DATABASE_FILE, StoreError};
 use crate::tls::{self, TlsFiles};
 
@@ -36,6 +37,7 @@ pub(crate) use copying::copy_of_still;
 pub use parcel::Header;
 use parcel::{PARTS, pack};
 pub(crate) use restore::look_into;
+pub(crate) use restore::refuse_unfinished;
 pub use restore::restore;
 use scratch::NoScratch;
 pub(crate) use scratch::Scratch;
@@ -71,6 +73,9 @@ pub fn backup(
     if file.symlink_metadata().is_ok() {
         return Err(is_there(file));
     }
+    let place = place_of(file)?;
+    refuse_inside(&folder, &place)?;
+    refuse_without_room(&folder, &place, recipient.is_some())?;
     let scratch = scratch_beside(file)?;
     // What is encrypted because of where it goes must not go there in plain before.
     let hidden = match &recipient {
@@ -136,8 +141,8 @@ pub(crate) fn identities(file: Option<&Path>) -> Result<Vec<Identity>, Failure> 
         )
     };
     let mut text = Zeroizing::new(String::new());
-    let read = File::open(file)
-        .and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
+    let read =
+        File::open(file).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
     read.map_err(|error| unusable(&error.to_string()))?;
     if text.starts_with("age-encryption.org/") || text.starts_with("-----BEGIN AGE ENCRYPTED") {
         return Err(unusable("it is encrypted itself: decrypt it with age first"));
@@ -161,6 +166,59 @@ fn scratch_within(folder: &Path) -> Result<Scratch, Failure> {
     })
 }
 
+/// The folder that a file is to be in. SQLite and whoever changes folders need the whole path.
+fn place_of(file: &Path) -> Result<PathBuf, Failure> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    folder.canonicalize().map_err(|error| disk(&error))
+}
+
+/// Refuses to put a backup among the data: it would be lost with them, keep what is deleted there,
+/// and might be taken for one of the server's own files.
+fn refuse_inside(folder: &Path, place: &Path) -> Result<(), Failure> {
+    let folder = folder.canonicalize().map_err(|error| disk(&error))?;
+    if !place.starts_with(&folder) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Refused,
+        format!("{} is within the data folder", place.display()),
+        "A backup there is lost with the data: choose another place, best on another disk.",
+    ))
+}
+
+/// Refuses to fill the disk that the data are on: a server that runs there would have to end. Another
+/// disk may become full, that hurts nobody.
+fn refuse_without_room(folder: &Path, place: &Path, is_sealed: bool) -> Result<(), Failure> {
+    let size = |name: &str| fs::metadata(folder.join(name)).map_or(0, |it| it.len());
+    let copy = size(DATABASE_FILE) + size(&format!("{DATABASE_FILE}-wal"));
+    let device = |path: &Path| fs::metadata(path).map(|it| it.dev());
+    let is_same = device(folder).and_then(|it| Ok(it == device(place)?));
+    let needed = match is_same.map_err(|error| disk(&error))? {
+        // The copy and what is made of it; then that and what is made of it as a trial.
+        true => copy.saturating_mul(2),
+        false if is_sealed => copy,
+        false => return Ok(()),
+    };
+    let free = space::free(folder).unwrap_or(u64::MAX);
+    if free >= needed.saturating_add(ROOM_LEFT) {
+        return Ok(());
+    }
+    let (needed, free) = (needed.saturating_add(ROOM_LEFT).div_ceil(1 << 20), free >> 20);
+    Err(Failure::new(
+        Kind::Storage,
+        format!(
+            "the backup was not made: {needed} MiB are needed on the disk of the data, {free} are free"
+        ),
+        "Make room there, or choose a place on another disk.",
+    ))
+}
+
+/// What a backup leaves free on the disk of the data, in bytes: a few segments of the journal.
+const ROOM_LEFT: u64 = 32 << 20;
+
 /// Where a backup grows: beside its place, so that it can be put there whole.
 fn scratch_beside(file: &Path) -> Result<Scratch, Failure> {
     let Some(name) = file.file_name() else {
@@ -172,13 +230,7 @@ fn scratch_beside(file: &Path) -> Result<Scratch, Failure> {
     };
     let mut name = name.to_owned();
     name.push(".unfinished");
-    // SQLite and whoever changes folders need the whole path.
-    let folder = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let folder = folder.canonicalize().map_err(|error| disk(&error))?;
-    Scratch::make(folder.join(name)).map_err(|why| match why {
+    Scratch::make(place_of(file)?.join(name)).map_err(|why| match why {
         NoScratch::InUse => Failure::new(
             Kind::Refused,
             format!("a backup to {} is being made already", file.display()),
@@ -229,8 +281,9 @@ fn write(
     let mut parts = Vec::new();
     for name in PARTS {
         let path = if name == DATABASE_FILE { plain } else { folder }.join(name);
-        if path.exists() {
-            parts.push((name, path));
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => parts.push((name, found.map(|_| path)?)),
         }
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
@@ -243,7 +296,10 @@ fn write(
         }
         None => pack(&mut writer, header.clone(), &parts)?,
     }
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    // What is read back should come from the disk. Not every file system can be told so.
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap_or_default();
     fs::remove_file(plain.join(DATABASE_FILE))
 }
 
@@ -284,7 +340,11 @@ fn publish(finished: &Path, file: &Path) -> Result<(), Failure> {
         _ => disk(&error),
     })?;
     let folder = finished.parent().and_then(Path::parent).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| disk(&error))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| {
+        // Its name might not outlast a power cut, and we say that nothing was left behind.
+        fs::remove_file(file).unwrap_or_default();
+        disk(&error)
+    })
 }
 
 fn is_there(file: &Path) -> Failure {

@@ -15,6 +15,7 @@ use whoelse_engine::{Engine, Rules};
 use whoelse_proto::event::{Meeting, spoken};
 use whoelse_proto::{Fingerprint, Name, Password, Place};
 
+use crate::backup;
 use crate::config::{Config, default_data_folder};
 use crate::credentials;
 use crate::descriptors;
@@ -312,6 +313,7 @@ pub(crate) fn open_data(
     rules: Rules,
     inbox: Arc<Inbox>,
 ) -> Result<(Opened, Engine), Failure> {
+    backup::refuse_unfinished(folder)?;
     let notify = move |event| inbox.post(HubEvent::Store(event));
     let opened = Store::open(folder, StoreOptions::default(), notify).map_err(|error| {
         let what = format!("cannot open the data in {}: {error}", folder.display());

@@ -54,17 +54,49 @@ fn fill(file: &Path, reader: impl Read, folder: &Folder) -> Result<Header, Failu
         NoScratch::InUse | NoScratch::Foreign => filled(&path, SCRATCH),
     })?;
     let id = random_id().map_err(|error| disk(&io::Error::other(error)))?;
+    let remove_parts = || PARTS.map(|name| fs::remove_file(path.join(name)).unwrap_or_default());
+    // What is there was put there by one that was killed.
+    remove_parts();
     let (header, _) = unpack_from(file, reader, scratch.path(), &id)?;
-    // The database comes last: without it nobody takes the folder for a server's.
-    for name in PARTS.into_iter().rev() {
-        match fs::rename(scratch.path().join(name), path.join(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(disk(&error)),
+    move_parts(scratch.path(), &path).map_err(|error| {
+        remove_parts();
+        disk(&error)
+    })?;
+    Ok(header)
+}
+
+/// Moves all parts to where they belong. The database comes last, when the others are there for
+/// good: without it, the folder is none of a server's, and [`refuse_unfinished`] says so.
+fn move_parts(from: &Path, to: &Path) -> io::Result<()> {
+    let [database, others @ ..] = PARTS;
+    let sync = || File::open(to)?.sync_all();
+    for name in others {
+        match fs::rename(from.join(name), to.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    drop(scratch);
-    File::open(&path).and_then(|folder| folder.sync_all()).map_err(|error| disk(&error))?;
-    Ok(header)
+    sync()?;
+    fs::rename(from.join(database), to.join(database))?;
+    sync()
+}
+
+/// Refuses a folder that a restore was to fill and did not, because it was killed. What one left
+/// that was done but for tidying up is removed.
+pub(crate) fn refuse_unfinished(folder: &Path) -> Result<(), Failure> {
+    let scratch = folder.join(SCRATCH);
+    if !Scratch::is_left(&scratch) {
+        return Ok(());
+    }
+    if !folder.join(DATABASE_FILE).exists() {
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("a restore into {} was not finished", folder.display()),
+            "Restore the backup again: whoelse restore FILE --data FOLDER",
+        ));
+    }
+    drop(Scratch::make(scratch));
+    Ok(())
 }
 
 /// Reads a backup as a restore would, and counts what is in it.
@@ -167,9 +199,12 @@ fn refuse_if_filled(path: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|error| disk(&error))?,
     };
+    // One that was killed may have come so far as to move everything but the database.
+    let is_unfinished = Scratch::is_left(&path.join(SCRATCH)) && !path.join(DATABASE_FILE).exists();
     for entry in entries {
         let name = entry.map_err(|error| disk(&error))?.file_name();
-        if name != SCRATCH && name != folder::LOCK {
+        let is_part = PARTS.iter().any(|part| name == *part);
+        if name != SCRATCH && name != folder::LOCK && !(is_unfinished && is_part) {
             return Err(filled(path, &name.to_string_lossy()));
         }
     }

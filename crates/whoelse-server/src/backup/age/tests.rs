@@ -123,9 +123,8 @@ fn a_header_that_is_not_written_as_it_must_be_is_refused() {
     let end = bytes.windows(5).position(|it| it == b"\n--- ").unwrap() + 5 + 43;
     let (header, payload) = bytes.split_at(end);
     let header = std::str::from_utf8(header).unwrap();
-    let refused = |header: &str| {
-        opened(&[header.as_bytes(), payload].concat(), &identity).expect_err(header)
-    };
+    let refused =
+        |header: &str| opened(&[header.as_bytes(), payload].concat(), &identity).expect_err(header);
     // Padding, a longer line, and bits that say nothing.
     refused(&format!("{header}="));
     refused(&header.replace("hM8\n", "hM8=\n"));
