@@ -169,8 +169,8 @@ async fn keep_going(hub: &SharedHub, inbox: &Inbox, signals: &mut Signals) -> Re
                 return Err(Failure::new(
                     Kind::Storage,
                     format!("the server ends: {why}"),
-                    "Check the disk and its free space, then start the server again: \
-                     nothing that was confirmed is lost.",
+                    // What to do is said with the reason: a disk that is full is not one that is bad.
+                    "After that nothing was confirmed, and nothing written.",
                 ));
             }
             if drained_by.is_some_and(|by| hub.is_drained() || by <= Instant::now()) {
