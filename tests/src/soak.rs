@@ -162,7 +162,7 @@ pub const ROWS: [Row; 12] = [
     Row {
         number: "7",
         name: "full-disk",
-        what: "A small disk is filled, with and without a floor of free space.",
+        what: "A small disk is filled, with and without a floor of free space; a backup would fill it.",
         run: |field, _| faults::run_full(field),
     },
     Row {

@@ -15,7 +15,6 @@ mod scratch;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, CWD, RenameFlags, renameat_with};
@@ -75,7 +74,6 @@ pub fn backup(
     }
     let place = place_of(file)?;
     refuse_inside(&folder, &place)?;
-    refuse_without_room(&folder, &place, recipient.is_some())?;
     let scratch = scratch_beside(file)?;
     // What is encrypted because of where it goes must not go there in plain before.
     let hidden = match &recipient {
@@ -84,7 +82,13 @@ pub fn backup(
     };
     let plain = hidden.as_ref().unwrap_or(&scratch).path();
     let (database, is_running) = match server_of(&folder)? {
-        Some(server) => (copy_from(&server, &folder, plain)?, true),
+        Some(server) => {
+            ask_server(&server, &Operation::Settle)?;
+            let source = copying::running(&folder).map_err(not_made)?;
+            let bytes = source.bytes().map_err(|error| not_made(error.into()))?;
+            refuse_without_room(&folder, &place, recipient.is_some(), bytes)?;
+            (copying::copy_of(&source, plain).map_err(not_made)?, true)
+        }
         None => {
             let _held = Folder::hold(&folder)?;
             (copy_of_still(&folder, plain).map_err(not_made)?.0, false)
@@ -189,11 +193,14 @@ fn refuse_inside(folder: &Path, place: &Path) -> Result<(), Failure> {
     ))
 }
 
-/// Refuses to fill the disk that the data are on: a server that runs there would have to end. Another
-/// disk may become full, that hurts nobody.
-fn refuse_without_room(folder: &Path, place: &Path, is_sealed: bool) -> Result<(), Failure> {
-    let size = |name: &str| fs::metadata(folder.join(name)).map_or(0, |it| it.len());
-    let copy = size(DATABASE_FILE) + size(&format!("{DATABASE_FILE}-wal"));
+/// Refuses to fill the disk that the data are on, below a server that runs there and would have to end,
+/// with a copy of so many bytes. Another disk may become full, that hurts nobody.
+fn refuse_without_room(
+    folder: &Path,
+    place: &Path,
+    is_sealed: bool,
+    copy: u64,
+) -> Result<(), Failure> {
     let device = |path: &Path| fs::metadata(path).map(|it| it.dev());
     let is_same = device(folder).and_then(|it| Ok(it == device(place)?));
     let needed = match is_same.map_err(|error| disk(&error))? {
@@ -243,12 +250,6 @@ fn scratch_beside(file: &Path) -> Result<Scratch, Failure> {
         ),
         NoScratch::Io(error) => disk(&error),
     })
-}
-
-/// Has the server bring everything into its database, and copies that.
-fn copy_from(server: &UnixStream, folder: &Path, scratch: &Path) -> Result<Database, Failure> {
-    ask_server(server, &Operation::Settle)?;
-    copying::copy_of_running(folder, scratch).map_err(not_made)
 }
 
 fn describe(folder: &Path, database: &Database) -> Result<Header, StoreError> {

@@ -187,7 +187,9 @@ fn unreadable(file: &Path, error: &ParcelError) -> Failure {
         ),
         ParcelError::Io(_) => (
             Kind::Storage,
-            "Nothing was restored. Check the disk and the space left on it.".to_owned(),
+            "Nothing was restored. Check the disk and the space left on it; a check restores into \
+             TMPDIR."
+                .to_owned(),
         ),
     };
     Failure::new(kind, format!("cannot restore {shown}: {error}"), hint)
