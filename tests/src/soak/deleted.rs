@@ -16,7 +16,7 @@ use super::trouble::{Outcome, While, trouble};
 use super::verdict::Verdict;
 
 /// How much faster the clock runs.
-const SPEED: u32 = 12;
+const SPEED: u32 = 10;
 
 /// What is promised, on that clock.
 const PROMISE: Duration = Duration::from_secs(60);
