@@ -89,7 +89,9 @@ impl From<io::Error> for ParcelError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             // Whoever decrypts says so.
-            io::ErrorKind::InvalidData => Self::Damaged("a part of it is altered or cut off and cannot be decrypted"),
+            io::ErrorKind::InvalidData => {
+                Self::Damaged("a part of it is altered or cut off and cannot be decrypted")
+            }
             _ => Self::Io(error),
         }
     }
