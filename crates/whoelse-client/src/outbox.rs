@@ -15,6 +15,8 @@ pub(crate) struct Pending {
     pub(crate) command: Command,
     /// The batch of the log with which it is kept.
     batch: u64,
+    /// It is in the log, or will be with that batch.
+    pub(crate) is_kept: bool,
     /// It was written to the connection that is open now.
     written: bool,
     /// It was written to any connection before.
@@ -37,16 +39,23 @@ impl Outbox {
         Self { pending: VecDeque::new(), prefix, made: 0 }
     }
 
-    /// Takes a request in; it is written once this batch is kept.
-    pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64) {
+    /// Takes a request in; it is written once this batch is kept, or could not be.
+    pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64, is_kept: bool) {
         let (written, tried, resent) = (false, false, false);
-        self.pending.push_back(Pending { id, command, batch, written, tried, resent });
+        self.pending.push_back(Pending { id, command, batch, is_kept, written, tried, resent });
+    }
+
+    /// A batch could not be kept, and nothing of it is in the log.
+    pub(crate) fn not_kept(&mut self, batch: u64) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.batch == batch) {
+            pending.is_kept = false;
+        }
     }
 
     /// Takes a message of an earlier run in, in front of all others: it may have been sent.
     pub(crate) fn restore(&mut self, id: RequestId, command: Command) {
-        let (batch, written, tried, resent) = (0, false, true, true);
-        self.pending.push_front(Pending { id, command, batch, written, tried, resent });
+        let (batch, is_kept, written, tried, resent) = (0, true, false, true, true);
+        self.pending.push_front(Pending { id, command, batch, is_kept, written, tried, resent });
     }
 
     /// An id that was never used.

@@ -79,11 +79,6 @@ impl Keeping {
         }
     }
 
-    /// Whether what was given to the log will be found in it.
-    pub(super) fn is_reliable(&self) -> bool {
-        matches!(self.log, Log::Open { failing: false })
-    }
-
     /// Whether nothing waits to be kept.
     pub(super) fn is_idle(&self) -> bool {
         self.staged.is_empty() && self.begun == self.done
@@ -183,6 +178,9 @@ impl Core {
             return;
         }
         self.keeping.finish(batch);
+        if failure.is_some() {
+            self.outbox.not_kept(batch);
+        }
         if let Log::Open { failing } = &mut self.keeping.log {
             let failed_before = std::mem::replace(failing, failure.is_some());
             match failure {
@@ -253,7 +251,8 @@ impl Core {
             }),
             _ => 0,
         };
-        self.outbox.push(id, command, batch);
+        let is_kept = batch > self.keeping.done;
+        self.outbox.push(id, command, batch, is_kept);
     }
 
     /// Notes what became of a request, if it was a message.

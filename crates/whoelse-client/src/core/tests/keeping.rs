@@ -526,3 +526,21 @@ fn no_server_of_the_original_is_asked_for_receipts_and_no_server_for_too_many_at
         assert_eq!(client.done(), [r#"{"action":"logout"}"#], "nobody waits for the answers");
     }
 }
+
+#[test]
+fn only_what_is_in_the_log_is_left_to_the_next_start() {
+    let mut client = Client::person().in_session(WELCOME);
+    client.keeps = false;
+    for (text, fails) in [("one", true), ("two", false), ("three", true)] {
+        client.messages("luke", text);
+        client.done();
+        client.disk_answers(fails);
+        client.done();
+    }
+    client.notices();
+    client.core.handle_interrupt();
+    let notices = client.notices();
+    assert_eq!(notices[0], Notice::Uncertain { command: message("luke", "one") });
+    assert_eq!(notices[1], Notice::Waits { command: message("luke", "two") });
+    assert_eq!(notices[2], Notice::Uncertain { command: message("luke", "three") });
+}

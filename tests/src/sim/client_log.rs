@@ -1,0 +1,284 @@
+//! What is in the log of a client, a second time and as naively as possible, to compare with.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use whoelse_client::log::{Entry, Found, Look, Mail, Remembered, Said, State, fingerprint};
+
+use super::client_disk::{ClientDisk, Left};
+
+/// A log, and the disk it is on.
+#[derive(Default)]
+pub struct ClientLog {
+    /// The disk.
+    pub disk: ClientDisk,
+    /// Every line that can be read, and where it ends.
+    lines: Vec<(usize, Entry)>,
+    /// Up to here everything was reported to be kept, come what may.
+    promised: usize,
+    /// Lines that cannot be read.
+    damaged: usize,
+    /// What was received, by its fingerprint.
+    pub seen: BTreeSet<u64>,
+    /// For each server data, up to where everything was shown.
+    pub shown: BTreeMap<String, u64>,
+}
+
+impl ClientLog {
+    /// Entries were appended, it is said.
+    ///
+    /// # Errors
+    /// When the disk says something else.
+    pub fn appended(&mut self, before: usize, entries: &[Entry]) -> Result<(), String> {
+        let (length, synced) = self.disk.lengths();
+        let ends: Vec<usize> = self.disk.from(before, |bytes| {
+            let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            ends.map(|(at, _)| before + at + 1).collect()
+        });
+        if ends.len() != entries.len() || ends.last() != Some(&length) {
+            return Err(format!("{} lines for {} entries", ends.len(), entries.len()));
+        }
+        if entries.iter().any(Entry::is_promised) {
+            self.promised = length;
+            if synced < length {
+                return Err(format!("{synced} of {length} bytes of a log are safe: {entries:?}"));
+            }
+        }
+        for (end, entry) in ends.into_iter().zip(entries) {
+            self.take(end, entry.clone());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, end: usize, entry: Entry) {
+        match &entry {
+            Entry::In(mail) => self.seen.extend(fingerprint(mail)),
+            Entry::Shown { server: Some(server), number } => {
+                let shown = self.shown.entry(server.clone()).or_default();
+                *shown = (*shown).max(*number);
+            }
+            _ => {}
+        }
+        self.lines.push((end, entry));
+    }
+
+    /// A crash has left this.
+    pub fn crashed(&mut self, left: Left) {
+        match left {
+            Left::Beginning(length) if length < self.end() => {
+                let lines = std::mem::take(&mut self.lines);
+                self.forget();
+                for (end, entry) in lines.into_iter().take_while(|(end, _)| *end <= length) {
+                    self.take(end, entry);
+                }
+            }
+            Left::Beginning(_) => {}
+            Left::Other => self.read(),
+        }
+    }
+
+    /// Where the last line ends.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.lines.last().map_or(0, |(end, _)| *end)
+    }
+
+    /// Somebody is about to open it. A write that failed may have left whole lines.
+    pub fn about_to_open(&mut self) {
+        if self.disk.lengths().0 > self.end() {
+            self.read();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.lines.clear();
+        self.seen.clear();
+        self.shown.clear();
+        self.damaged = 0;
+    }
+
+    /// Reads it all.
+    fn read(&mut self) {
+        self.forget();
+        let bytes = self.disk.from(0, <[u8]>::to_vec);
+        let mut at = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            at += line.len();
+            if line.last() != Some(&b'\n') {
+                return;
+            }
+            match serde_json::from_slice(line) {
+                Ok(entry) => self.take(at, entry),
+                Err(_) => {
+                    self.damaged += 1;
+                    self.lines.push((at, Entry::Unknown));
+                }
+            }
+        }
+    }
+
+    /// Compares with what a start found; undelivered messages only if the clock is right.
+    ///
+    /// # Errors
+    /// Says what differs.
+    pub fn compare(&self, found: &Remembered, is_clock_right: bool) -> Result<(), String> {
+        let (length, _) = self.disk.lengths();
+        if length < self.promised {
+            return Err(format!("{length} bytes of {} that were kept are there", self.promised));
+        }
+        same("length", &self.end(), &length)?;
+        let found_unfinished: Vec<&str> =
+            found.unfinished.iter().map(|it| it.text.as_str()).collect();
+        same("unfinished", &self.unfinished(), &found_unfinished)?;
+        let unshown: Vec<&Mail> = found.unshown.iter().collect();
+        same("unshown", &self.unshown(), &unshown)?;
+        same("shown", &self.shown, &found.shown)?;
+        same("damaged", &self.damaged, &found.damaged)?;
+        let seen: BTreeSet<u64> = found.seen.iter().copied().collect();
+        same("seen", &self.seen, &seen)?;
+        let undelivered: Vec<&str> = found.undelivered.iter().map(|it| it.0.as_str()).collect();
+        let expected = self.with_state(&State::Sent).map(|(id, ..)| id).collect();
+        if is_clock_right { same("undelivered", &expected, &undelivered) } else { Ok(()) }
+    }
+
+    /// What the person wrote, with what became of it first and last.
+    fn outs(&self) -> impl Iterator<Item = (&str, &str, &str, Outcomes)> {
+        let mut outcomes: BTreeMap<&str, Outcomes> = BTreeMap::new();
+        for (_, entry) in &self.lines {
+            let (id, state) = match entry {
+                Entry::Sent { id } => (id, State::Sent),
+                Entry::Delivered { id } => (id, State::Delivered),
+                Entry::Refused { id, status } => (id, State::Refused(status.clone())),
+                _ => continue,
+            };
+            outcomes.entry(id).or_default().0.push(state);
+        }
+        self.lines.iter().filter_map(move |(_, entry)| {
+            let Entry::Out { id, to, text, .. } = entry else { return None };
+            let outcomes = outcomes.remove(id.as_str()).unwrap_or_default();
+            Some((id.as_str(), to.as_str(), text.as_str(), outcomes))
+        })
+    }
+
+    fn with_state(&self, state: &State) -> impl Iterator<Item = (&str, &str, &str)> {
+        let is_in = move |outcomes: &Outcomes| outcomes.lasting() == *state;
+        self.outs().filter(move |it| is_in(&it.3)).map(|(id, to, text, _)| (id, to, text))
+    }
+
+    /// Messages without an outcome: what they say.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<&str> {
+        self.with_state(&State::Waiting).map(|(.., text)| text).collect()
+    }
+
+    /// The ids of all that the person wrote.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter_map(|(_, entry)| match entry {
+            Entry::Out { id, .. } => Some(id.as_str()),
+            _ => None,
+        })
+    }
+
+    /// All mail.
+    pub fn mails(&self) -> impl Iterator<Item = &Mail> {
+        self.lines.iter().filter_map(|(_, entry)| match entry {
+            Entry::In(mail) => Some(mail),
+            _ => None,
+        })
+    }
+
+    /// Mail that was not shown, as far as the log says.
+    #[must_use]
+    pub fn unshown(&self) -> Vec<&Mail> {
+        let mut shown: BTreeMap<&Option<String>, u64> = BTreeMap::new();
+        let mut unshown = VecDeque::new();
+        for (_, entry) in self.lines.iter().rev() {
+            match entry {
+                Entry::Shown { server, number } => {
+                    let shown = shown.entry(server).or_default();
+                    *shown = (*shown).max(*number);
+                }
+                Entry::In(mail) if shown.get(&mail.server).is_none_or(|it| mail.number > *it) => {
+                    unshown.push_front(mail);
+                }
+                _ => {}
+            }
+        }
+        unshown.into()
+    }
+
+    /// Compares what was found for somebody who asked.
+    ///
+    /// # Errors
+    /// Says what differs.
+    pub fn compare_found(&self, look: &Look, found: &Found) -> Result<(), String> {
+        let mut states: BTreeMap<&str, State> = BTreeMap::new();
+        for (id, _, _, outcomes) in self.outs() {
+            states.insert(id, outcomes.0.last().cloned().unwrap_or(State::Waiting));
+        }
+        let said = |entry: &Entry| {
+            Some(match entry {
+                Entry::Out { id, to, text, .. } => {
+                    (to.clone(), states.get(id.as_str()).cloned(), text.clone())
+                }
+                Entry::In(mail) => (mail.from.clone(), None, mail.text.clone()),
+                _ => return None,
+            })
+        };
+        let all = self.lines.iter().filter_map(|(_, entry)| said(entry));
+        let (wanted, most): (Vec<_>, usize) = match look {
+            Look::History { user, count } => (all.filter(|it| it.0 == *user).collect(), *count),
+            Look::Search { words } => {
+                (all.filter(|it| it.2.contains(words)).collect(), whoelse_client::log::SEARCH_MAX)
+            }
+        };
+        let more = wanted.len().saturating_sub(most);
+        let found_said: Vec<_> = found.said.iter().map(of).collect();
+        same("found", &wanted[more..].to_vec(), &found_said)?;
+        match look {
+            Look::Search { .. } => same("more", &(more as u64), &found.more),
+            Look::History { .. } => Ok(()),
+        }
+    }
+
+    /// Reads what is on the disk, which must be what was put there.
+    ///
+    /// # Errors
+    /// Says what differs.
+    pub fn check(&mut self) -> Result<(), String> {
+        let before: Vec<usize> = self.lines.iter().map(|(end, _)| *end).collect();
+        let (damaged, seen) = (self.damaged, self.seen.clone());
+        self.read();
+        let after: Vec<usize> = self.lines.iter().map(|(end, _)| *end).collect();
+        same("lines", &before, &after)?;
+        same("damaged", &damaged, &self.damaged)?;
+        same("seen", &seen, &self.seen)
+    }
+}
+
+fn of(said: &Said) -> (String, Option<State>, String) {
+    (said.user.clone(), said.state.clone(), said.text.clone())
+}
+
+/// What became of a message, in its order.
+#[derive(Default)]
+struct Outcomes(Vec<State>);
+
+impl Outcomes {
+    /// A refusal is the end of it, and so is its arrival.
+    fn lasting(&self) -> State {
+        let is_end = |state: &&State| matches!(state, State::Refused(_) | State::Delivered);
+        let end = self.0.iter().find(is_end).or(self.0.last());
+        end.cloned().unwrap_or(State::Waiting)
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug + ?Sized>(
+    what: &str,
+    expected: &T,
+    found: &T,
+) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("the log of a client, {what}: expected {expected:?}, found {found:?}"))
+}
