@@ -117,6 +117,11 @@ impl Outbox {
         self.pending.iter().any(|pending| pending.resent)
     }
 
+    /// Whether the request with this id waits for its answer.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.pending.iter().any(|pending| pending.id.as_str() == id)
+    }
+
     /// Takes out the request with this id.
     pub(crate) fn answered(&mut self, id: &str) -> Option<Pending> {
         let at = self.pending.iter().position(|pending| pending.id.as_str() == id)?;

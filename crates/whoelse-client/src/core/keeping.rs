@@ -79,6 +79,11 @@ impl Keeping {
         }
     }
 
+    /// Whether the log is open, and what it says of earlier runs was taken up.
+    fn is_taken_up(&self) -> bool {
+        self.is_open() && self.remembered.is_none()
+    }
+
     /// Whether nothing waits to be kept.
     pub(super) fn is_idle(&self) -> bool {
         self.staged.is_empty() && self.begun == self.done
@@ -149,6 +154,9 @@ impl Core {
     ///
     /// Wanted once after each [`Action::OpenProfile`], before `handle_device`.
     pub fn handle_log(&mut self, log: Result<Remembered, NoLog>) {
+        if log.is_ok() && self.keeping.is_taken_up() {
+            return; // the same once more: all that it could say is of this run, or known
+        }
         self.receipts = super::receipts::Receipts::default();
         match log {
             Err(why) => self.keeping.close(why),
@@ -337,8 +345,11 @@ impl Core {
         for (id, user) in remembered.undelivered {
             self.await_old_receipt(&id, user);
         }
+        let mut unfinished = remembered.unfinished;
+        // What this run wrote is in its hands.
+        unfinished.retain(|it| !self.outbox.has(&it.id));
         let again: Vec<_> =
-            remembered.unfinished.into_iter().filter_map(|it| self.again_if_harmless(it)).collect();
+            unfinished.into_iter().filter_map(|it| self.again_if_harmless(it)).collect();
         if !again.is_empty() {
             self.notice(Notice::TakenUp { count: again.len() });
         }

@@ -98,6 +98,8 @@ impl World {
         let person = &mut self.people[who];
         let (device, is_known) = (person.device(), person.is_known);
         let Some(client) = person.client.as_mut() else { return Ok(()) };
+        // A device that was refused is replaced; the log is the same.
+        let is_again = client.run.has_log() && client.core.was_logged_in();
         client.run.log = None;
         person.keeping.log.about_to_open();
         let log = match client.run.without {
@@ -116,8 +118,11 @@ impl World {
                 Err(error) => return Err(format!("a log cannot be opened: {error}")),
             },
         };
-        if log.is_ok() {
-            self.stats.logs_opened += 1;
+        self.tell(|| format!("p{who} opens its log: {log:?}"));
+        let person = &mut self.people[who];
+        let Some(client) = person.client.as_mut() else { return Ok(()) };
+        self.stats.logs_opened += u64::from(log.is_ok());
+        if log.is_ok() && !is_again {
             let kept = &person.keeping.log;
             client.run.unshown = kept.unshown().into_iter().filter_map(Letter::of).collect();
             client.run.may_send.extend(kept.ids().map(str::to_owned));
@@ -161,12 +166,13 @@ impl World {
             Err(error) if !had_trouble => return Err(format!("a log failed: {error}")),
             Err(_) => self.stats.logs_failed += 1,
         }
+        self.tell(|| format!("p{who} keeps {entries:?}: {kept:?}"));
         if is_end {
             self.stats.ends_while_kept += 1;
             self.crash_client(who);
             return Ok(());
         }
-        let Some(client) = person.client.as_mut() else { return Ok(()) };
+        let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
         client.run.is_failing = kept.is_err();
         for entry in entries {
             self.kept(who, entry, kept.is_ok())?;
