@@ -92,7 +92,11 @@ impl Model {
         if let Some(id) = id
             && let Some(earlier) = self.sent_under(now, me, id)
         {
-            return if earlier.content == content { ("SUCCESS", false) } else { ("ID_CONFLICT", true) };
+            return if earlier.content == content {
+                ("SUCCESS", false)
+            } else {
+                ("ID_CONFLICT", true)
+            };
         }
         let to = match self.find(to) {
             Some(to) if to == me => return ("MESSAGE_SELF", true),

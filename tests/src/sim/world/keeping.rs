@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::RngExt;
+use whoelse_client::NoLog;
 use whoelse_client::command::Command;
 use whoelse_client::log::{Entry, Found, Log, Look, Mail};
-use whoelse_client::NoLog;
 use whoelse_proto::codec::Incoming;
 
 use super::{Fallible, START_MS, World};
@@ -102,6 +102,7 @@ impl World {
         let is_again = client.run.has_log() && client.core.was_logged_in();
         client.run.log = None;
         person.keeping.log.about_to_open();
+        let has_trouble = person.keeping.log.disk.has_trouble();
         let log = match client.run.without {
             Some(why) => Err(why),
             None => match Log::over(person.keeping.log.disk.clone(), wall) {
@@ -111,7 +112,7 @@ impl World {
                     client.run.log = Some(log);
                     Ok(remembered)
                 }
-                Err(error) if person.keeping.log.disk.has_trouble() => {
+                Err(error) if has_trouble => {
                     client.core.handle_not_kept(error.to_string());
                     Err(NoLog::Missing)
                 }
@@ -159,7 +160,8 @@ impl World {
                 person.keeping.written.insert(id.clone(), (to.clone(), text));
             }
         }
-        let (before, had_trouble) = (person.keeping.log.end(), person.keeping.log.disk.has_trouble());
+        let (before, had_trouble) =
+            (person.keeping.log.end(), person.keeping.log.disk.has_trouble());
         let kept = log.append(entries, wall);
         match &kept {
             Ok(()) => person.keeping.log.appended(before, entries)?,
