@@ -42,6 +42,8 @@ pub(super) struct Person {
     pub(super) frames: VecDeque<Vec<u8>>,
     /// Texts that were neither confirmed nor given up.
     pub(super) unanswered: BTreeSet<String>,
+    /// Texts that were answered. Where the log could not keep that, they are sent again.
+    answered: BTreeSet<String>,
     /// Texts of mail that it was told.
     pub(super) told_texts: BTreeSet<Arc<str>>,
     pub(super) keeping: Keeping,
@@ -81,6 +83,7 @@ impl Person {
             written: 0,
             frames: VecDeque::new(),
             unanswered: BTreeSet::new(),
+            answered: BTreeSet::new(),
             told_texts: BTreeSet::new(),
             keeping: Keeping::default(),
         }
@@ -412,6 +415,7 @@ impl World {
     ) -> Fallible {
         let name = self.people[who].name.clone();
         self.people[who].unanswered.remove(text);
+        let is_first = self.people[who].answered.insert(text.to_owned());
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
         if *answer != Answer::Done || epoch < self.epoch {
             return Ok(());
@@ -427,8 +431,8 @@ impl World {
             return Err(format!("{text} was confirmed before it was on disk"));
         }
         // An id that was forgotten meanwhile makes a second message of a repetition, and so does a
-        // refusal of which nobody heard.
-        if same.next().is_some() || book.refused.contains(text) {
+        // refusal of which nobody heard. What was answered before has its place from then.
+        if same.next().is_some() || book.refused.contains(text) || !is_first {
             return Ok(());
         }
         let before = client.confirmed.insert(user.to_owned(), (epoch, letter.record));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rand::RngExt;
 use whoelse_client::NoLog;
 use whoelse_client::command::Command;
-use whoelse_client::log::{Entry, Found, Log, Look, Mail};
+use whoelse_client::log::{Entry, Found, Log, Look, Mail, fingerprint};
 use whoelse_proto::codec::Incoming;
 
 use super::{Fallible, START_MS, World};
@@ -52,6 +52,8 @@ pub(super) struct Run {
     last_again: BTreeMap<usize, u64>,
     /// Of the session: its data, and what was acknowledged when it began.
     session: (usize, u64),
+    /// What it has received, by its fingerprint, whether or not that could be kept.
+    seen: BTreeSet<u64>,
     /// For each server data, up to where the log could not keep that it was shown.
     excused: BTreeMap<usize, u64>,
 }
@@ -127,6 +129,7 @@ impl World {
             let kept = &person.keeping.log;
             client.run.unshown = kept.unshown().into_iter().filter_map(Letter::of).collect();
             client.run.may_send.extend(kept.ids().map(str::to_owned));
+            client.run.seen.clone_from(&kept.seen);
             client.run.is_failing = false;
             client.run.is_failure_told = false;
             person.unanswered = kept.unfinished().into_iter().map(str::to_owned).collect();
@@ -197,6 +200,11 @@ impl World {
             }
             Entry::In(mail) => {
                 let letter = Letter::of(mail).ok_or("mail of no server")?;
+                if let Some(print) = fingerprint(mail)
+                    && !client.run.seen.insert(print)
+                {
+                    return Err(format!("a client takes for new what it has: {mail:?}"));
+                }
                 client.run.to_tell.push_back(letter);
                 self.stats.dropped = self.stats.dropped.saturating_sub(1);
             }
@@ -286,16 +294,13 @@ impl World {
             text: incoming.message.clone().unwrap_or_default(),
             at: incoming.at.clone(),
         };
-        let print = whoelse_client::log::fingerprint(&mail);
-        let was_seen = print.is_some_and(|print| person.keeping.log.seen.contains(&print));
+        let was_seen = fingerprint(&mail).is_some_and(|print| client.run.seen.contains(&print));
         if is_known || !was_seen {
             return;
         }
         // The same message as of an earlier data of the server.
         self.stats.known_again += 1;
         client.run.told.insert((epoch, number));
-        let last = client.run.last.entry(epoch).or_default();
-        *last = (*last).max(number);
         if epoch == self.epoch {
             let mut book = self.book.borrow_mut();
             let told = book.told.entry(person.name.clone()).or_default();
@@ -350,7 +355,8 @@ impl World {
         }
         // What is left out was acknowledged, or shown, by an earlier client of the same person.
         let known = last.max(acknowledged).max(shown);
-        if !is_past && number > known + 1 && number != last_again {
+        let is_left_out = |number| !run.told.contains(&(epoch, number));
+        if !is_past && number != last_again && (known + 1..number).any(is_left_out) {
             return Err(format!("{name} was told {number} after {last} of {acknowledged}"));
         }
         run.last.insert(epoch, last.max(number));
