@@ -9,6 +9,9 @@ use super::client_disk::{ClientDisk, Left};
 /// So many messages are remembered to ask for their receipts.
 const UNDELIVERED_MAX: usize = 1_024;
 
+/// A log of more lines is long.
+const OLD_LINES: usize = 300;
+
 /// A log, and the disk it is on.
 #[derive(Default)]
 pub struct ClientLog {
@@ -179,6 +182,28 @@ impl ClientLog {
     #[must_use]
     pub fn unfinished(&self) -> Vec<&str> {
         self.with_state(&State::Waiting).map(|(.., text)| text).collect()
+    }
+
+    /// Whether a message is there, and has no outcome.
+    #[must_use]
+    pub fn is_unfinished(&self, message: &str) -> bool {
+        let mut outcomes = BTreeSet::new();
+        for (_, entry) in self.lines.iter().rev() {
+            match entry {
+                Entry::Sent { id } | Entry::Refused { id, .. } | Entry::Delivered { id } => {
+                    outcomes.insert(id);
+                }
+                Entry::Out { id, text, .. } if text == message => return !outcomes.contains(id),
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Whether it is long, and nothing in it is of use any more.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        self.lines.len() > OLD_LINES && self.unfinished().is_empty() && self.unshown().is_empty()
     }
 
     /// The ids of all that the person wrote.

@@ -167,6 +167,8 @@ counters! {
     ends_while_kept,
     /// Logs of clients that were opened.
     logs_opened,
+    /// Logs that somebody removed.
+    logs_removed,
     /// Batches that could not be kept.
     logs_failed,
     /// Logs of which a power cut has damaged a part.

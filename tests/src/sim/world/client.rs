@@ -108,6 +108,7 @@ impl Person {
 impl World {
     /// A person starts its client.
     pub(super) fn start_client(&mut self, who: usize) -> Fallible {
+        self.tidy_up(who);
         let mut seed = [0; 16];
         self.chance.clients.fill(&mut seed);
         let person = &mut self.people[who];

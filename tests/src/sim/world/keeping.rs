@@ -112,6 +112,10 @@ impl World {
                     let is_clock_right = person.keeping.clock_off == 0;
                     person.keeping.log.compare(&remembered, is_clock_right)?;
                     client.run.log = Some(log);
+                    let texts = remembered.unfinished.iter().map(|it| it.text.clone());
+                    if !is_again {
+                        person.unanswered = texts.collect();
+                    }
                     Ok(remembered)
                 }
                 Err(error) if has_trouble => {
@@ -132,7 +136,6 @@ impl World {
             client.run.seen.clone_from(&kept.seen);
             client.run.is_failing = false;
             client.run.is_failure_told = false;
-            person.unanswered = kept.unfinished().into_iter().map(str::to_owned).collect();
             self.stats.taken_up += person.unanswered.len() as u64;
         }
         client.core.handle_log(log);
@@ -404,7 +407,7 @@ impl World {
 
     /// A message is left to the next client: it has to find it.
     pub(super) fn check_waits(&self, who: usize, text: &str) -> Fallible {
-        match self.people[who].keeping.log.unfinished().contains(&text) {
+        match self.people[who].keeping.log.is_unfinished(text) {
             true => Ok(()),
             false => Err(format!("the next client is to send what no log has: {text}")),
         }
@@ -427,6 +430,15 @@ impl World {
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
         client.core.handle_found(now, command, Ok(found));
         Ok(())
+    }
+
+    /// A person that starts its client removes a log first that is long and of no use any more.
+    pub(super) fn tidy_up(&mut self, who: usize) {
+        let keeping = &mut self.people[who].keeping;
+        if keeping.log.is_old() {
+            keeping.log = ClientLog::default();
+            self.stats.logs_removed += 1;
+        }
     }
 
     /// What is left of a log when its client has ended without a word.
