@@ -41,8 +41,8 @@ pub struct Trouble {
 pub enum Left {
     /// What was there, up to a length.
     Beginning(usize),
-    /// Something else behind what was synced.
-    Other,
+    /// What was there up to a length, and behind that something else.
+    Other(usize),
 }
 
 impl ClientDisk {
@@ -95,13 +95,13 @@ impl ClientDisk {
             let kept = random.random_range(0..=bytes.len());
             state.bytes.truncate(at);
             state.bytes.extend(&bytes[..kept]);
-            left = Left::Other;
+            left = Left::Other(at);
         } else if !rest.is_empty() && random.random_bool(0.3) {
             // Its length was written, and what stands there only in part.
             let zeros = random.random_range(0..=rest.len());
             state.bytes.extend(vec![0; zeros]);
             state.bytes.extend(&rest[zeros..]);
-            left = Left::Other;
+            left = Left::Other(kept);
         }
         state.synced = state.bytes.len();
         left

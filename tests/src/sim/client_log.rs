@@ -1,6 +1,6 @@
 //! What is in the log of a client, a second time and as naively as possible, to compare with.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use whoelse_client::log::{Entry, Found, Look, Mail, Remembered, Said, State, fingerprint};
 
@@ -27,6 +27,8 @@ pub struct ClientLog {
     pub seen: BTreeSet<u64>,
     /// For each server data, up to where everything was shown.
     pub shown: BTreeMap<String, u64>,
+    /// The ids of what the person wrote.
+    pub ids: HashSet<String>,
 }
 
 impl ClientLog {
@@ -58,11 +60,10 @@ impl ClientLog {
     fn take(&mut self, end: usize, entry: Entry) {
         match &entry {
             Entry::In(mail) => self.seen.extend(fingerprint(mail)),
-            Entry::Shown { server: Some(server), number } => {
-                let shown = self.shown.entry(server.clone()).or_default();
-                *shown = (*shown).max(*number);
+            Entry::Out { id, .. } => {
+                self.ids.insert(id.clone());
             }
-            _ => {}
+            _ => note_shown(&mut self.shown, &entry),
         }
         self.lines.push((end, entry));
     }
@@ -70,15 +71,35 @@ impl ClientLog {
     /// A crash has left this.
     pub fn crashed(&mut self, left: Left) {
         match left {
-            Left::Beginning(length) if length < self.end() => {
-                let lines = std::mem::take(&mut self.lines);
-                self.forget();
-                for (end, entry) in lines.into_iter().take_while(|(end, _)| *end <= length) {
-                    self.take(end, entry);
-                }
+            Left::Beginning(length) => self.cut(length),
+            Left::Other(length) => {
+                self.cut(length);
+                self.read();
             }
-            Left::Beginning(_) => {}
-            Left::Other => self.read(),
+        }
+    }
+
+    /// Forgets what is behind a place.
+    fn cut(&mut self, length: usize) {
+        let mut has_shown = false;
+        while let Some((_, entry)) = self.lines.pop_if(|(end, _)| *end > length) {
+            match &entry {
+                Entry::In(mail) => {
+                    fingerprint(mail).map(|print| self.seen.remove(&print));
+                }
+                Entry::Out { id, .. } => {
+                    self.ids.remove(id);
+                }
+                Entry::Shown { .. } => has_shown = true,
+                Entry::Unknown => self.damaged -= 1,
+                _ => {}
+            }
+        }
+        if has_shown {
+            self.shown.clear();
+            for (_, entry) in &self.lines {
+                note_shown(&mut self.shown, entry);
+            }
         }
     }
 
@@ -95,18 +116,10 @@ impl ClientLog {
         }
     }
 
-    fn forget(&mut self) {
-        self.lines.clear();
-        self.seen.clear();
-        self.shown.clear();
-        self.damaged = 0;
-    }
-
-    /// Reads it all.
+    /// Reads what is behind the lines that are known.
     fn read(&mut self) {
-        self.forget();
-        let bytes = self.disk.from(0, <[u8]>::to_vec);
-        let mut at = 0;
+        let mut at = self.end();
+        let bytes = self.disk.from(at, <[u8]>::to_vec);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             at += line.len();
             if line.last() != Some(&b'\n') {
@@ -144,7 +157,7 @@ impl ClientLog {
         let undelivered: Vec<&str> = found.undelivered.iter().map(|it| it.0.as_str()).collect();
         let expected: Vec<&str> = self.with_state(&State::Sent).map(|(id, ..)| id).collect();
         // A start does not remember more, nor what is too old.
-        if is_clock_right && self.ids().count() <= UNDELIVERED_MAX {
+        if is_clock_right && self.ids.len() <= UNDELIVERED_MAX {
             return same("undelivered", &expected, &undelivered);
         }
         let expected: BTreeSet<&str> = expected.into_iter().collect();
@@ -204,14 +217,6 @@ impl ClientLog {
     #[must_use]
     pub fn is_old(&self) -> bool {
         self.lines.len() > OLD_LINES && self.unfinished().is_empty() && self.unshown().is_empty()
-    }
-
-    /// The ids of all that the person wrote.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().filter_map(|(_, entry)| match entry {
-            Entry::Out { id, .. } => Some(id.as_str()),
-            _ => None,
-        })
     }
 
     /// All mail.
@@ -283,11 +288,19 @@ impl ClientLog {
     pub fn check(&mut self) -> Result<(), String> {
         let before: Vec<usize> = self.lines.iter().map(|(end, _)| *end).collect();
         let (damaged, seen) = (self.damaged, self.seen.clone());
+        self.cut(0);
         self.read();
         let after: Vec<usize> = self.lines.iter().map(|(end, _)| *end).collect();
         same("lines", &before, &after)?;
         same("damaged", &damaged, &self.damaged)?;
         same("seen", &seen, &self.seen)
+    }
+}
+
+fn note_shown(shown: &mut BTreeMap<String, u64>, entry: &Entry) {
+    if let Entry::Shown { server: Some(server), number } = entry {
+        let shown = shown.entry(server.clone()).or_default();
+        *shown = (*shown).max(*number);
     }
 }
 

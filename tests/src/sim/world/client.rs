@@ -269,8 +269,7 @@ impl World {
     }
 
     fn keep_frame(&mut self, who: usize, bytes: &[u8]) {
-        let is_message = bytes.windows(19).any(|part| part == b"\"action\":\"message\",\"");
-        if is_message || bytes.starts_with(b"{\"action\":\"message\"") {
+        if bytes.starts_with(b"{\"action\":\"message\"") {
             let frames = &mut self.people[who].frames;
             frames.push_back(bytes.to_vec());
             if frames.len() > FRAMES_MAX {

@@ -38,8 +38,8 @@ pub(super) struct Run {
     /// The last batch could not be kept, and the person knows.
     is_failing: bool,
     pub(super) is_failure_told: bool,
-    /// Ids of messages that may be sent.
-    may_send: BTreeSet<String>,
+    /// Ids of messages that may be sent though they could not be kept.
+    unkept: BTreeSet<String>,
     /// Mail that was kept, or could not be, and is to be told now.
     to_tell: VecDeque<Letter>,
     /// Mail that an earlier client has kept, and perhaps not shown.
@@ -132,7 +132,6 @@ impl World {
         if log.is_ok() && !is_again {
             let kept = &person.keeping.log;
             client.run.unshown = kept.unshown().into_iter().filter_map(Letter::of).collect();
-            client.run.may_send.extend(kept.ids().map(str::to_owned));
             client.run.seen.clone_from(&kept.seen);
             client.run.is_failing = false;
             client.run.is_failure_told = false;
@@ -198,8 +197,8 @@ impl World {
         let person = &mut self.people[who];
         let Some(client) = person.client.as_mut() else { return Ok(()) };
         match entry {
-            Entry::Out { id, .. } => {
-                client.run.may_send.insert(id.clone());
+            Entry::Out { id, .. } if !is_kept => {
+                client.run.unkept.insert(id.clone());
             }
             Entry::In(mail) => {
                 let letter = Letter::of(mail).ok_or("mail of no server")?;
@@ -238,14 +237,21 @@ impl World {
         if !client.run.has_log() {
             return Ok(());
         }
+        let is_message = bytes.starts_with(b"{\"action\":\"message\"");
+        let is_ack = bytes.starts_with(b"{\"action\":\"ack\"");
+        if !is_message && !is_ack {
+            return Ok(());
+        }
         let frame = String::from_utf8_lossy(bytes);
-        if frame.contains("\"action\":\"message\"") {
+        if is_message {
             let id = frame.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next());
-            if !id.is_some_and(|id| client.run.may_send.contains(id)) {
+            let ids = &self.people[who].keeping.log.ids;
+            let may_leave = |id: &str| ids.contains(id) || client.run.unkept.contains(id);
+            if !id.is_some_and(may_leave) {
                 return Err(format!("sent before it was kept: {frame}"));
             }
         }
-        if frame.contains("\"action\":\"ack\"") {
+        if is_ack {
             let number = frame.split("\"number\":").nth(1).map(|rest| {
                 rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>()
             });
@@ -434,8 +440,9 @@ impl World {
 
     /// A person that starts its client removes a log first that is long and of no use any more.
     pub(super) fn tidy_up(&mut self, who: usize) {
-        let keeping = &mut self.people[who].keeping;
-        if keeping.log.is_old() {
+        let person = &mut self.people[who];
+        let keeping = &mut person.keeping;
+        if person.unanswered.is_empty() && keeping.log.is_old() {
             keeping.log = ClientLog::default();
             self.stats.logs_removed += 1;
         }
