@@ -595,10 +595,10 @@ impl Core {
 
     /// Tells of a request that this run gets no answer to any more.
     fn give_up_on(&mut self, pending: Pending) {
-        let Pending { id, command, tried, unkept, .. } = pending;
+        let Pending { id, command, tried, is_kept, .. } = pending;
         if matches!(command, Command::Message { .. }) && !self.original {
             // The next run sends it again.
-            if self.keeping.is_reliable() && !unkept {
+            if is_kept {
                 return self.notice(Notice::Waits { command });
             }
         } else {

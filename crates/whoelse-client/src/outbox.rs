@@ -15,8 +15,8 @@ pub(crate) struct Pending {
     pub(crate) command: Command,
     /// The batch of the log with which it is kept.
     batch: u64,
-    /// That batch could not be kept.
-    pub(crate) unkept: bool,
+    /// It is in the log, or will be with that batch.
+    pub(crate) is_kept: bool,
     /// It was written to the connection that is open now.
     written: bool,
     /// It was written to any connection before.
@@ -39,16 +39,23 @@ impl Outbox {
         Self { pending: VecDeque::new(), prefix, made: 0 }
     }
 
-    /// Takes a request in; it is written once this batch is kept.
-    pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64) {
-        let (unkept, written, tried, resent) = (false, false, false, false);
-        self.pending.push_back(Pending { id, command, batch, unkept, written, tried, resent });
+    /// Takes a request in; it is written once this batch is kept, or could not be.
+    pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64, is_kept: bool) {
+        let (written, tried, resent) = (false, false, false);
+        self.pending.push_back(Pending { id, command, batch, is_kept, written, tried, resent });
+    }
+
+    /// A batch could not be kept, and nothing of it is in the log.
+    pub(crate) fn not_kept(&mut self, batch: u64) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.batch == batch) {
+            pending.is_kept = false;
+        }
     }
 
     /// Takes a message of an earlier run in, in front of all others: it may have been sent.
     pub(crate) fn restore(&mut self, id: RequestId, command: Command) {
-        let (batch, unkept, written, tried, resent) = (0, false, false, true, true);
-        self.pending.push_front(Pending { id, command, batch, unkept, written, tried, resent });
+        let (batch, is_kept, written, tried, resent) = (0, true, false, true, true);
+        self.pending.push_front(Pending { id, command, batch, is_kept, written, tried, resent });
     }
 
     /// Whether the request with this id waits here, or was made here: an earlier run has not made it.
@@ -57,18 +64,12 @@ impl Outbox {
         made || self.pending.iter().any(|pending| pending.id.as_str() == id)
     }
 
-    /// Notes that this batch could not be kept.
-    pub(crate) fn mark_unkept(&mut self, batch: u64) {
-        for pending in self.pending.iter_mut().filter(|pending| pending.batch == batch) {
-            pending.unkept = matches!(pending.command, Command::Message { .. });
-        }
-    }
-
-    /// The messages that could not be kept; they count as kept with this batch from now on.
+    /// The messages that are not kept; they count as kept with this batch from now on.
     pub(crate) fn take_unkept(&mut self, batch: u64) -> Vec<(RequestId, Command)> {
-        let unkept = self.pending.iter_mut().filter(|pending| pending.unkept);
-        let taken = unkept.map(|pending| {
-            (pending.unkept, pending.batch) = (false, batch);
+        let is_unkept =
+            |it: &&mut Pending| !it.is_kept && matches!(it.command, Command::Message { .. });
+        let taken = self.pending.iter_mut().filter(is_unkept).map(|pending| {
+            (pending.is_kept, pending.batch) = (true, batch);
             (pending.id.clone(), pending.command.clone())
         });
         taken.collect()

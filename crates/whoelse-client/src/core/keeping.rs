@@ -87,9 +87,9 @@ impl Keeping {
         }
     }
 
-    /// Whether what was given to the log will be found in it.
-    pub(super) fn is_reliable(&self) -> bool {
-        matches!(self.log, Log::Open { failing: false })
+    /// Whether the log is open, and what it says of earlier runs was taken up.
+    fn is_taken_up(&self) -> bool {
+        self.is_open() && self.remembered.is_none()
     }
 
     /// Whether nothing waits to be kept.
@@ -162,6 +162,9 @@ impl Core {
     ///
     /// Wanted once after each [`Action::OpenProfile`], before `handle_device`.
     pub fn handle_log(&mut self, log: Result<Remembered, NoLog>) {
+        if log.is_ok() && self.keeping.is_taken_up() {
+            return; // the same once more: all that it could say is of this run, or known
+        }
         self.receipts = super::receipts::Receipts::default();
         match log {
             Err(why) => self.keeping.close(why),
@@ -220,11 +223,11 @@ impl Core {
             return;
         }
         self.keeping.finish(batch);
+        if failure.is_some() {
+            self.outbox.not_kept(batch);
+        }
         if let Log::Open { failing } = &mut self.keeping.log {
             let failed_before = std::mem::replace(failing, failure.is_some());
-            if failure.is_some() {
-                self.outbox.mark_unkept(batch);
-            }
             match failure {
                 Some(words) if !failed_before => self.notice(Notice::NotLogged { words }),
                 None if failed_before => {
@@ -300,7 +303,8 @@ impl Core {
     pub(super) fn take_in(&mut self, command: Command) {
         let id = self.outbox.make_id();
         let batch = self.keep_message(&id, &command);
-        self.outbox.push(id, command, batch);
+        let is_kept = batch > self.keeping.done;
+        self.outbox.push(id, command, batch, is_kept);
     }
 
     /// Keeps a request, if it is a message. Says with which batch.

@@ -7,6 +7,7 @@ use std::io;
 
 use super::backwards::Backwards;
 use super::entry::{Entry, Mail};
+use super::storage::Storage;
 
 /// Most messages of a history.
 pub const HISTORY_MAX: usize = 1_000;
@@ -22,7 +23,7 @@ const OUTCOMES_MAX: usize = 100_000;
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub enum Look {
     /// The last so many messages from and to somebody.
     History {
         /// Whom.
@@ -73,7 +74,7 @@ pub enum State {
 }
 
 /// Looks through the lines.
-pub(super) fn look(mut lines: Backwards<'_>, look: &Look) -> io::Result<Found> {
+pub(super) fn look<S: Storage>(mut lines: Backwards<'_, S>, look: &Look) -> io::Result<Found> {
     let (count, words) = match look {
         Look::History { count, .. } => ((*count).min(HISTORY_MAX), Vec::new()),
         Look::Search { words } => {

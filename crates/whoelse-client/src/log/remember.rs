@@ -1,12 +1,12 @@
 //! What is unfinished in a log, found in one pass at the start.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read};
 
 use super::backwards::LINE_BYTES_MAX;
 use super::entry::{Entry, Mail};
+use super::storage::{Ahead, Storage};
 
 /// Most messages without an outcome that are taken up again; those behind them are at the next
 /// start. A client does not take in as many without a connection.
@@ -71,9 +71,9 @@ pub fn fingerprint(mail: &Mail) -> Option<u64> {
 }
 
 /// Reads a log from its beginning up to this length.
-pub(super) fn remember(file: &File, length: u64, now_ms: u64) -> io::Result<Remembered> {
+pub(super) fn remember(file: &impl Storage, length: u64, now_ms: u64) -> io::Result<Remembered> {
     let mut reading = Reading { now_ms, ..Reading::default() };
-    let mut reader = BufReader::with_capacity(256 * 1024, file.take(length));
+    let mut reader = BufReader::with_capacity(256 * 1024, Ahead::new(file, length));
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -207,6 +207,8 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;

@@ -635,3 +635,48 @@ fn no_server_of_the_original_is_asked_for_receipts_and_no_server_for_too_many_at
         assert_eq!(client.done(), [r#"{"action":"logout"}"#], "nobody waits for the answers");
     }
 }
+
+#[test]
+fn only_what_is_in_the_log_is_left_to_the_next_start() {
+    let mut client = Client::person().in_session(WELCOME);
+    client.keeps = false;
+    for (text, fails) in [("one", true), ("two", false), ("three", true)] {
+        client.messages("luke", text);
+        client.done();
+        client.disk_answers(fails);
+        client.done();
+    }
+    // With room for the second the first was tried again, before the third.
+    client.disk_answers(true);
+    client.done();
+    client.notices();
+    client.core.handle_interrupt();
+    let notices = client.notices();
+    assert_eq!(notices[0], Notice::Uncertain { command: message("luke", "one") });
+    assert_eq!(notices[1], Notice::Waits { command: message("luke", "two") });
+    assert_eq!(notices[2], Notice::Uncertain { command: message("luke", "three") });
+}
+
+/// A device that is refused is replaced, for which the profile is opened anew in the middle of a run.
+#[test]
+fn a_log_that_is_opened_again_says_nothing_new() {
+    let mut client = Client::person().in_session(WELCOME);
+    client.shows = false;
+    client.hears(&mail(1));
+    client.messages("luke", "m1");
+    let id = id_of(&client.done().concat());
+    client.notices();
+    client.loses_the_line();
+    let unfinished = Unfinished { id, ..unfinished(1, 0) };
+    let unshown = vec![received(Some("s1"), 1), received(Some("s0"), 1)];
+    let known = Remembered { unfinished: vec![unfinished], unshown, ..Remembered::default() };
+    client.core.handle_log(Ok(known));
+    client.waits(1_000);
+    client.connects();
+    client.hears(WELCOME);
+    let frames = client.done().concat();
+    assert_eq!(frames.matches(r#""message":"m1""#).count(), 1, "{frames}");
+    let notices = client.notices();
+    assert!(!notices.contains(&Notice::TakenUp { count: 1 }), "{notices:?}");
+    assert_eq!(texts(&notices), [""; 0]);
+}
