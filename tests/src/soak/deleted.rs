@@ -105,8 +105,10 @@ fn read_and_acknowledge(ground: &Ground) -> Outcome<()> {
     while let Some(value) = reader.hear(PATIENCE)? {
         if value["action"] == "receive_message" {
             reader.say(&json!({"action": "ack", "number": value["number"]}))?;
-            // The answer comes after it was taken.
-            return reader.ask(&json!({"action": "whoelse"})).map(drop);
+            // An acknowledgement is not confirmed, and a kill may take it. What is confirmed after it is
+            // on disk, and so is it.
+            let request = json!({"action": "message", "user": people::name(2), "message": "read"});
+            return reader.ask(&request).map(drop);
         }
     }
     trouble("the mail does not come")
