@@ -155,7 +155,7 @@ impl ClientLog {
         let seen: BTreeSet<u64> = found.seen.iter().copied().collect();
         same("seen", &self.seen, &seen)?;
         let undelivered: Vec<&str> = found.undelivered.iter().map(|it| it.0.as_str()).collect();
-        let expected: Vec<&str> = self.with_state(&State::Sent).map(|(id, ..)| id).collect();
+        let expected: Vec<&str> = self.with_state(&State::Sent).map(|(id, _)| id).collect();
         // A start does not remember more, nor what is too old.
         if is_clock_right && self.ids.len() <= UNDELIVERED_MAX {
             return same("undelivered", &expected, &undelivered);
@@ -167,7 +167,8 @@ impl ClientLog {
         }
     }
 
-    /// What the person wrote, with what became of it first and last.
+    /// What the person wrote, with what became of it. A write that failed may have left a whole
+    /// line, and the message is then kept again: it is one message.
     fn outs(&self) -> impl Iterator<Item = (&str, &str, &str, Outcomes)> {
         let mut outcomes: BTreeMap<&str, Outcomes> = BTreeMap::new();
         for (_, entry) in &self.lines {
@@ -179,22 +180,30 @@ impl ClientLog {
             };
             outcomes.entry(id).or_default().0.push(state);
         }
+        let mut known = HashSet::new();
         self.lines.iter().filter_map(move |(_, entry)| {
             let Entry::Out { id, to, text, .. } = entry else { return None };
+            if !known.insert(id) {
+                return None;
+            }
             let outcomes = outcomes.remove(id.as_str()).unwrap_or_default();
             Some((id.as_str(), to.as_str(), text.as_str(), outcomes))
         })
     }
 
-    fn with_state(&self, state: &State) -> impl Iterator<Item = (&str, &str, &str)> {
-        let is_in = move |outcomes: &Outcomes| outcomes.lasting() == *state;
-        self.outs().filter(move |it| is_in(&it.3)).map(|(id, to, text, _)| (id, to, text))
+    /// What the person wrote of which this became, in the order in which it was written: what had
+    /// no room at first stands further behind.
+    fn with_state(&self, state: &State) -> impl Iterator<Item = (&str, &str)> {
+        let found = self.outs().filter(|(.., outcomes)| outcomes.lasting() == *state);
+        let mut found: Vec<_> = found.map(|(id, _, text, _)| (id, text)).collect();
+        found.sort_by_key(|(_, text)| number_of(text));
+        found.into_iter()
     }
 
     /// Messages without an outcome: what they say.
     #[must_use]
     pub fn unfinished(&self) -> Vec<&str> {
-        self.with_state(&State::Waiting).map(|(.., text)| text).collect()
+        self.with_state(&State::Waiting).map(|(_, text)| text).collect()
     }
 
     /// Whether a message is there, and has no outcome.
@@ -288,8 +297,11 @@ impl ClientLog {
     pub fn check(&mut self) -> Result<(), String> {
         let before: Vec<usize> = self.lines.iter().map(|(end, _)| *end).collect();
         let (damaged, seen) = (self.damaged, self.seen.clone());
+        let end = self.end();
         self.cut(0);
         self.read();
+        // What a write that failed has left is cut off by the next one.
+        self.cut(end);
         let after: Vec<usize> = self.lines.iter().map(|(end, _)| *end).collect();
         same("lines", &before, &after)?;
         same("damaged", &damaged, &self.damaged)?;
@@ -302,6 +314,12 @@ fn note_shown(shown: &mut BTreeMap<String, u64>, entry: &Entry) {
         let shown = shown.entry(server.clone()).or_default();
         *shown = (*shown).max(*number);
     }
+}
+
+/// Which of all that its writer ever wrote a message is: each says so.
+fn number_of(text: &str) -> Option<u64> {
+    let (_, rest) = text.split_once('#')?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 fn of(said: &Said) -> (String, Option<State>, String) {

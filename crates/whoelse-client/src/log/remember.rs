@@ -105,17 +105,25 @@ fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
+/// The run of the client that made a message, and which of its requests it was.
+///
+/// The order of the lines is not that of the messages: one that had no room at first stands behind
+/// those that were written after it and had.
+type Place = (u64, u64);
+
 #[derive(Default)]
 struct Reading {
     now_ms: u64,
     remembered: Remembered,
     /// Messages without an outcome, by their place in the order.
-    waiting: BTreeMap<u64, Unfinished>,
+    waiting: BTreeMap<Place, Unfinished>,
     /// Messages that the server has, by the same.
-    undelivered: BTreeMap<u64, (String, String)>,
+    undelivered: BTreeMap<Place, (String, String)>,
     /// Where each message that is not done stands.
-    places: HashMap<String, u64>,
-    last_place: u64,
+    places: HashMap<String, Place>,
+    /// With what the ids of the last run begin.
+    prefix: String,
+    last_run: u64,
     unshown: VecDeque<Mail>,
     /// As the set of those seen, in their order.
     seen: VecDeque<u64>,
@@ -153,13 +161,29 @@ impl Reading {
     }
 
     fn take_out(&mut self, id: String, to: String, text: String, at: Option<&str>) {
+        let place = self.place(&id);
         if self.waiting.len() >= UNFINISHED_MAX {
-            return;
+            let Some(last) = self.waiting.last_entry().filter(|last| *last.key() > place) else {
+                return;
+            };
+            self.places.remove(&last.remove().id);
         }
-        self.last_place += 1;
-        self.places.insert(id.clone(), self.last_place);
+        self.places.insert(id.clone(), place);
         let age_ms = self.age_ms(at);
-        self.waiting.insert(self.last_place, Unfinished { id, to, text, age_ms });
+        self.waiting.insert(place, Unfinished { id, to, text, age_ms });
+    }
+
+    /// Where a message stands by its id: a prefix that every run makes anew, and a number.
+    fn place(&mut self, id: &str) -> Place {
+        let parts = id.rsplit_once('-');
+        let (prefix, number) = parts
+            .and_then(|(prefix, number)| Some((prefix, number.parse().ok()?)))
+            .unwrap_or((id, 0));
+        if prefix != self.prefix {
+            prefix.clone_into(&mut self.prefix);
+            self.last_run += 1;
+        }
+        (self.last_run, number)
     }
 
     fn take_in(&mut self, mail: Mail) {
@@ -252,6 +276,22 @@ mod tests {
         assert_eq!(unfinished, [("a-1", DAY_MS), ("b-1", 0), ("b-2", u64::MAX)]);
         assert_eq!(remembered.undelivered, [("a-2".to_owned(), "luke".to_owned())]);
         assert_eq!(remembered.damaged, 0);
+    }
+
+    #[test]
+    fn what_had_no_room_at_first_keeps_its_place_before_what_was_written_after_it() {
+        let at = "1970-01-10T00:00:00Z";
+        let ids = |lines: &[String]| -> Vec<String> {
+            of(&lines.concat()).unfinished.into_iter().map(|it| it.id).collect()
+        };
+        let lines = ["b-9", "a-3", "a-10", "a-2", "a-4"].map(|id| out(id, at));
+        assert_eq!(ids(&lines), ["b-9", "a-2", "a-3", "a-4", "a-10"]);
+        let mut many: Vec<_> =
+            (1..=UNFINISHED_MAX).map(|n| out(&format!("a-{}", n + 1), at)).collect();
+        many.push(out("a-1", at));
+        let found = ids(&many);
+        assert_eq!((found.len(), found[0].as_str()), (UNFINISHED_MAX, "a-1"));
+        assert_eq!(found[UNFINISHED_MAX - 1], format!("a-{UNFINISHED_MAX}"));
     }
 
     #[test]
