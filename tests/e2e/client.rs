@@ -351,3 +351,22 @@ fn a_password_is_not_changed_where_others_could_read_it() {
     hans.say("passwd");
     hans.hear("passwd: not done; it needs a terminal");
 }
+
+#[test]
+fn a_variable_that_is_empty_is_as_good_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.args(words).env("XDG_STATE_HOME", folder.path());
+        for name in ["PORT", "HOST", "FINGERPRINT", "USER", "PASSWORD_FILE", "DATA", "BIND", "RATE"]
+        {
+            command.env(format!("WHOELSE_{name}"), "");
+        }
+        command.env("XDG_DATA_HOME", folder.path()).output().unwrap()
+    };
+    let forgotten = run(&["client", "--forget", "nowhere.example"]);
+    assert_eq!(forgotten.status.code(), Some(0), "{forgotten:?}");
+    let refused = run(&["server", "--tls-cert", "missing.pem", "--tls-key", "missing.pem"]);
+    assert_eq!(refused.status.code(), Some(7), "it went as far as that: {refused:?}");
+    assert!(folder.path().join("whoelse").exists(), "the data are where they are by default");
+}

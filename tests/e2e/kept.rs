@@ -322,3 +322,22 @@ fn what_has_reached_its_reader_is_delivered_in_the_history_also_if_nobody_was_th
         assert!(begun.elapsed() < DEADLINE, "{:?}", hans.output());
     }
 }
+
+#[test]
+fn a_session_taken_over_on_the_same_machine_goes_on_with_the_log() {
+    let server = server(&["hans", "luke"]);
+    let port = server.port().to_string();
+    let mut first = start(&server, &port, &[]);
+    first.hear("logged in as hans");
+    let mut luke = Peer::protocol(&server, "luke");
+    write(&mut luke, "one");
+    first.hear("luke: one");
+    let mut second = start(&server, &port, &["--takeover"]);
+    second.hear("logged in as hans");
+    assert_eq!(first.wait().code, Some(1));
+    write(&mut luke, "two");
+    second.hear("luke: two");
+    second.say("history luke");
+    second.hear("* history luke: 2 messages");
+    assert_eq!(kinds(&server).iter().filter(|kind| *kind == "in").count(), 2);
+}

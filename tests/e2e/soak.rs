@@ -39,6 +39,16 @@ fn on_a_disk_that_fails_it_confirms_nothing_and_ends() {
 }
 
 #[test]
+fn on_a_disk_that_cannot_be_read_it_refuses_or_ends_and_says_nothing_wrong() {
+    hold("failing-reads");
+}
+
+#[test]
+fn deleted_mail_is_in_no_file_a_minute_later() {
+    hold("deleted-mail");
+}
+
+#[test]
 fn clocks_that_jump_lock_nobody_out_and_let_nobody_in() {
     hold("clocks");
 }

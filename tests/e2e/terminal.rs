@@ -13,13 +13,17 @@ fn start(server: &Server) -> Terminal {
 /// A client at a terminal, logged in and waiting for a command.
 fn client(server: &Server, name: &str) -> Terminal {
     let mut terminal = start(server);
+    log_in(&mut terminal, name);
+    terminal
+}
+
+fn log_in(terminal: &mut Terminal, name: &str) {
     terminal.wait_for("Name:");
     terminal.type_text(&format!("{name}\r"));
     terminal.wait_for("Password:");
     terminal.type_text(&format!("{}\r", password_of(name)));
     terminal.wait_for(&format!("logged in as {name}"));
-    wait_for_input(&terminal, name, "");
-    terminal
+    wait_for_input(terminal, name, "");
 }
 
 /// The line being typed is whole: the prompt, and behind it this text, with the cursor at its end.
@@ -254,6 +258,9 @@ fn a_password_that_is_needed_in_the_middle_of_a_line_is_neither_shown_nor_mistak
             hans.type_text("\r");
         }
         hans.wait_for_cursor_line("the question", |line| line.starts_with("Password:"));
+        hans.type_text("a wrong one\r");
+        hans.wait_for("login hans:");
+        hans.wait_for_cursor_line("the question", |line| line.starts_with("Password:"));
         hans.type_text(&format!("{}\r", password_of("hans")));
         hans.wait_for("back after");
         hans.type_text("whoelse\r");
@@ -284,4 +291,46 @@ fn the_operator_is_asked_for_a_new_password_twice() {
     terminal.wait_for("anna can log in now.");
     assert_eq!(terminal.wait_exit(), 0);
     Peer::plain(&server, "anna").hang_up();
+}
+
+#[test]
+fn what_is_kept_can_be_read_before_the_server_is_there_and_messages_wait_for_it() {
+    let mut server = server(&["hans", "luke"]);
+    let state = server.folder().join("hans's machine");
+    let port = server.port().to_string();
+    let start = |server: &Server| {
+        let words = ["client", "localhost", &port];
+        Terminal::start_with(server.program(), &words, server.folder(), &state)
+    };
+    let mut first = start(&server);
+    log_in(&mut first, "hans");
+    first.type_text("message luke dinner?\r");
+    first.wait_for("* message luke: sent");
+    wait_for_input(&first, "hans", "");
+    first.type_text("\u{4}");
+    assert_eq!(first.wait_exit(), 0);
+    server.kill9();
+
+    let mut stranger = start(&server);
+    stranger.wait_for("no connection to localhost");
+    stranger.type_text("luke\r");
+    assert_eq!(stranger.wait_exit(), 3, "nothing is kept here for luke");
+
+    let mut terminal = start(&server);
+    terminal.wait_for("no connection to localhost");
+    terminal.type_text("hans\r");
+    terminal.wait_for("* going on without the server");
+    wait_for_input(&terminal, "hans", "");
+    terminal.type_text("history luke\r");
+    terminal.wait_for("-> luke (sent): dinner?");
+    wait_for_input(&terminal, "hans", "");
+    terminal.type_text("message luke or lunch?\r");
+    terminal.wait_for("* message luke: kept");
+    wait_for_input(&terminal, "hans", "");
+    server.restart();
+    terminal.wait_for("* logged in as hans");
+    terminal.wait_for("* message luke: sent");
+    let mut luke = Peer::protocol(&server, "luke");
+    luke.expect_message("hans", "dinner?");
+    luke.expect_message("hans", "or lunch?");
 }

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,6 +43,10 @@ struct control {
     _Atomic int64_t wall_ns;    /* is added to the wall clock */
     _Atomic int64_t wall_at_ns; /* the wall clock stands still here; 0: it does not */
     _Atomic int64_t monotonic_ns; /* is added to the clock that never goes back */
+    _Atomic int64_t reads;        /* of those files that count, so far */
+    _Atomic int64_t fail_read_at; /* this one fails, and if is_lasting all after it; 0: none */
+    _Atomic int64_t reads_failed; /* how many were failed so far */
+    _Atomic int64_t speed;        /* so much faster runs that clock; 0: it does not */
 };
 
 enum { ALL_FILES, DATABASE_FILES, JOURNAL_FILES };
@@ -88,10 +93,14 @@ static int log_descriptor = -1;
 static char ground[4096]; /* the folder that holds the data folder */
 static size_t ground_bytes;
 static char zeros[1 << 20];
+static int64_t started_ns; /* what the clock that never goes back said at the start */
 
 static int (*real_open)(const char *, int, ...);
 static int (*real_close)(int);
 static ssize_t (*real_write)(int, const void *, size_t);
+static ssize_t (*real_read)(int, void *, size_t);
+static ssize_t (*real_pread)(int, void *, size_t, off_t);
+static int (*real_epoll_wait)(int, struct epoll_event *, int, int);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_send)(int, const void *, size_t, int);
 static ssize_t (*real_writev)(int, const struct iovec *, int);
@@ -107,6 +116,11 @@ static long (*real_syscall)(long, ...);
 
 static void append(enum kind kind, uint64_t file, uint64_t offset, uint64_t size,
                    const void *bytes, size_t count);
+
+static int64_t nanoseconds_of(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
 
 static void *next(const char *name)
 {
@@ -124,6 +138,9 @@ __attribute__((constructor)) static void begin(void)
     }
     real_close = next("close");
     real_write = next("write");
+    real_read = next("read");
+    real_pread = next("pread64");
+    real_epoll_wait = next("epoll_wait");
     real_pwrite = next("pwrite64");
     real_send = next("send");
     real_writev = next("writev");
@@ -155,6 +172,9 @@ __attribute__((constructor)) static void begin(void)
     if (log) {
         log_descriptor = real_open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     }
+    struct timespec now;
+    real_clock_gettime(CLOCK_MONOTONIC, &now);
+    started_ns = nanoseconds_of(&now);
     control = map;
     append(START, 0, 0, (uint64_t)getpid(), NULL, 0);
 }
@@ -237,6 +257,40 @@ static int is_fated(enum kind kind, int files)
         errno = error;
     }
     return error;
+}
+
+/* Reads are counted by themselves: what is written is in the same place with and without them. */
+static int is_read_fated(int number)
+{
+    const struct descriptor *it = descriptor(number, DATA_FILE);
+    int64_t wanted = it ? (int64_t)control->files : 0;
+    if (!it || (wanted != ALL_FILES && wanted != it->files)) {
+        return 0;
+    }
+    int64_t count = ++control->reads, fail_at = control->fail_read_at;
+    if (!fail_at || count < fail_at || (count > fail_at && !control->is_lasting)) {
+        return 0;
+    }
+    control->reads_failed++;
+    errno = (int)control->error;
+    return 1;
+}
+
+ssize_t read(int number, void *bytes, size_t count)
+{
+    begin();
+    return is_read_fated(number) ? -1 : real_read(number, bytes, count);
+}
+
+ssize_t pread64(int number, void *bytes, size_t count, off_t at)
+{
+    begin();
+    return is_read_fated(number) ? -1 : real_pread(number, bytes, count, at);
+}
+
+ssize_t pread(int number, void *bytes, size_t count, off_t at)
+{
+    return pread64(number, bytes, count, at);
 }
 
 static int open_file(const char *path, int flags, mode_t mode)
@@ -473,7 +527,7 @@ int mkdir(const char *path, mode_t mode)
 
 static void add(struct timespec *time, int64_t nanoseconds)
 {
-    int64_t sum = (int64_t)time->tv_sec * 1000000000 + time->tv_nsec + nanoseconds;
+    int64_t sum = nanoseconds_of(time) + nanoseconds;
     sum = sum < 0 ? 0 : sum;
     time->tv_sec = sum / 1000000000;
     time->tv_nsec = sum % 1000000000;
@@ -495,9 +549,18 @@ int clock_gettime(clockid_t clock, struct timespec *time)
         }
     } else if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE ||
                clock == CLOCK_BOOTTIME) {
-        add(time, control->monotonic_ns);
+        int64_t faster = control->speed ? control->speed - 1 : 0;
+        add(time, control->monotonic_ns + (nanoseconds_of(time) - started_ns) * faster);
     }
     return result;
+}
+
+int epoll_wait(int number, struct epoll_event *events, int count, int milliseconds)
+{
+    begin();
+    int speed = control && control->speed ? (int)control->speed : 1;
+    int wait = milliseconds > 0 ? (milliseconds + speed - 1) / speed : milliseconds;
+    return real_epoll_wait(number, events, count, wait);
 }
 
 /* Rust's threads wait until a time of the clock that we have moved; the system has not. */
@@ -512,10 +575,15 @@ long syscall(long number, ...)
     }
     va_end(rest);
     struct timespec until;
-    if (number == SYS_futex && control && control->monotonic_ns && a[3] &&
+    int is_moved = control && (control->monotonic_ns || control->speed);
+    if (number == SYS_futex && is_moved && a[3] &&
         (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && !(a[1] & FUTEX_CLOCK_REALTIME)) {
         until = *(const struct timespec *)a[3];
         add(&until, -control->monotonic_ns);
+        int64_t ahead = nanoseconds_of(&until) - started_ns;
+        if (control->speed && ahead > 0) {
+            add(&until, ahead / control->speed - ahead);
+        }
         a[3] = (long)&until;
     }
     return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);

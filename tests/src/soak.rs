@@ -9,6 +9,7 @@
 
 mod clock;
 mod crowd;
+mod deleted;
 mod disk;
 mod faults;
 mod flips;
@@ -22,6 +23,7 @@ mod people;
 mod post;
 mod power;
 mod projector;
+mod reads;
 mod report;
 mod said;
 mod scripts;
@@ -77,7 +79,7 @@ pub struct Row {
 }
 
 /// All rows that are run here.
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 12] = [
     Row {
         number: "4",
         name: "kill-9",
@@ -148,8 +150,19 @@ pub const ROWS: [Row; 10] = [
     },
     Row {
         number: "7",
+        name: "failing-reads",
+        what: "A read of the data fails with EIO, once or with all after it: while the server starts on what a \
+               kill left, and while people read their mail.",
+        run: |field, scale| match scale {
+            Scale::Quick => reads::run(field, 12),
+            Scale::Ci => reads::run(field, 60),
+            Scale::Soak => reads::run(field, 1_000),
+        },
+    },
+    Row {
+        number: "7",
         name: "full-disk",
-        what: "A small disk is filled, with and without a floor of free space.",
+        what: "A small disk is filled, with and without a floor of free space; a backup would fill it.",
         run: |field, _| faults::run_full(field),
     },
     Row {
@@ -188,6 +201,13 @@ pub const ROWS: [Row; 10] = [
             Scale::Ci => network::run(field, 30, 20),
             Scale::Soak => network::run(field, 30, 600),
         },
+    },
+    Row {
+        number: "22",
+        name: "deleted-mail",
+        what: "How long a text that was acknowledged or deleted with its reader stays in any file of the data \
+               folder. The server's clock runs faster than ours.",
+        run: |field, scale| deleted::run(field, if scale == Scale::Quick { 2 } else { 4 }),
     },
 ];
 

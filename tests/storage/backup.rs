@@ -11,11 +11,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 use whoelse_engine::{AccountId, Number, Record};
+use whoelse_proto::{Password, Role};
 use whoelse_server::database::Database;
 use whoelse_server::journal::BatchNumber;
 use whoelse_server::store::{DATABASE_FILE, JOURNAL_FOLDER, Opened, Store};
 use whoelse_server::store::{StoreEvent, StoreOptions};
-use whoelse_server::{Checked, Failure, Kind, backup, check_backup, check_folder, restore};
+use whoelse_server::{
+    Checked, Failure, Kind, Operation, backup, check_backup, check_folder, operate, restore,
+};
 
 use crate::records::Source;
 use crate::reference::Reference;
@@ -237,7 +240,8 @@ fn a_database_of_a_newer_version_is_refused() {
     let database = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
-    let file = folder.path().join("a.backup");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("a.backup");
     let made = backup(Some(folder.path().to_owned()), &file, None).unwrap_err();
     for failure in [made, check(folder.path()).unwrap_err()] {
         assert!(failure.what.contains("the database has version 99"), "{failure}");
@@ -314,3 +318,122 @@ fn a_check_names_the_first_fault() {
     let failure = check(&folder.path().join("nowhere")).unwrap_err();
     assert!(failure.kind == Kind::Refused && failure.what.contains("no data"), "{failure}");
 }
+
+#[test]
+fn a_backup_is_not_put_among_the_data() {
+    let (folder, _) = killed(1);
+    let before = everything(folder.path());
+    let link = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(folder.path(), link.path().join("data")).unwrap();
+    for file in [
+        folder.path().join("a.backup"),
+        folder.path().join(JOURNAL_FOLDER).join("a.new"),
+        link.path().join("data/a.backup"),
+    ] {
+        for key in [None, Some(KEY)] {
+            let failure = backup(Some(folder.path().to_owned()), &file, key).unwrap_err();
+            assert!(failure.what.contains("within the data folder"), "{failure}");
+        }
+    }
+    assert!(everything(folder.path()) == before);
+}
+
+#[test]
+fn a_backup_never_follows_a_link_in_its_place() {
+    let (folder, _) = killed(1);
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("a.backup");
+    std::os::unix::fs::symlink(place.path().join("elsewhere"), &file).unwrap();
+    let failure = backup(Some(folder.path().to_owned()), &file, None).unwrap_err();
+    assert!(failure.what.contains("is there already"), "{failure}");
+    fs::remove_file(&file).unwrap();
+    let theirs = place.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    std::os::unix::fs::symlink(&theirs, place.path().join("a.backup.unfinished")).unwrap();
+    let failure = backup(Some(folder.path().to_owned()), &file, None).unwrap_err();
+    assert!(failure.what.contains("not of a backup"), "{failure}");
+    assert_eq!(fs::read_dir(&theirs).unwrap().count(), 0);
+}
+
+/// A restore that was killed while it put things in their places: nothing but the database is there
+/// yet. No server may begin there with the key of another, and another restore may.
+#[test]
+fn a_restore_that_was_killed_is_done_again() {
+    let (folder, reference) = killed(1);
+    for name in ["tls-key.pem", "meeting"] {
+        fs::write(folder.path().join(name), name).unwrap();
+    }
+    let place = tempfile::tempdir().unwrap();
+    let (file, to) = (place.path().join("a.backup"), place.path().join("to"));
+    backup(Some(folder.path().to_owned()), &file, None).unwrap();
+    let scratch = to.join("restore.unfinished");
+    fs::create_dir_all(&scratch).unwrap();
+    for path in [scratch.join("scratch-lock"), scratch.join(DATABASE_FILE), to.join("lock")] {
+        fs::write(path, "").unwrap();
+    }
+    for name in ["meeting", "tls-key.pem", "tls-cert.pem"] {
+        fs::write(to.join(name), "of another backup").unwrap();
+    }
+    let failure = start(&to).unwrap_err();
+    assert!(failure.what.contains("was not finished"), "{failure}");
+    fs::write(to.join("mine"), "").unwrap();
+    let failure = restore(&file, Some(to.clone()), None).unwrap_err();
+    assert!(failure.what.contains("there is mine"), "{failure}");
+    fs::remove_file(to.join("mine")).unwrap();
+    restore(&file, Some(to.clone()), None).unwrap();
+    assert_eq!(fs::read_to_string(to.join("meeting")).unwrap(), "meeting");
+    assert!(!to.join("tls-cert.pem").exists(), "it is not in the backup");
+    assert_holds(&to, &reference);
+
+    // It was done but for tidying up.
+    fs::create_dir(&scratch).unwrap();
+    fs::write(scratch.join("scratch-lock"), "").unwrap();
+    start(&to).unwrap();
+    assert!(!scratch.exists());
+}
+
+/// Opens the data as a start would, and makes them where there are none.
+fn start(folder: &Path) -> Result<(), Failure> {
+    let (name, role) = ("newcomer".to_owned(), Role::Member);
+    let password = Password::from("a password long enough");
+    operate(Some(folder.to_owned()), Operation::Add { name, role, password }).map(drop)
+}
+
+#[test]
+fn what_is_damaged_within_the_encryption_is_no_fault_of_the_disk() {
+    let (folder, _) = killed(1);
+    let place = tempfile::tempdir().unwrap();
+    let (file, key) = (place.path().join("a.age"), place.path().join("key"));
+    fs::write(&key, IDENTITY).unwrap();
+    backup(Some(folder.path().to_owned()), &file, Some(KEY)).unwrap();
+    let bytes = fs::read(&file).unwrap();
+    let header = bytes.windows(4).position(|it| it == b"--- ").unwrap();
+    let bad = place.path().join("bad");
+    // The version, a stanza's key, the sum, the nonce, a chunk, the last one.
+    for byte in [3, 35, header + 10, header + 50, header + 1_000, bytes.len() - 1] {
+        let mut altered = bytes.clone();
+        altered[byte] ^= 1;
+        fs::write(&bad, altered).unwrap();
+        let to = place.path().join("to");
+        let failure = restore(&bad, Some(to.clone()), Some(&key)).unwrap_err();
+        let said = failure.to_string();
+        assert!(!said.contains("space"), "byte {byte}: {said}");
+        assert!(
+            ["it is damaged", "another key", "no backup"].iter().any(|it| said.contains(it)),
+            "byte {byte}: {said}"
+        );
+        assert!(!to.exists());
+    }
+    fs::write(&key, "age-encryption.org/v1\n-> scrypt").unwrap();
+    let failure = check_backup(&file, Some(&key)).unwrap_err();
+    assert!(failure.what.contains("encrypted itself"), "{failure}");
+    let scrypt = String::from_utf8_lossy(&bytes[..header + 48]).replace("-> X25519", "-> scrypt");
+    fs::write(&bad, scrypt).unwrap();
+    fs::write(&key, IDENTITY).unwrap();
+    let failure = check_backup(&bad, Some(&key)).unwrap_err();
+    assert!(failure.what.contains("with a passphrase"), "{failure}");
+}
+
+/// Made for these tests.
+const KEY: &str = "age1488k2pftjhanw86p6ml9n97psvh9e9kq62nn7vf3ah90udq025mqzz0zf3";
+const IDENTITY: &str = "AGE-SECRET-KEY-16SDX2GSHZVMPPQSDW0RHNGWAQU2SNP3TLHGCDGS4PRUAFXC36GCSU2J5M0";

@@ -193,6 +193,26 @@ fn a_flipped_bit_in_any_synced_batch_but_the_last_is_refused() {
     }
 }
 
+/// Also where the damage makes it unrecognisable: in what every batch of this use begins with.
+#[test]
+fn each_flipped_bit_in_the_last_batch_is_reported() {
+    let intact = Intact::new(1);
+    let files = intact.live();
+    let epoch = |file: &&DiskFile| {
+        u64::from_le_bytes(intact.disk.contents(&file.name)[16..24].try_into().unwrap())
+    };
+    let newest = &files.iter().max_by_key(epoch).unwrap().name;
+    let bytes = intact.disk.contents(newest);
+    let end = 1 + bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let is_batch = |offset: &usize| bytes[*offset..].starts_with(b"\xFFwb\xFF");
+    let last = (8_192..end).step_by(8).filter(is_batch).next_back().unwrap();
+    for bit in last as u64 * 8..end as u64 * 8 {
+        let damaged = intact.disk.kill();
+        damaged.damage(newest, |bytes| flip(bytes, bit));
+        assert!(!intact.judge(&damaged, &format!("bit {bit}")), "refused");
+    }
+}
+
 #[test]
 fn a_header_that_is_not_whole_is_refused() {
     for seed in 0..5 {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
-use whoelse_engine::{AccountId, Number, Record, Time};
+use whoelse_engine::{AccountId, Message, Number, Record, Time};
+use whoelse_proto::Name;
 use whoelse_server::journal::Disk;
 use whoelse_server::store::{
     DATABASE_FILE, JOURNAL_FOLDER, Opened, Sequence, Store, StoreError, StoreEvent, StoreOptions,
@@ -170,6 +171,21 @@ fn segments_are_used_again_when_the_database_has_what_is_in_them() {
     assert!(files < 6, "{files} files");
 }
 
+/// What a process has done so far is what it would leave if it were killed now.
+fn killed(folder: &Path) -> TempDir {
+    let killed = tempfile::tempdir().unwrap();
+    std::fs::create_dir(killed.path().join(JOURNAL_FOLDER)).unwrap();
+    for file in ["whoelse.db", "whoelse.db-wal"].map(|name| folder.join(name)) {
+        std::fs::copy(&file, killed.path().join(file.file_name().unwrap())).unwrap();
+    }
+    for file in std::fs::read_dir(folder.join(JOURNAL_FOLDER)).unwrap() {
+        let file = file.unwrap();
+        let to = killed.path().join(JOURNAL_FOLDER).join(file.file_name());
+        std::fs::copy(file.path(), to).unwrap();
+    }
+    killed
+}
+
 #[test]
 fn what_a_killed_process_left_is_replayed() {
     let folder = tempfile::tempdir().unwrap();
@@ -183,17 +199,7 @@ fn what_a_killed_process_left_is_replayed() {
     }
     heard.until_synced(sequence);
 
-    // What the process has done so far is what it would leave if it were killed now.
-    let killed = tempfile::tempdir().unwrap();
-    std::fs::create_dir(killed.path().join(JOURNAL_FOLDER)).unwrap();
-    for file in ["whoelse.db", "whoelse.db-wal"].map(|name| folder.path().join(name)) {
-        std::fs::copy(&file, killed.path().join(file.file_name().unwrap())).unwrap();
-    }
-    for file in std::fs::read_dir(folder.path().join(JOURNAL_FOLDER)).unwrap() {
-        let file = file.unwrap();
-        let to = killed.path().join(JOURNAL_FOLDER).join(file.file_name());
-        std::fs::copy(file.path(), to).unwrap();
-    }
+    let killed = killed(folder.path());
     opened.store.close().unwrap();
 
     let (again, mut heard) = open(killed.path(), options()).unwrap();
@@ -341,4 +347,43 @@ fn after_a_failure_nothing_is_promised_and_all_promises_hold() {
         assert!(matching, "point {point}: what was synced is not there");
     }
     assert!(failures > 60, "only {failures}");
+}
+
+/// A server that is killed again and again, before all that it found is in the database: what was brought
+/// there stays there, so that the next has less to do.
+#[test]
+fn what_was_replayed_comes_to_the_database_in_parts() {
+    const LETTERS: u64 = 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut opened, mut heard) = open(folder.path(), patient()).unwrap();
+    let (hans, body) = (AccountId(0), Arc::<str>::from("x".repeat(10_000)));
+    let name = Name::new("hans").unwrap();
+    opened.store.append(vec![Record::Account {
+        account: hans,
+        name,
+        password: None,
+        time: Time(1),
+    }]);
+    for number in 1..=LETTERS {
+        let body = Arc::clone(&body);
+        let (number, from, time) = (Number(number), hans, Time(1));
+        let letter = Message { to: hans, number, from, time, at_ms: 1, retry: None, body };
+        opened.store.append(vec![Record::Message(Arc::new(letter))]);
+    }
+    // This cannot be projected, as if the process were killed before.
+    let sequence =
+        opened.store.append(vec![Record::Acknowledged { account: hans, number: Number(9_999) }]);
+    heard.until_synced(sequence);
+    let killed = killed(folder.path());
+    drop(opened);
+
+    let (again, mut heard) = open(killed.path(), patient()).unwrap();
+    assert_eq!(again.report.records, LETTERS + 2);
+    heard.until(|heard, _| heard.failed.is_some());
+    assert_eq!(heard.projected, None, "not all of it is there");
+    again.store.close().unwrap_err();
+    let (last, _) = open(killed.path(), patient()).unwrap();
+    let waiting = last.snapshot.accounts[0].waiting.len() as u64;
+    assert!((500..LETTERS).contains(&waiting), "{waiting}");
+    assert_eq!(last.report.records, LETTERS + 1 - waiting);
 }

@@ -8,6 +8,7 @@
 //! (after a time-out, a logout, a takeover, or whatever else the server ended a session for).
 //! Whether a server is to be trusted is decided before, by [`crate::trust`].
 
+mod absent;
 mod answers;
 mod keeping;
 mod leave;
@@ -146,6 +147,7 @@ pub struct Core {
     line: Line,
     /// Whether there was a session before, so that a new one is a return.
     was_in: bool,
+    absent: absent::Absent,
     /// The last session was with an original server.
     original: bool,
     lost_at_ms: Option<u64>,
@@ -163,6 +165,8 @@ pub struct Core {
     links: links::Links,
     /// How often the log is being looked into.
     looking: usize,
+    /// The profile is to be opened once the client has left from which this session was taken.
+    profile_due: bool,
     /// An original server is written to no sooner than this.
     write_at_ms: u64,
     leave: Option<leave::Leave>,
@@ -254,6 +258,7 @@ impl Core {
             present_due: false,
             line: Line::Opening,
             was_in: false,
+            absent: absent::Absent::default(),
             original: false,
             lost_at_ms: None,
             pauses: Pauses::new(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
@@ -262,6 +267,7 @@ impl Core {
             receipts: receipts::Receipts::default(),
             links,
             looking: 0,
+            profile_due: false,
             write_at_ms: 0,
             leave: None,
             ending: None,
@@ -295,10 +301,10 @@ impl Core {
         self.ending.as_ref()
     }
 
-    /// Whether there ever was a session. What ended one has been told.
+    /// Whether there ever was a session, or a prompt without one. What ended it has been told.
     #[must_use]
     pub fn was_logged_in(&self) -> bool {
-        self.was_in
+        self.has_begun()
     }
 
     /// Whether a session lives, in which nothing is asked but what the person wants.
@@ -396,9 +402,8 @@ impl Core {
 
     /// The connection could not be opened.
     pub fn handle_connect_failed(&mut self, now_ms: u64, trouble: Trouble) {
-        if !self.was_in {
-            self.end(Ending::Unreachable(trouble));
-            return;
+        if !self.has_begun() {
+            return self.begin_absent(trouble);
         }
         if self.give_up(now_ms) {
             return;
@@ -418,7 +423,7 @@ impl Core {
             return;
         }
         let line = std::mem::replace(&mut self.line, Line::Down { again_at_ms: None });
-        if !self.was_in {
+        if !self.has_begun() {
             match line {
                 // The server does not wait for ever for a slow typist; nothing is lost yet.
                 Line::Asking | Line::Trusting if loss != Loss::Garbage => {}
@@ -598,10 +603,8 @@ impl Core {
         }
         self.end_links();
         let unanswered = self.outbox.take_all();
-        if self.was_in {
+        if self.has_begun() {
             unanswered.into_iter().for_each(|pending| self.give_up_on(pending));
-        }
-        if self.was_in {
             self.notice(Notice::Ended { ending: ending.clone() });
         }
         self.actions.push_back(Action::Disconnect);
@@ -610,10 +613,10 @@ impl Core {
 
     /// Tells of a request that this run gets no answer to any more.
     fn give_up_on(&mut self, pending: Pending) {
-        let Pending { id, command, tried, .. } = pending;
+        let Pending { id, command, tried, is_kept, .. } = pending;
         if matches!(command, Command::Message { .. }) && !self.original {
             // The next run sends it again.
-            if self.keeping.is_reliable() {
+            if is_kept {
                 return self.notice(Notice::Waits { command });
             }
         } else {

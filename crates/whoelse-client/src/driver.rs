@@ -190,9 +190,14 @@ impl Driver {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| Trouble::Other(error.to_string()))?;
         let carrier = Carrier::new(options.config.links.hide_address);
+        let meeting = Meeting::new(&options);
+        let mut core = Core::new(options.config, seed);
+        if meeting.has_profiles() {
+            core.allow_absent();
+        }
         Ok(Self {
-            meeting: Meeting::new(&options),
-            core: Core::new(options.config, seed),
+            meeting,
+            core,
             begun: Instant::now(),
             opening: None,
             connection: None,
@@ -322,7 +327,13 @@ impl Driver {
         loop {
             match connection.next_frame() {
                 None => break,
-                Some(Ok(incoming)) => self.core.handle_incoming(now_ms, incoming),
+                Some(Ok(incoming)) => {
+                    self.core.handle_incoming(now_ms, incoming);
+                    // Before the first mail of this session.
+                    if self.core.waits_for_profile() {
+                        self.take_profile_over();
+                    }
+                }
                 Some(Err(Garbage)) => {
                     self.core.handle_garbage(now_ms);
                     return;

@@ -81,6 +81,20 @@ pub enum Notice {
         /// What the server says about it.
         sentence: Option<String>,
     },
+    /// The server cannot be reached; the question who it is follows.
+    Absent {
+        /// Where it should be.
+        place: Place,
+        /// Why it is not.
+        trouble: Trouble,
+    },
+    /// The person goes on without the server. It is tried again by itself.
+    WithoutServer {
+        /// Who it is.
+        name: String,
+        /// In how many milliseconds.
+        retry_ms: u64,
+    },
     /// The session has begun, for the first time.
     LoggedIn {
         /// As whom.

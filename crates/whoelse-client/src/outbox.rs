@@ -15,6 +15,8 @@ pub(crate) struct Pending {
     pub(crate) command: Command,
     /// The batch of the log with which it is kept.
     batch: u64,
+    /// It is in the log, or will be with that batch.
+    pub(crate) is_kept: bool,
     /// It was written to the connection that is open now.
     written: bool,
     /// It was written to any connection before.
@@ -37,16 +39,40 @@ impl Outbox {
         Self { pending: VecDeque::new(), prefix, made: 0 }
     }
 
-    /// Takes a request in; it is written once this batch is kept.
-    pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64) {
+    /// Takes a request in; it is written once this batch is kept, or could not be.
+    pub(crate) fn push(&mut self, id: RequestId, command: Command, batch: u64, is_kept: bool) {
         let (written, tried, resent) = (false, false, false);
-        self.pending.push_back(Pending { id, command, batch, written, tried, resent });
+        self.pending.push_back(Pending { id, command, batch, is_kept, written, tried, resent });
+    }
+
+    /// A batch could not be kept, and nothing of it is in the log.
+    pub(crate) fn not_kept(&mut self, batch: u64) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.batch == batch) {
+            pending.is_kept = false;
+        }
     }
 
     /// Takes a message of an earlier run in, in front of all others: it may have been sent.
     pub(crate) fn restore(&mut self, id: RequestId, command: Command) {
-        let (batch, written, tried, resent) = (0, false, true, true);
-        self.pending.push_front(Pending { id, command, batch, written, tried, resent });
+        let (batch, is_kept, written, tried, resent) = (0, true, false, true, true);
+        self.pending.push_front(Pending { id, command, batch, is_kept, written, tried, resent });
+    }
+
+    /// Whether the request with this id waits here, or was made here: an earlier run has not made it.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        let made = id.strip_prefix(self.prefix.as_str()).is_some_and(|rest| rest.starts_with('-'));
+        made || self.pending.iter().any(|pending| pending.id.as_str() == id)
+    }
+
+    /// The messages that are not kept; they count as kept with this batch from now on.
+    pub(crate) fn take_unkept(&mut self, batch: u64) -> Vec<(RequestId, Command)> {
+        let is_unkept =
+            |it: &&mut Pending| !it.is_kept && matches!(it.command, Command::Message { .. });
+        let taken = self.pending.iter_mut().filter(is_unkept).map(|pending| {
+            (pending.is_kept, pending.batch) = (true, batch);
+            (pending.id.clone(), pending.command.clone())
+        });
+        taken.collect()
     }
 
     /// An id that was never used.
@@ -155,6 +181,13 @@ impl Outbox {
     pub(crate) fn kept(&self) -> (usize, usize) {
         let tried = self.pending.iter().filter(|pending| pending.tried).count();
         (tried, self.pending.len() - tried)
+    }
+
+    /// The id of the message with this text.
+    #[cfg(test)]
+    pub(crate) fn id_of(&self, text: &str) -> String {
+        let is_it = |pending: &&Pending| matches!(&pending.command, Command::Message { text: it, .. } if it == text);
+        self.pending.iter().find(is_it).expect("it waits").id.as_str().to_owned()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -78,6 +78,12 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// Whether somebody has a profile on a server.
+    pub(crate) fn has_any(state: &Path, server: &ServerName) -> bool {
+        let folder = state.join("profiles").join(server.file_name());
+        std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// Opens the profile of a name on a server; none if another client uses it.
     pub(crate) fn open(state: &Path, server: &ServerName, name: &str) -> io::Result<Option<Self>> {
         let profiles = state.join("profiles");

@@ -100,6 +100,22 @@ fn checks_under_way_count_as_those_that_wait() {
 }
 
 #[test]
+fn checks_that_wait_for_another_of_their_name_count_as_well() {
+    let mut bench = Bench::new(Rules { checks_max: 4, ..Rules::default() });
+    for name in ["hans", "luke"] {
+        bench.add(name, Role::Member);
+    }
+    bench.holds_checks = true;
+    let mut status = |name| {
+        let line = bench.connect("127.0.0.1");
+        bench.status(line, login(name, "right", 0))
+    };
+    let four: Vec<String> = (0..4).map(|_| status("hans")).collect();
+    assert_eq!((four.concat(), status("luke")), (String::new(), "BUSY".to_owned()));
+    assert_eq!(bench.checks.len(), 3, "as many as failures are left");
+}
+
+#[test]
 fn whoever_has_gone_has_no_password_checked_and_whoever_waits_behind_it_does() {
     let mut bench = Bench::new(Rules::default());
     bench.add("hans", Role::Member);

@@ -1,4 +1,4 @@
-//! What one acknowledgement can cost: a full mailbox, of as many writers as it can be.
+//! What an acknowledgement tells the writers, and what it can cost: a full mailbox, of many of them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -99,4 +99,29 @@ fn an_acknowledgement_costs_no_more_than_the_mailbox_holds() {
         let turn = handle(&mut engine, Input::Request { connection, request, aid: Aid::None });
         assert!(turn.effects.is_empty() && turn.records.is_empty());
     }
+}
+
+/// Found wanting by `cargo mutants`: every test acknowledged from the first message on.
+#[test]
+fn each_acknowledgement_tells_of_what_it_adds_only() {
+    let mut engine = full(1);
+    (0..=1).for_each(|number| log_in(&mut engine, number));
+    let connection = ConnectionId(0);
+    handle(&mut engine, Input::Sent { connection, number: Number(MESSAGES) });
+    let mut told = |number: u64| -> Vec<ReceiptKey> {
+        let request = Request { id: None, command: Command::Ack { number } };
+        let turn = handle(&mut engine, Input::Request { connection, request, aid: Aid::None });
+        let keys = turn.effects.iter().filter_map(|effect| match effect {
+            Effect::Send { event: Event::Delivered { keys, .. }, .. } => Some(keys.clone()),
+            _ => None,
+        });
+        keys.flatten().collect()
+    };
+    let keys = |numbers: std::ops::Range<u64>| -> Vec<ReceiptKey> {
+        numbers.map(|number| ReceiptKey::from_u128(number.into())).collect()
+    };
+    assert_eq!(told(3), keys(0..3));
+    assert_eq!(told(5), keys(3..5));
+    assert_eq!(told(4), keys(0..0));
+    assert_eq!(told(6), keys(5..6));
 }

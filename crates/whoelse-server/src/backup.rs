@@ -13,12 +13,11 @@ mod restore;
 mod scratch;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
+use std::io::{self, BufWriter, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{Advice, CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -28,6 +27,7 @@ use crate::failure::{Failure, Kind};
 use crate::folder::Folder;
 use crate::operation::{Operation, wall_ms};
 use crate::people::{ask_server, server_of};
+use crate::space;
 use crate::store::{DATABASE_FILE, StoreError};
 use crate::tls::{self, TlsFiles};
 
@@ -36,6 +36,7 @@ pub(crate) use copying::copy_of_still;
 pub use parcel::Header;
 use parcel::{PARTS, pack};
 pub(crate) use restore::look_into;
+pub(crate) use restore::refuse_unfinished;
 pub use restore::restore;
 use scratch::NoScratch;
 pub(crate) use scratch::Scratch;
@@ -71,6 +72,8 @@ pub fn backup(
     if file.symlink_metadata().is_ok() {
         return Err(is_there(file));
     }
+    let place = place_of(file)?;
+    refuse_inside(&folder, &place)?;
     let scratch = scratch_beside(file)?;
     // What is encrypted because of where it goes must not go there in plain before.
     let hidden = match &recipient {
@@ -79,7 +82,13 @@ pub fn backup(
     };
     let plain = hidden.as_ref().unwrap_or(&scratch).path();
     let (database, is_running) = match server_of(&folder)? {
-        Some(server) => (copy_from(&server, &folder, plain)?, true),
+        Some(server) => {
+            ask_server(&server, &Operation::Settle)?;
+            let source = copying::running(&folder).map_err(not_made)?;
+            let bytes = source.bytes().map_err(|error| not_made(error.into()))?;
+            refuse_without_room(&folder, &place, recipient.is_some(), bytes)?;
+            (copying::copy_of(&source, plain).map_err(not_made)?, true)
+        }
         None => {
             let _held = Folder::hold(&folder)?;
             (copy_of_still(&folder, plain).map_err(not_made)?.0, false)
@@ -94,7 +103,7 @@ pub fn backup(
     };
     write(&folder, plain, &expected, &finished, witness.as_ref()).map_err(|error| disk(&error))?;
     let witness = witness.map(|sealed| sealed.witness);
-    let header = verify(&finished, plain, &expected, witness.as_ref())?;
+    let header = verify(&finished, plain, &expected, witness.as_slice())?;
     let bytes = fs::metadata(&finished).map_err(|error| disk(&error))?.len();
     publish(&finished, file)?;
     Ok(Backup { header, bytes, is_running })
@@ -125,19 +134,28 @@ fn recipient(text: &str) -> Result<Recipient, Failure> {
     })
 }
 
-/// Reads the key that opens a backup from a file.
-pub(crate) fn identity(file: &Path) -> Result<Identity, Failure> {
+/// Reads the keys that open a backup from a file, if one is named.
+pub(crate) fn identities(file: Option<&Path>) -> Result<Vec<Identity>, Failure> {
+    let Some(file) = file else { return Ok(Vec::new()) };
     let unusable = |why: &str| {
         Failure::new(
             Kind::Configuration,
             format!("cannot use the key file {}: {why}", file.display()),
-            "It holds a line that begins with AGE-SECRET-KEY-1, as age-keygen writes it.",
+            "It holds lines that begin with AGE-SECRET-KEY-1, as age-keygen writes them.",
         )
     };
-    let text = fs::read_to_string(file).map_err(|error| unusable(&error.to_string()))?;
-    let text = Zeroizing::new(text);
-    Identity::parse(&text).ok_or_else(|| unusable("there is no such key in it"))
+    let mut text = Zeroizing::new(String::new());
+    let read =
+        File::open(file).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
+    read.map_err(|error| unusable(&error.to_string()))?;
+    if text.starts_with("age-encryption.org/") || text.starts_with("-----BEGIN AGE ENCRYPTED") {
+        return Err(unusable("it is encrypted itself: decrypt it with age first"));
+    }
+    Identity::parse_all(&text).ok_or_else(|| unusable("there is no such key in it"))
 }
+
+/// Nobody has so many keys, in bytes; who names a disk by mistake does not wait for it.
+const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where the plain copy is while an encrypted backup is made.
 fn scratch_within(folder: &Path) -> Result<Scratch, Failure> {
@@ -152,6 +170,62 @@ fn scratch_within(folder: &Path) -> Result<Scratch, Failure> {
     })
 }
 
+/// The folder that a file is to be in. SQLite and whoever changes folders need the whole path.
+fn place_of(file: &Path) -> Result<PathBuf, Failure> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    folder.canonicalize().map_err(|error| disk(&error))
+}
+
+/// Refuses to put a backup among the data: it would be lost with them, keep what is deleted there,
+/// and might be taken for one of the server's own files.
+fn refuse_inside(folder: &Path, place: &Path) -> Result<(), Failure> {
+    let folder = folder.canonicalize().map_err(|error| disk(&error))?;
+    if !place.starts_with(&folder) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Refused,
+        format!("{} is within the data folder", place.display()),
+        "A backup there is lost with the data: choose another place, best on another disk.",
+    ))
+}
+
+/// Refuses to fill the disk that the data are on, below a server that runs there and would have to end,
+/// with a copy of so many bytes. Another disk may become full, that hurts nobody.
+fn refuse_without_room(
+    folder: &Path,
+    place: &Path,
+    is_sealed: bool,
+    copy: u64,
+) -> Result<(), Failure> {
+    let device = |path: &Path| fs::metadata(path).map(|it| it.dev());
+    let is_same = device(folder).and_then(|it| Ok(it == device(place)?));
+    let needed = match is_same.map_err(|error| disk(&error))? {
+        // The copy and what is made of it; then that and what is made of it as a trial.
+        true => copy.saturating_mul(2),
+        false if is_sealed => copy,
+        false => return Ok(()),
+    };
+    let free = space::free(folder).unwrap_or(u64::MAX);
+    if free >= needed.saturating_add(ROOM_LEFT) {
+        return Ok(());
+    }
+    let (needed, free) = (needed.saturating_add(ROOM_LEFT).div_ceil(1 << 20), free >> 20);
+    Err(Failure::new(
+        Kind::Storage,
+        format!(
+            "the backup was not made: {needed} MiB are needed on the disk of the data, {free} are free"
+        ),
+        "Make room there, or choose a place on another disk.",
+    ))
+}
+
+/// What a backup leaves free on the disk of the data, in bytes: a few segments of the journal.
+const ROOM_LEFT: u64 = 32 << 20;
+
 /// Where a backup grows: beside its place, so that it can be put there whole.
 fn scratch_beside(file: &Path) -> Result<Scratch, Failure> {
     let Some(name) = file.file_name() else {
@@ -163,13 +237,7 @@ fn scratch_beside(file: &Path) -> Result<Scratch, Failure> {
     };
     let mut name = name.to_owned();
     name.push(".unfinished");
-    // SQLite and whoever changes folders need the whole path.
-    let folder = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let folder = folder.canonicalize().map_err(|error| disk(&error))?;
-    Scratch::make(folder.join(name)).map_err(|why| match why {
+    Scratch::make(place_of(file)?.join(name)).map_err(|why| match why {
         NoScratch::InUse => Failure::new(
             Kind::Refused,
             format!("a backup to {} is being made already", file.display()),
@@ -182,12 +250,6 @@ fn scratch_beside(file: &Path) -> Result<Scratch, Failure> {
         ),
         NoScratch::Io(error) => disk(&error),
     })
-}
-
-/// Has the server bring everything into its database, and copies that.
-fn copy_from(server: &UnixStream, folder: &Path, scratch: &Path) -> Result<Database, Failure> {
-    ask_server(server, &Operation::Settle)?;
-    copying::copy_of_running(folder, scratch).map_err(not_made)
 }
 
 fn describe(folder: &Path, database: &Database) -> Result<Header, StoreError> {
@@ -220,8 +282,9 @@ fn write(
     let mut parts = Vec::new();
     for name in PARTS {
         let path = if name == DATABASE_FILE { plain } else { folder }.join(name);
-        if path.exists() {
-            parts.push((name, path));
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => parts.push((name, found.map(|_| path)?)),
         }
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
@@ -234,7 +297,10 @@ fn write(
         }
         None => pack(&mut writer, header.clone(), &parts)?,
     }
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    // What is read back should come from the disk. Not every file system can be told so.
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap_or_default();
     fs::remove_file(plain.join(DATABASE_FILE))
 }
 
@@ -243,7 +309,7 @@ fn verify(
     finished: &Path,
     plain: &Path,
     expected: &Header,
-    witness: Option<&Identity>,
+    witness: &[Identity],
 ) -> Result<Header, Failure> {
     let restored = plain.join("restored");
     fs::create_dir(&restored).map_err(|error| disk(&error))?;
@@ -275,7 +341,11 @@ fn publish(finished: &Path, file: &Path) -> Result<(), Failure> {
         _ => disk(&error),
     })?;
     let folder = finished.parent().and_then(Path::parent).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| disk(&error))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| {
+        // Its name might not outlast a power cut, and we say that nothing was left behind.
+        fs::remove_file(file).unwrap_or_default();
+        disk(&error)
+    })
 }
 
 fn is_there(file: &Path) -> Failure {

@@ -68,9 +68,9 @@ pub fn check_folder(folder: Option<PathBuf>) -> Result<Checked, Failure> {
 /// # Errors
 /// The first fault.
 pub fn check_backup(file: &Path, key: Option<&Path>) -> Result<Checked, Failure> {
-    let identity = key.map(backup::identity).transpose()?;
+    let identities = backup::identities(key)?;
     let scratch = scratch()?;
-    let (header, contents) = backup::look_into(file, identity.as_ref(), scratch.path())?;
+    let (header, contents) = backup::look_into(file, &identities, scratch.path())?;
     let key = server_key(scratch.path())?;
     let taken_ms = Some(header.taken_ms);
     Ok(Checked { path: file.to_owned(), contents, journal: None, key, taken_ms })

@@ -51,7 +51,8 @@ impl Folder {
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Kind::Refused,
                 format!("a whoelse server uses the data folder {shown}"),
-                "Stop it first. What can be done while it runs is a backup, and to check that:                  whoelse backup FILE, whoelse check FILE",
+                "Stop it first. What can be done while it runs is a backup, and to check that: \
+                 whoelse backup FILE, whoelse check FILE",
             )),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }

@@ -16,6 +16,7 @@ use whoelse_engine::{Engine, Rules};
 use whoelse_proto::event::{Meeting, spoken};
 use whoelse_proto::{Fingerprint, Name, Password, Place};
 
+use crate::backup;
 use crate::config::{Config, default_data_folder};
 use crate::credentials;
 use crate::descriptors;
@@ -182,8 +183,8 @@ async fn keep_going(hub: &SharedHub, inbox: &Inbox, signals: &mut Signals) -> Re
                 return Err(Failure::new(
                     Kind::Storage,
                     format!("the server ends: {why}"),
-                    "Check the disk and its free space, then start the server again: \
-                     nothing that was confirmed is lost.",
+                    // What to do is said with the reason: a disk that is full is not one that is bad.
+                    "After that nothing was confirmed, and nothing written.",
                 ));
             }
             if drained_by.is_some_and(|by| hub.is_drained() || by <= Instant::now()) {
@@ -350,6 +351,7 @@ pub(crate) fn open_data(
     rules: Rules,
     inbox: Arc<Inbox>,
 ) -> Result<(Opened, Engine), Failure> {
+    backup::refuse_unfinished(folder)?;
     let notify = move |event| inbox.post(HubEvent::Store(event));
     let opened = Store::open(folder, StoreOptions::default(), notify).map_err(|error| {
         let what = format!("cannot open the data in {}: {error}", folder.display());

@@ -88,7 +88,8 @@ fn wait(notices: &Receiver<()>, is_short: bool) -> bool {
     true
 }
 
-fn free(folder: &std::path::Path) -> Option<u64> {
+/// How many bytes are free on the disk of a folder, for whoever is not root.
+pub(crate) fn free(folder: &std::path::Path) -> Option<u64> {
     // A folder that cannot be looked at will be noticed by whoever writes to it.
     let system = rustix::fs::statvfs(folder).ok()?;
     Some(system.f_bavail.saturating_mul(system.f_frsize))

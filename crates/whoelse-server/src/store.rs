@@ -418,7 +418,7 @@ impl Parts {
         let (to_projector, projector_inbox) = mpsc::channel();
         let (to_reader, reader_inbox) = mpsc::channel();
         let (to_chores, chores_inbox) = mpsc::channel();
-        replay(recovered, position, &to_projector, &backlog);
+        let replay = replay(recovered, position, &to_projector, &backlog);
 
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             let notifier = Arc::clone(&notifier);
@@ -437,6 +437,7 @@ impl Parts {
             settle: Duration::from_millis(options.settle_ms),
             settle_bytes: backlog.settle_bytes(options.settle_bytes),
             erase: Duration::from_millis(options.erase_ms),
+            replay,
             notifier: Arc::clone(&notifier),
             backlog: Arc::clone(&backlog),
             journal: to_journal.clone(),
@@ -514,21 +515,33 @@ fn summed_up(recovered: &Recovered) -> (Vec<Record>, RecoveryReport) {
     (replay, report)
 }
 
-/// What was replayed is not in the database yet.
+/// What was replayed is not in the database yet. Returns what is not to settle there, if it is much.
 fn replay(
     recovered: Recovered,
     position: BatchNumber,
     to_projector: &Sender<ToProjector>,
     backlog: &Backlog,
-) {
+) -> Vec<(BatchNumber, Vec<Record>)> {
     let last = recovered.batches.last().map_or(position, |(number, _)| *number);
-    if last > position {
-        let appends: Vec<_> = recovered.batches.into_iter().map(|(_, records)| records).collect();
-        backlog.add(appends.iter().flatten().map(record_bytes).sum());
-        let (sequence, settle) = (Sequence(0), Vec::new());
-        drop(to_projector.send(ToProjector { last, sequence, appends, settle }));
+    if last <= position {
+        return Vec::new();
     }
+    let records = recovered.batches.iter().flat_map(|(_, records)| records);
+    let bytes = records.map(record_bytes).sum();
+    backlog.add(bytes);
+    if bytes > REPLAY_BYTES {
+        return recovered.batches;
+    }
+    let appends: Vec<_> = recovered.batches.into_iter().map(|(_, records)| records).collect();
+    let (sequence, settle) = (Sequence(0), Vec::new());
+    drop(to_projector.send(ToProjector { last, sequence, appends, settle }));
+    Vec::new()
 }
+
+/// How much of what was replayed is projected in one transaction, in bytes. Whatever ends the process
+/// again and again, each of its lives brings some of it into the database: else the next would have more
+/// to replay, and take longer to be ready.
+const REPLAY_BYTES: usize = 4 << 20;
 
 /// A new id of a data folder.
 pub(crate) fn random_id() -> Result<String, StoreError> {

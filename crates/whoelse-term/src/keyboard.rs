@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use tokio::sync::mpsc as queue;
 use whoelse_client::driver::Input;
@@ -17,6 +18,10 @@ use crate::render::Render;
 use crate::screen::Screen;
 use crate::shown::Shown;
 use crate::speaker::Control;
+
+/// How long a person waits to be told that a password was wrong. Whoever waits longer is called away
+/// from its line again.
+const VERDICT_WAIT: Duration = Duration::from_secs(5);
 
 /// Reads what is typed.
 pub(crate) struct Keyboard<S> {
@@ -61,6 +66,7 @@ impl<S: Ask + Lines> Keyboard<S> {
                         return Ok(());
                     }
                 }
+                Ok(Control::Settled) => {}
                 Err(mpsc::RecvError) => return Ok(()),
             }
         };
@@ -101,16 +107,30 @@ impl<S: Ask + Lines> Keyboard<S> {
         match self.controls.try_recv() {
             Ok(Control::Ask(question)) => {
                 let next = self.answer(question, rest && self.person)?;
+                let next = self.settle(next)?;
                 // What is typed next is no answer, and may be seen.
                 self.source.done();
                 Ok(Some(next))
             }
-            Ok(Control::LoggedIn { name: new, .. }) => {
+            Ok(Control::LoggedIn { name: new, admin }) => {
                 *name = new;
+                self.admin = admin;
                 Ok(None)
             }
-            Err(_) => Ok(None),
+            Ok(Control::Settled) | Err(_) => Ok(None),
         }
+    }
+
+    /// Waits for what comes of an answer in mid-session. Meanwhile nothing is typed into a line, of
+    /// which there could be a rest when the same is asked again.
+    fn settle(&mut self, mut next: Next) -> Result<Next, Failure> {
+        while next == Next::Line && self.person && !self.stopping.load(Ordering::SeqCst) {
+            match self.controls.recv_timeout(VERDICT_WAIT) {
+                Ok(Control::Ask(question)) => next = self.answer(question, false)?,
+                _ => break,
+            }
+        }
+        Ok(next)
     }
 
     fn answer(&mut self, question: Question, rest: bool) -> Result<Next, Failure> {
@@ -243,8 +263,8 @@ mod tests {
         lines: VecDeque<Typed>,
         /// What is typed is not to be seen.
         hidden: bool,
-        /// Where to put a question during the next line.
-        asks: Option<mpsc::Sender<Control>>,
+        /// Where to put questions during the next line, and how many.
+        asks: Option<(mpsc::Sender<Control>, usize)>,
         /// How often a line was dropped for a question.
         called: Arc<Mutex<usize>>,
     }
@@ -292,8 +312,9 @@ mod tests {
         fn next(&mut self, prompt: &Text) -> Typed {
             assert_eq!(&**prompt, "hans> ");
             assert!(!self.hidden, "a line is typed blindly");
-            if let Some(asks) = self.asks.take() {
-                asks.send(Control::Ask(Question::Password)).unwrap();
+            if let Some((asks, count)) = self.asks.take() {
+                (0..count).for_each(|_| asks.send(Control::Ask(Question::Password)).unwrap());
+                asks.send(Control::Settled).unwrap();
             }
             self.lines.pop_front().unwrap_or(Typed::End)
         }
@@ -314,16 +335,16 @@ mod tests {
 
     /// What reaches the client, and what is printed, when this is typed after a login.
     fn typed(lines: &[&str], person: bool, room: usize) -> (Vec<String>, String) {
-        let (inputs, printed, _) = typed_and_asked(lines, person, room, false);
+        let (inputs, printed, _) = typed_and_asked(lines, person, room, 0);
         (inputs, printed)
     }
 
-    /// The same, perhaps with a question during the first line; and how often a line was dropped.
+    /// The same, perhaps with questions during the first line; and how often a line was dropped.
     fn typed_and_asked(
         lines: &[&str],
         person: bool,
         room: usize,
-        asked: bool,
+        asked: usize,
     ) -> (Vec<String>, String, usize) {
         let called = Arc::new(Mutex::new(0));
         let lines = lines.iter().map(|&line| match line {
@@ -338,13 +359,14 @@ mod tests {
         }
         control.send(Control::LoggedIn { name: "hans".into(), admin: false }).unwrap();
         control.send(Control::Ask(Question::Password)).unwrap();
+        control.send(Control::Settled).unwrap();
         let (inputs, mut received) = queue::channel(room);
         let paper = Paper::default();
         let keyboard = Keyboard {
             source: Typist {
                 lines: lines.collect(),
                 hidden: false,
-                asks: asked.then_some(control),
+                asks: (asked > 0).then_some((control, asked)),
                 called: Arc::clone(&called),
             },
             controls,
@@ -375,7 +397,7 @@ mod tests {
     #[test]
     fn a_line_during_which_a_password_is_asked_for_goes_nowhere_and_is_not_shown() {
         for (line, called) in [("falcon*solo", 2), ("message luke hi", 2), ("^C", 2), ("", 1)] {
-            let (inputs, printed, times) = typed_and_asked(&[line, "whoelse"], true, 9, true);
+            let (inputs, printed, times) = typed_and_asked(&[line, "whoelse"], true, 9, 1);
             let secret = "password:secret";
             assert_eq!(inputs[3..], [secret, secret, "whoelse", "leave"], "{line}");
             assert_eq!(printed.lines().count(), 1, "{printed}");
@@ -383,8 +405,18 @@ mod tests {
             assert_eq!(times, called, "{line}");
         }
         // Who leaves, leaves.
-        let (inputs, ..) = typed_and_asked(&[], true, 9, true);
+        let (inputs, ..) = typed_and_asked(&[], true, 9, 1);
         assert_eq!(inputs.last().map(String::as_str), Some("leave"));
+    }
+
+    #[test]
+    fn a_password_that_was_wrong_is_asked_for_again_without_another_key() {
+        let (inputs, _, times) = typed_and_asked(&["half", "whoelse"], true, 9, 3);
+        assert_eq!(
+            inputs[4..],
+            ["password:secret", "password:secret", "password:secret", "whoelse", "leave"]
+        );
+        assert_eq!(times, 2, "before the first of them only");
     }
 
     #[test]

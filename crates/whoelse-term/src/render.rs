@@ -101,6 +101,7 @@ impl Render {
             | Notice::WayBack { .. }
             | Notice::FailedLogins { .. }
             | Notice::NotKept { .. } => self.safety(notice),
+            Notice::Absent { .. } | Notice::WithoutServer { .. } => self.absent(notice),
             Notice::TakenUp { .. }
             | Notice::Delivered { .. }
             | Notice::NotConfirmed { .. }
@@ -177,6 +178,26 @@ impl Render {
         }
     }
 
+    /// The lines for a start without the server.
+    fn absent(&self, notice: &Notice) -> Text {
+        let line = Line::system();
+        match notice {
+            Notice::Absent { place, trouble } => {
+                let line = line.say("no connection to ").say(Shown::line(&place.host));
+                let line = line.say(" port ").say(place.port).say(": ");
+                self.alert(say_trouble(line, trouble))
+            }
+            Notice::WithoutServer { retry_ms, .. } => self.alert(
+                line.say(
+                    "going on without the server: history, search and outbox show what is kept \
+                     here, and messages wait; trying again in ",
+                )
+                .say(Spoken { ms: *retry_ms }),
+            ),
+            _ => Text::default(),
+        }
+    }
+
     /// The lines for what is told about the connection.
     fn connection(&self, notice: &Notice) -> Text {
         let again = |line: Line, ms: u64| line.say("; trying again in ").say(Spoken { ms });
@@ -236,10 +257,11 @@ impl Render {
             Notice::Unsent { command } => {
                 self.alert(about(command).say("not sent; there is no connection"))
             }
-            Notice::Uncertain { command } => self.alert(about(command).say(
-                "uncertain: the connection broke before the answer; it may or may not have \
-                 been done",
-            )),
+            Notice::Uncertain { command } => {
+                self.alert(about(command).say(
+                    "uncertain: no answer came to it in time; it may or may not have been done",
+                ))
+            }
             _ => Text::default(),
         }
     }

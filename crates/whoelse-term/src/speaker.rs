@@ -25,13 +25,15 @@ const BATCH: usize = 256;
 pub(crate) enum Control {
     /// The person has to answer something.
     Ask(Question),
-    /// The session has begun.
+    /// The session has begun, or the person goes on without one until then.
     LoggedIn {
         /// As whom.
         name: String,
         /// That is an administrator.
         admin: bool,
     },
+    /// What was answered in mid-session was right, or it will not be known soon.
+    Settled,
 }
 
 /// Tells the person everything.
@@ -51,6 +53,8 @@ impl Speaker {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut batch = Vec::new();
         let mut typing = false;
+        // In mid-session; what comes of the answer is not known.
+        let mut asking = false;
         while self.told.blocking_recv_many(&mut batch, BATCH) > 0 {
             let mut shown = 0;
             let mut text = Text::default();
@@ -62,8 +66,10 @@ impl Speaker {
                         let caller = self.caller.as_ref().filter(|_| typing);
                         if let Some(caller) = caller {
                             let words = "the password is needed; a line half typed is not sent";
+                            if !std::mem::replace(&mut asking, true) {
+                                text += &self.render.objection(words);
+                            }
                             self.printer.print(std::mem::take(&mut text))?;
-                            self.printer.print(self.render.objection(words))?;
                             // The editor must have shown that before it is made to end.
                             self.printer.confirm()?;
                             caller.announce();
@@ -76,9 +82,17 @@ impl Speaker {
                     Tell::Notice(notice) => {
                         text += &self.say(&notice);
                         match notice {
-                            Notice::LoggedIn { name, admin } => {
+                            Notice::WithoutServer { name, .. } => {
                                 typing = true;
+                                Some(Control::LoggedIn { name, admin: false })
+                            }
+                            Notice::LoggedIn { name, admin } => {
+                                (typing, asking) = (true, false);
                                 Some(Control::LoggedIn { name, admin })
+                            }
+                            _ if asking && settles(&notice) => {
+                                asking = false;
+                                Some(Control::Settled)
                             }
                             _ => None,
                         }
@@ -107,4 +121,16 @@ impl Speaker {
     fn print(&mut self, text: Text) -> io::Result<()> {
         if text.is_empty() { Ok(()) } else { self.printer.print(text) }
     }
+}
+
+/// Whether a password has done what it was asked for, or will not for now.
+fn settles(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::Back { .. }
+            | Notice::Lost { .. }
+            | Notice::StillLost { .. }
+            | Notice::LoginLater { .. }
+            | Notice::Ended { .. }
+    )
 }

@@ -3,12 +3,13 @@
 //! The positional forms are the original's: `whoelse server PORT BLOCK_SECONDS IDLE_SECONDS` and
 //! `whoelse client HOST PORT`.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, Resettable};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use whoelse_client::links::{LinkOptions, Private};
 use whoelse_proto::invite::LinkError;
 use whoelse_proto::{Fingerprint, InviteLink, Role};
@@ -25,6 +26,25 @@ Two people on this machine, in three terminals:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line and the environment; ends the program with a word if they are wrong.
+    pub(crate) fn read() -> Self {
+        let command = without_empty_variables(Self::command());
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// A variable that is empty is as good as none, as everywhere else. clap takes it for a value.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+            _ => argument,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 #[derive(Subcommand)]
@@ -214,7 +234,8 @@ Examples:
 
 Exit codes: 0 ended as told and everything confirmed, 1 ended otherwise (logged out for being idle or by
 a takeover, interrupted, not confirmed in time), 2 usage, 3 the server cannot be reached, is not trusted
-or is lost, 4 login refused.")]
+or is lost, 4 login refused. A message said to be kept is sent by the next start as the same person on
+this machine, once: a script must not say it again.")]
 pub(crate) struct ClientArguments {
     /// The server's name or address, HOST:PORT, or an invite
     #[arg(value_name = "HOST", env = "WHOELSE_HOST", default_value = "localhost")]

@@ -11,13 +11,12 @@ mod user;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use whoelse_term::shown::Shown;
 
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match cli.command {
         Command::Server(arguments) => server::run(&arguments),
         Command::Client(arguments) => client::run(arguments),

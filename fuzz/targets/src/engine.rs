@@ -5,7 +5,7 @@
 //! after it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use whoelse_engine::{
     Aid, ConnectionId, Effect, Engine, Input, Now, Number, Order, PasswordHash, Record, Rules,
     Snapshot, Ticket, Time, Turn,
 };
-use whoelse_proto::event::Meeting;
+use whoelse_proto::event::{Answer, Meeting, Outcome};
 use whoelse_proto::request::{Device, Join, Login, Passwd, Resume};
 use whoelse_proto::{
-    Command, DeviceKey, EndpointKey, Fingerprint, InviteSecret, LinkAnswer, LinkName, LinkReason,
+    Command, DeviceKey, EndpointKey, Event, Fingerprint, InviteSecret, LinkAnswer, LinkName, LinkReason,
     Name, NewLink, Nonce, Place, Purpose, RelayTicket, Request, RequestId, Role, Signature,
 };
 
@@ -34,10 +34,18 @@ const PEOPLE: usize = 3;
 /// Fewer than there are names.
 const FEW_STRANGERS: usize = 3;
 
+/// Up to here an acknowledgement is of the number that was chosen.
+const ACKS_MISSED_MAX: u64 = 16;
+
 const PASSWORDS: [&str; 3] = ["first secret", "second secret", "short"];
 
 /// Does what the bytes say.
 pub fn run(data: &[u8]) {
+    explore(data);
+}
+
+/// The same; says how many receipts people were given.
+fn explore(data: &[u8]) -> usize {
     let mut choices = Choices::new(data);
     let rules = rules(&mut choices);
     let mut world = World::new(rules);
@@ -60,6 +68,7 @@ pub fn run(data: &[u8]) {
         world.engine.check();
         world.recover();
     }
+    world.receipts
 }
 
 /// Limits so low that they are reached.
@@ -104,8 +113,12 @@ struct World {
     secrets: Secrets,
     /// Open connections, with the last number of mail each may have been handed.
     lines: BTreeMap<ConnectionId, Number>,
+    /// Those on which a session has begun.
+    begun: BTreeSet<ConnectionId>,
     checks: Vec<(Ticket, bool)>,
     hashes: Vec<(Ticket, PasswordHash)>,
+    /// Messages of which the sender was told that they have arrived.
+    receipts: usize,
 }
 
 impl World {
@@ -120,8 +133,10 @@ impl World {
             connections: 0,
             secrets: Secrets::default(),
             lines: BTreeMap::new(),
+            begun: BTreeSet::new(),
             checks: Vec::new(),
             hashes: Vec::new(),
+            receipts: 0,
         };
         world.handle(Input::Started);
         for text in &NAMES[..PEOPLE] {
@@ -151,11 +166,24 @@ impl World {
                 Effect::Hash { ticket, password } => {
                     self.hashes.push((ticket, hash(password.expose())));
                 }
-                Effect::Begin { connection, last, .. } => self.set_last(connection, last),
+                Effect::Begin { connection, last, .. } => {
+                    self.begun.insert(connection);
+                    self.set_last(connection, last);
+                }
                 Effect::Mail { to, last } => self.set_last(to, last),
+                Effect::Send { event: Event::Delivered { keys, .. }, .. } => {
+                    self.receipts += keys.len();
+                }
+                Effect::Send {
+                    event:
+                        Event::Answer(Answer { outcome: Outcome::Receipts { delivered, .. }, .. }),
+                    ..
+                } => self.receipts += delivered.len(),
+                Effect::Close { connection, .. } => {
+                    self.begun.remove(&connection);
+                }
                 Effect::Send { .. }
                 | Effect::SendMany { .. }
-                | Effect::Close { .. }
                 | Effect::Admit { .. }
                 | Effect::Expel { .. }
                 | Effect::Ordered { .. }
@@ -181,6 +209,7 @@ impl World {
             1 => {
                 if let Some((connection, _)) = self.line(choices) {
                     self.lines.remove(&connection);
+                    self.begun.remove(&connection);
                     self.handle(Input::Disconnected { connection });
                 }
             }
@@ -213,8 +242,8 @@ impl World {
                 }
             }
             _ => {
-                if let Some((connection, _)) = self.line(choices) {
-                    self.ask(choices, connection);
+                if let Some((connection, last)) = self.line(choices) {
+                    self.ask(choices, connection, last);
                 }
             }
         }
@@ -224,6 +253,7 @@ impl World {
         match choices.below(4) {
             0 => self.handle(Input::DiskFull { is_full: choices.truth() }),
             1 => self.handle(Input::Tick),
+            3 => self.correspond(choices),
             _ => {
                 let name = Name::new(choices.one_of(&NAMES)).expect("it is one");
                 let password = choices.truth().then(|| hash(choices.one_of(&PASSWORDS)));
@@ -238,16 +268,87 @@ impl World {
         }
     }
 
+    /// The line, or mostly one with a session for what would only be refused without.
+    fn with_session(
+        &self,
+        command: &Command<'_>,
+        line: ConnectionId,
+        last: Number,
+    ) -> (ConnectionId, Number) {
+        let needs_none = matches!(
+            command,
+            Command::Login(_) | Command::Resume(_) | Command::Join(_) | Command::Challenge
+        );
+        let count = u64::try_from(self.begun.len()).unwrap_or(0);
+        if needs_none || count == 0 || line.0.is_multiple_of(8) {
+            return (line, last);
+        }
+        let place = usize::try_from((line.0 + self.now_ms) % count).unwrap_or(0);
+        let begun = self.begun.iter().nth(place);
+        begun.map_or((line, last), |it| (*it, self.lines.get(it).copied().unwrap_or(last)))
+    }
+
+    /// Somebody writes to somebody else, who perhaps acknowledges it. By single steps that takes so many
+    /// right choices that what follows would seldom be tried.
+    fn correspond(&mut self, choices: &mut Choices<'_>) {
+        let (writer_name, reader_name) =
+            (choices.one_of(&NAMES[..PEOPLE]), choices.one_of(&NAMES[..PEOPLE]));
+        let writer = self.log_in(choices, writer_name);
+        let reader = self.log_in(choices, reader_name);
+        let id = id(choices);
+        let message = Command::Message { user: reader_name.into(), message: "hello".into() };
+        self.request(writer, Some(id.clone()), message);
+        if choices.truth() {
+            let number = self.lines.get(&reader).copied().unwrap_or(Number(0));
+            self.handle(Input::Sent { connection: reader, number });
+            self.request(reader, None, Command::Ack { number: number.0 });
+        }
+        if choices.truth() {
+            self.request(writer, None, Command::Receipts { ids: vec![id] });
+        }
+    }
+
+    /// Logs somebody in on a new connection, as far as the rules allow it.
+    fn log_in(&mut self, choices: &mut Choices<'_>, name: &str) -> ConnectionId {
+        self.connections += 1;
+        let connection = ConnectionId(self.connections);
+        self.lines.insert(connection, Number(0));
+        self.handle(Input::Connected { connection, address: address(choices) });
+        let login = Login {
+            protocol: Some(1),
+            password: PASSWORDS[0].into(),
+            takeover: true,
+            ..login(choices, name.into())
+        };
+        self.request(connection, None, Command::Login(login));
+        while let Some((ticket, matches)) = self.checks.pop() {
+            self.handle(Input::Checked { ticket, matches });
+        }
+        connection
+    }
+
+    fn request(&mut self, connection: ConnectionId, id: Option<RequestId>, command: Command<'_>) {
+        let request = Request { id, command };
+        self.handle(Input::Request { connection, request, aid: Aid::None });
+    }
+
     fn line(&self, choices: &mut Choices<'_>) -> Option<(ConnectionId, Number)> {
         let place = choices.below(self.lines.len().clamp(1, 256));
         self.lines.iter().nth(place).map(|(connection, last)| (*connection, *last))
     }
 
-    fn ask(&mut self, choices: &mut Choices<'_>, connection: ConnectionId) {
+    fn ask(&mut self, choices: &mut Choices<'_>, connection: ConnectionId, last: Number) {
         let id = choices.truth().then(|| id(choices));
         let text = "x".repeat(choices.below(200));
         let user = choices.one_of(&NAMES);
-        let (command, aid) = command(choices, &mut self.secrets, user, &text);
+        let (mut command, aid) = command(choices, &mut self.secrets, user, &text);
+        let (connection, last) = self.with_session(&command, connection, last);
+        if let Command::Ack { number } = &mut command
+            && (ACKS_MISSED_MAX..=0xf0).contains(number)
+        {
+            // Most numbers would never be one that was sent.
+            *number = last.0;
+        }
         self.handle(Input::Request { connection, request: Request { id, command }, aid });
     }
 
@@ -468,4 +569,26 @@ fn id(choices: &mut Choices<'_>) -> RequestId {
 
 fn instance(choices: &mut Choices<'_>) -> Option<Cow<'static, str>> {
     choices.one_of(&[None, Some("one"), Some("two")]).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explore;
+
+    /// Bytes that nobody has chosen, the same for the same seed.
+    fn bytes(seed: u64, count: usize) -> Vec<u8> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            (state, _) = state.overflowing_mul(6_364_136_223_846_793_005);
+            state = state.wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn receipts_are_within_reach() {
+        let reached = (0..200).filter(|seed| explore(&bytes(*seed, 2_000)) > 0).count();
+        assert!(reached >= 40, "{reached} of 200 inputs lead to a receipt");
+    }
 }

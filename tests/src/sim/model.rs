@@ -7,6 +7,7 @@ mod entrance;
 mod manage;
 mod op;
 mod past;
+mod receipts;
 mod talk;
 
 use std::borrow::Cow;
@@ -84,19 +85,37 @@ pub struct Person {
     session: Option<Session>,
     /// When the last session ended.
     ended_at: Option<u64>,
-    /// Mail that waits: sender and length.
-    waiting: VecDeque<(usize, usize)>,
+    /// Mail that waits.
+    waiting: VecDeque<Waiting>,
     /// How much mail was ever acknowledged.
     pub acknowledged: u64,
     /// The messages it sent under ids.
     sent: Arc<Ids>,
 }
 
-/// The ids of a sender, and what was sent under them, when.
+/// Mail that waits for its reader.
+#[derive(Clone)]
+struct Waiting {
+    from: usize,
+    bytes: usize,
+    /// The id it was sent under.
+    id: Option<Arc<str>>,
+}
+
+/// The ids of a sender, and what was sent under them.
 #[derive(Clone, Default)]
 struct Ids {
     order: VecDeque<(Arc<str>, u64)>,
-    content: BTreeMap<Arc<str>, (Arc<str>, u64)>,
+    content: BTreeMap<Arc<str>, Sent>,
+}
+
+/// What was sent under an id.
+#[derive(Clone)]
+struct Sent {
+    content: Arc<str>,
+    at: u64,
+    to: usize,
+    number: u64,
 }
 
 /// Wrong passwords of one name.
@@ -123,6 +142,8 @@ struct Session {
     last_command: u64,
     /// Mail handed over.
     sent: u64,
+    /// It wants to be told what has arrived.
+    receipts: bool,
 }
 
 #[derive(Clone)]
@@ -222,7 +243,7 @@ impl Model {
             Op::Sent(connection, number) => self.sent(*connection, *number),
             Op::Delivered(connection, number) => {
                 if let Some(who) = self.speaker(*connection) {
-                    self.delivered(who, *number);
+                    self.delivered(who, *number, &mut said);
                 }
             }
             Op::Checked(ticket, matches) => self.checked(now, *ticket, *matches, &mut said),

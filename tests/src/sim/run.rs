@@ -10,7 +10,7 @@ use super::stats::Stats;
 use super::world::World;
 
 /// Steps of a world unless told otherwise, and those in which it heals.
-pub const STEPS: u64 = 9_000;
+pub const STEPS: u64 = 9_500;
 
 /// What did not hold, and where.
 #[derive(Clone, Debug)]

@@ -163,6 +163,30 @@ counters! {
     malformed,
     /// Clients that died.
     client_crashes,
+    /// Clients that died while something was kept.
+    ends_while_kept,
+    /// Logs of clients that were opened.
+    logs_opened,
+    /// Logs that somebody removed.
+    logs_removed,
+    /// Batches that could not be kept.
+    logs_failed,
+    /// Logs of which a power cut has damaged a part.
+    logs_damaged,
+    /// Messages that a client found in its log, and sent again.
+    taken_up,
+    /// Messages left to the next client in order.
+    waits,
+    /// Messages that a client found in its log and told, because an earlier one might not have shown them.
+    told_late,
+    /// Messages of which the log knew that they were told under another number.
+    known_again,
+    /// Looks into logs.
+    looks,
+    /// Receipts that reached their senders.
+    delivered,
+    /// Lists of receipts that were asked for.
+    receipts,
     /// Clients that ended by themselves.
     endings,
     /// Readers that were slow for a while.
@@ -197,6 +221,7 @@ impl Stats {
             (Some(Ask::RevokeDevice { .. }), "SUCCESS") => self.revoked += 1,
             (Some(Ask::Logout { forget: true }), "SUCCESS") => self.revoked += 1,
             (Some(Ask::Whoelse), _) => self.whoelse += 1,
+            (Some(Ask::Receipts { .. }), _) => self.receipts += 1,
             (Some(Ask::WhoelseSince { .. }), _) => self.whoelse_since += 1,
             (None, "SUCCESS") => self.passwords += 1,
             (_, "USER_BLOCKED") => self.user_blocked += 1,

@@ -12,6 +12,7 @@ mod deeds;
 mod faults;
 mod judge;
 mod keeper;
+mod keeping;
 mod machine;
 mod network;
 mod rates;

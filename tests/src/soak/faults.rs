@@ -260,7 +260,39 @@ pub(crate) fn run_full(field: &Field) -> Outcome<Verdict> {
     disk.resize(400)?;
     verdict.none("lost", post.lost(&recover(&ground)?) as u64);
     with_floor(field, &mut verdict)?;
+    with_backup(field, &mut verdict)?;
     Ok(verdict)
+}
+
+/// A backup for which there is no room beside a running server: it is refused, and the server goes on.
+fn with_backup(field: &Field, verdict: &mut Verdict) -> Outcome<()> {
+    let Some(disk) = SmallDisk::new(120)? else { return Ok(()) };
+    let ground = Ground::within(&field.program, disk.folder.path())?.flags(&["--min-free", "0"]);
+    people::settle(&ground.data(), 6)?;
+    let mut post = Post::new(0, &[1, 2, 3, 4, 5]);
+    let mut server = ground.start()?;
+    let mut line = enter(&ground, &server)?;
+    for _ in 0..150 {
+        post.send(&mut line, 8, 20_000)?;
+    }
+    let made = Command::new(&field.program)
+        .args(["backup", "a.backup", "--data", "data"])
+        .current_dir(ground.path())
+        .output();
+    let made = made.during("making a backup")?;
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    let is_refused = made.status.code() == Some(STORAGE) && said.contains("are needed on the disk");
+    verdict.note("backup_without_room", if is_refused { "refused" } else { "not-refused" });
+    let names = std::fs::read_dir(ground.path()).during("listing files")?.flatten();
+    let left = names.filter(|it| it.file_name().to_string_lossy().contains("backup")).count();
+    if !is_refused || left > 0 || !server.is_alive() {
+        verdict.fault(format!("a backup without room: {}, {said}, {left} left", made.status));
+    }
+    post.send(&mut line, 8, 20_000).during("after a backup without room")?;
+    server.terminate()?;
+    disk.resize(400)?;
+    verdict.none("lost_beside_backup", post.lost(&recover(&ground)?) as u64);
+    Ok(())
 }
 
 /// With a floor of free space new letters are refused while the server goes on.

@@ -4,6 +4,7 @@
 //! last write, and that is reported: such damage cannot be told from a write that the power cut.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,10 +41,10 @@ struct Tally {
 }
 
 /// Data at rest.
-struct Rest {
+pub(crate) struct Rest {
     what: &'static str,
-    image: Image,
-    found: Found,
+    pub(crate) image: Image,
+    pub(crate) found: Found,
     /// The files that hold something, and where the last of it ends.
     ends: Vec<(String, usize)>,
 }
@@ -86,7 +87,7 @@ fn closed(field: &Field) -> Outcome<Rest> {
 }
 
 /// A server that was killed while it wrote, in the database too if so wished.
-fn killed(field: &Field, is_projecting: bool) -> Outcome<Rest> {
+pub(crate) fn killed(field: &Field, is_projecting: bool) -> Outcome<Rest> {
     let ground = Ground::new(&field.program)?;
     people::settle(&ground.data(), 6)?;
     let mut post = Post::new(0, &[1, 2, 3, 4, 5]);
@@ -222,10 +223,7 @@ fn compare(before: &Found, after: &Found) -> Likeness {
 fn serve(field: &Field, rest: &Rest, image: &Image, what: &str, tally: &mut Tally) -> Outcome<()> {
     tally.served += 1;
     let folder = scratch()?;
-    std::fs::create_dir_all(folder.path().join("data/journal")).during("making an image")?;
-    for (path, content) in &image.files {
-        std::fs::write(folder.path().join(path), content.as_slice()).during("making an image")?;
-    }
+    written(image, folder.path())?;
     let ground = Ground::within(&field.program, folder.path())?;
     let mut server = ground.launch()?;
     if let Some(end) = server.ready_or_end()? {
@@ -257,7 +255,17 @@ fn serve(field: &Field, rest: &Rest, image: &Image, what: &str, tally: &mut Tall
     Ok(())
 }
 
-fn read(ground: &Ground, reader: usize, count: usize) -> Outcome<Vec<String>> {
+/// Writes all files of a data folder.
+pub(crate) fn written(image: &Image, folder: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(folder.join("data/journal")).during("making an image")?;
+    for (path, content) in &image.files {
+        std::fs::write(folder.join(path), content.as_slice()).during("making an image")?;
+    }
+    Ok(())
+}
+
+/// Somebody comes and reads so many letters, or as many as there are.
+pub(crate) fn read(ground: &Ground, reader: usize, count: usize) -> Outcome<Vec<String>> {
     let (mut line, _) = Line::log_in(ground.address(), reader, "reader", &Door::Password)?;
     let mut heard = Vec::new();
     while heard.len() < count {

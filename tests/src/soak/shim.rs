@@ -35,9 +35,18 @@ pub(crate) enum Switch {
     WallAtNs,
     /// What is added to the clock that never goes back, in nanoseconds.
     MonotonicNs,
+    /// How many reads counted so far.
+    Reads,
+    /// The read that fails, from 1, with [`Self::Error`] and, if [`Self::IsLasting`], all after it;
+    /// 0: none.
+    FailReadAt,
+    /// How many reads were failed.
+    ReadsFailed,
+    /// How much faster the clock runs that never goes back; 0: it does not.
+    Speed,
 }
 
-const SWITCHES: usize = 10;
+const SWITCHES: usize = 14;
 
 /// [`Switch::Files`]: only the database and its log count.
 pub(crate) const DATABASE_FILES: i64 = 1;

@@ -12,6 +12,7 @@ use super::{Action, Core, Line};
 use crate::command::Command;
 use crate::log::{Entry, Found, Mail, Remembered, UNCERTAIN, UNSENT, Unfinished, fingerprint};
 use crate::notice::{Answer, NoLog, Notice, Refusal, Waiting, Why};
+use crate::profile::Device;
 
 /// A message that has waited longer than this for its confirmation is not sent again: the server
 /// remembers ids for 7 days, and then could take it for a new one.
@@ -42,6 +43,8 @@ pub(super) struct Keeping {
     others: VecDeque<(u64, Option<String>, u64)>,
     /// What the log says that was not taken up yet.
     remembered: Option<Remembered>,
+    /// It said something.
+    held_something: bool,
     /// For each server data, the number up to which everything was shown.
     shown: BTreeMap<String, u64>,
     /// What was received before.
@@ -71,6 +74,11 @@ impl Keeping {
         matches!(self.log, Log::Open { .. })
     }
 
+    /// Whether earlier runs have left something in the log.
+    pub(super) fn holds_something(&self) -> bool {
+        self.held_something
+    }
+
     /// Why there is no log, if there is none.
     pub(super) fn missing(&self) -> Option<NoLog> {
         match self.log {
@@ -79,9 +87,9 @@ impl Keeping {
         }
     }
 
-    /// Whether what was given to the log will be found in it.
-    pub(super) fn is_reliable(&self) -> bool {
-        matches!(self.log, Log::Open { failing: false })
+    /// Whether the log is open, and what it says of earlier runs was taken up.
+    fn is_taken_up(&self) -> bool {
+        self.is_open() && self.remembered.is_none()
     }
 
     /// Whether nothing waits to be kept.
@@ -154,18 +162,50 @@ impl Core {
     ///
     /// Wanted once after each [`Action::OpenProfile`], before `handle_device`.
     pub fn handle_log(&mut self, log: Result<Remembered, NoLog>) {
+        if log.is_ok() && self.keeping.is_taken_up() {
+            return; // the same once more: all that it could say is of this run, or known
+        }
         self.receipts = super::receipts::Receipts::default();
         match log {
             Err(why) => self.keeping.close(why),
             Ok(mut remembered) => {
                 self.keeping.close(NoLog::Missing);
                 self.keeping.log = Log::Open { failing: false };
+                self.keeping.held_something = remembered != Remembered::default();
                 self.keeping.shown = std::mem::take(&mut remembered.shown);
                 self.keeping.seen = std::mem::take(&mut remembered.seen);
                 self.keeping.last_number = remembered.last_number;
                 self.keeping.remembered = Some(remembered);
             }
         }
+    }
+
+    /// Whether the session was taken over from a client that may have had the profile, and has left
+    /// it by now or is about to.
+    pub(crate) fn waits_for_profile(&self) -> bool {
+        self.profile_due && self.is_in_session()
+    }
+
+    /// The profile was opened after the session had begun; or another client still uses it.
+    pub(crate) fn handle_profile_free(
+        &mut self,
+        now_ms: u64,
+        log: Result<Remembered, NoLog>,
+        device: Option<Device>,
+        kept: bool,
+    ) {
+        self.profile_due = false;
+        if let Some(who) = self.who.as_mut().filter(|_| kept && self.config.interactive) {
+            who.resumes = true;
+            who.device = device;
+        }
+        self.handle_log(log);
+        let server = self.mailbox.server().to_owned();
+        self.mailbox.skip_shown(self.keeping.shown_of(&server));
+        self.begin_receipts();
+        self.take_up();
+        self.write(now_ms);
+        self.ask_for_receipts();
     }
 
     /// A batch is in the log, as durable as its entries want it.
@@ -183,11 +223,17 @@ impl Core {
             return;
         }
         self.keeping.finish(batch);
+        if failure.is_some() {
+            self.outbox.not_kept(batch);
+        }
         if let Log::Open { failing } = &mut self.keeping.log {
             let failed_before = std::mem::replace(failing, failure.is_some());
             match failure {
                 Some(words) if !failed_before => self.notice(Notice::NotLogged { words }),
-                None if failed_before => self.notice(Notice::LoggedAgain),
+                None if failed_before => {
+                    self.notice(Notice::LoggedAgain);
+                    self.keep_unkept();
+                }
                 _ => {}
             }
         }
@@ -199,6 +245,14 @@ impl Core {
         }
         self.acknowledge();
         self.go_on_leaving(now_ms);
+    }
+
+    /// There is room again for messages that had none, and are not confirmed yet.
+    fn keep_unkept(&mut self) {
+        let batch = self.keeping.begun + 1;
+        for (id, command) in self.outbox.take_unkept(batch) {
+            self.keep_message(&id, &command);
+        }
     }
 
     /// What was looked for in the log.
@@ -231,8 +285,12 @@ impl Core {
     }
 
     fn waiting(&self) -> Vec<Waiting> {
-        self.outbox
-            .messages()
+        // Before the first session those of earlier runs are not taken up yet.
+        let earlier = self.keeping.remembered.iter().flat_map(|it| &it.unfinished);
+        let earlier = earlier.filter(|it| !self.outbox.knows(&it.id));
+        let earlier = earlier.map(|it| (it.to.as_str(), it.text.as_str(), true));
+        earlier
+            .chain(self.outbox.messages())
             .map(|(user, text, tried)| Waiting {
                 user: user.to_owned(),
                 text: text.to_owned(),
@@ -244,16 +302,16 @@ impl Core {
     /// Takes a request in, to be written once it is kept.
     pub(super) fn take_in(&mut self, command: Command) {
         let id = self.outbox.make_id();
-        let batch = match &command {
-            Command::Message { user, text } => self.keeping.keep(Entry::Out {
-                id: id.as_str().to_owned(),
-                to: user.clone(),
-                text: text.clone(),
-                at: None,
-            }),
-            _ => 0,
-        };
-        self.outbox.push(id, command, batch);
+        let batch = self.keep_message(&id, &command);
+        let is_kept = batch > self.keeping.done;
+        self.outbox.push(id, command, batch, is_kept);
+    }
+
+    /// Keeps a request, if it is a message. Says with which batch.
+    fn keep_message(&mut self, id: &RequestId, command: &Command) -> u64 {
+        let Command::Message { user, text } = command else { return 0 };
+        let (id, to, text) = (id.as_str().to_owned(), user.clone(), text.clone());
+        self.keeping.keep(Entry::Out { id, to, text, at: None })
     }
 
     /// Notes what became of a request, if it was a message.
@@ -325,12 +383,15 @@ impl Core {
 
     /// Takes up what earlier runs have left unfinished, at the beginning of the first session.
     pub(super) fn take_up(&mut self) {
-        if self.config.interactive && self.keeping.missing() == Some(NoLog::InUse) {
+        let is_in_use = self.keeping.missing() == Some(NoLog::InUse);
+        if self.config.interactive && is_in_use && !self.profile_due {
             self.notice(Notice::NoLog);
         }
         let Some(remembered) = self.keeping.remembered.take() else { return };
-        if remembered.damaged > 0 {
+        if remembered.damaged > remembered.damaged_told {
             self.notice(Notice::LogDamaged { lines: remembered.damaged });
+            // Once is enough: nobody can do anything about it.
+            self.keeping.keep(Entry::Damaged { lines: remembered.damaged });
         }
         for mail in remembered.unshown {
             self.tell_again(mail);
@@ -338,8 +399,13 @@ impl Core {
         for (id, user) in remembered.undelivered {
             self.await_old_receipt(&id, user);
         }
-        let again: Vec<_> =
-            remembered.unfinished.into_iter().filter_map(|it| self.again_if_harmless(it)).collect();
+        let mut again = Vec::new();
+        for message in remembered.unfinished {
+            // In mid-session the log was read again, and knows those that wait here, too.
+            if !self.outbox.knows(&message.id) {
+                again.extend(self.again_if_harmless(message));
+            }
+        }
         if !again.is_empty() {
             self.notice(Notice::TakenUp { count: again.len() });
         }

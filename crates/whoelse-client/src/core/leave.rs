@@ -94,7 +94,7 @@ impl Core {
         if too_late && !nothing_open {
             self.end(Ending::Unconfirmed { lost: !in_session });
         } else if too_late || (!in_session && nothing_open) {
-            self.end(if self.was_in { self.left() } else { Ending::Interrupted });
+            self.end(if self.has_begun() { self.left() } else { Ending::Interrupted });
         }
     }
 

@@ -10,7 +10,7 @@ use whoelse_proto::{Nonce, Password, request};
 use super::keeping::Outcome;
 use super::{Action, Core, Line, Step, Who};
 use crate::links::Private;
-use crate::notice::{Ending, LoginRefusal, Notice, Question, Security};
+use crate::notice::{Ending, LoginRefusal, NoLog, Notice, Question, Security};
 use crate::profile::Device;
 
 /// How long the answer to a login may take: a long queue of others fits in.
@@ -45,6 +45,10 @@ impl Core {
         if self.asked.is_some() {
             return; // a new one, in place of one that was dropped, while the password is asked for
         }
+        if self.go_on_absent(now_ms, kept || self.keeping.holds_something()) {
+            return;
+        }
+        let Some(who) = &self.who else { return };
         match self.line {
             Line::Asking => self.log_in(now_ms),
             Line::Down { again_at_ms: None } if who.resumes => self.connect(),
@@ -78,7 +82,7 @@ impl Core {
 
     /// Whether the server has said that it knows this device.
     pub(super) fn is_known_device(&self) -> bool {
-        self.was_in && self.who.as_ref().is_some_and(|who| who.resumes)
+        self.has_begun() && self.who.as_ref().is_some_and(|who| who.resumes)
     }
 
     /// Says, or asks for, the next thing that is needed for a session.
@@ -131,7 +135,7 @@ impl Core {
                 instance: Some(self.instance.clone().into()),
                 takeover: self.takes_over(),
                 device: self.introduce(&who),
-                receipts: self.wants_receipts(),
+                receipts: self.wants_receipts() || self.takes_profile_over(),
                 links,
             });
             self.say(now_ms, Step::Login, command);
@@ -150,7 +154,7 @@ impl Core {
                 protocol: PROTOCOL,
                 instance: Some(self.instance.clone().into()),
                 device: self.introduce(&who),
-                receipts: self.wants_receipts(),
+                receipts: self.wants_receipts() || self.takes_profile_over(),
                 links,
                 private_port: 0,
             });
@@ -173,7 +177,7 @@ impl Core {
                     protocol: PROTOCOL,
                     instance: Some(self.instance.clone().into()),
                     takeover: self.takes_over(),
-                    receipts: self.wants_receipts(),
+                    receipts: self.wants_receipts() || self.takes_profile_over(),
                     links,
                     private_port: 0,
                 });
@@ -191,6 +195,11 @@ impl Core {
     /// Once in, only the person who took the session away may decide to give it back.
     fn takes_over(&self) -> bool {
         self.config.takeover && !self.was_in
+    }
+
+    /// Whether this session is taken over from a client that may have the profile.
+    fn takes_profile_over(&self) -> bool {
+        self.takes_over() && self.keeping.missing() == Some(NoLog::InUse)
     }
 
     /// What the server is told of the device. Without TLS it could not know whom it talks to.
@@ -250,7 +259,7 @@ impl Core {
                 return self.join_again(status, sentence);
             }
             "INVALID_PASSWORD" if asks => return self.ask_again(Question::Password, sentence),
-            "USERNAME_NOT_EXIST" if asks && !self.was_in => {
+            "USERNAME_NOT_EXIST" if asks && !self.has_begun() => {
                 return self.ask_again(Question::Name, sentence);
             }
             "BUSY" | "TOO_FAST" | "SLOW_DOWN" => match retry_after {
@@ -259,7 +268,7 @@ impl Core {
                 }
                 _ => return self.log_in_later(now_ms, false, retry_after),
             },
-            "BLOCKED" if self.was_in => return self.log_in_later(now_ms, true, retry_after),
+            "BLOCKED" if self.has_begun() => return self.log_in_later(now_ms, true, retry_after),
             // An original server takes some time to notice that the old connection is dead.
             "ALREADY_LOGGED_IN" if self.was_in && self.original => {
                 return self.log_in_later(now_ms, false, retry_after);
@@ -351,6 +360,7 @@ impl Core {
 
     fn begin_session(&mut self, now_ms: u64, incoming: &Incoming) {
         self.keep_device(incoming);
+        self.profile_due = self.takes_profile_over() && incoming.protocol.is_some();
         let has_joined = self.joining.take().is_some();
         self.line = Line::Session { since_ms: now_ms, proven: false };
         self.original = incoming.protocol.is_none();

@@ -1,5 +1,6 @@
 //! Scenarios: what a server says and a person types, and what comes of it.
 
+mod absent;
 mod answers;
 mod devices;
 mod invites;

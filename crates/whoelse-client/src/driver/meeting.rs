@@ -92,6 +92,13 @@ impl Meeting {
         self.state.is_some()
     }
 
+    /// Whether the server is known here, and people on it.
+    pub(super) fn has_profiles(&self) -> bool {
+        let Some(state) = &self.state else { return false };
+        let is_known = KnownServers::new(state).find(&self.server).is_ok_and(|it| it.is_some());
+        is_known && Profile::has_any(state, &self.server)
+    }
+
     /// The profile of a name and its device; a new one, if none was kept.
     pub(super) fn open_profile(&self, name: &str) -> io::Result<Option<(Profile, Device, bool)>> {
         let Some(state) = &self.state else { return Ok(None) };

@@ -5,7 +5,7 @@
 
 use std::future::pending;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -15,6 +15,11 @@ use crate::links::Peers;
 use crate::log::{Entry, Found, Log, Look, Remembered};
 use crate::notice::NoLog;
 use crate::profile::{Device, Profile};
+
+/// How long a client on this machine may take to leave after its session was taken over, and how
+/// often it is looked whether it has.
+const TAKEOVER_WAIT: Duration = Duration::from_secs(2);
+const TAKEOVER_NUDGE: Duration = Duration::from_millis(10);
 
 /// What is being looked for, and the thread that does it.
 pub(super) struct Looking {
@@ -30,6 +35,26 @@ impl Driver {
         // It may be the same, and we would find it locked by ourselves.
         self.log = None;
         self.profile = None;
+        let (log, device, kept) = self.try_profile(name);
+        self.core.handle_log(log);
+        self.core.handle_device(now_ms, device, kept);
+    }
+
+    /// Opens the profile once the client has left that had it: the session was taken over from it.
+    /// Nothing else is done meanwhile, so that whatever comes in this session is kept.
+    pub(super) fn take_profile_over(&mut self) {
+        let Some(name) = self.core.name().map(str::to_owned) else { return };
+        let until = Instant::now() + TAKEOVER_WAIT;
+        loop {
+            let (log, device, kept) = self.try_profile(&name);
+            if log != Err(NoLog::InUse) || Instant::now() > until {
+                return self.core.handle_profile_free(self.now_ms(), log, device, kept);
+            }
+            std::thread::sleep(TAKEOVER_NUDGE);
+        }
+    }
+
+    fn try_profile(&mut self, name: &str) -> (Result<Remembered, NoLog>, Option<Device>, bool) {
         let (mut device, mut kept, mut why) = (None, false, NoLog::Missing);
         match self.meeting.open_profile(name) {
             Ok(Some((profile, new, was_kept))) => {
@@ -41,10 +66,9 @@ impl Driver {
             Err(error) => self.core.handle_not_kept(error.to_string()),
         }
         let peers = self.profile.as_ref().map_or(Ok(Peers::default()), Profile::peers);
+        let now_ms = self.now_ms();
         self.core.handle_peers(now_ms, wall_ms() / 1000, peers);
-        let log = self.open_log(why);
-        self.core.handle_log(log);
-        self.core.handle_device(now_ms, device, kept);
+        (self.open_log(why), device, kept)
     }
 
     fn open_log(&mut self, why: NoLog) -> Result<Remembered, NoLog> {

@@ -1,8 +1,8 @@
 //! The lines of a file, the last first, without reading more of it than is wanted.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+
+use super::storage::{Storage, read_exact_at};
 
 /// How much is read at once.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -12,8 +12,8 @@ const BLOCK_BYTES: usize = 64 * 1024;
 pub(super) const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Goes through the lines of a file from its end.
-pub(super) struct Backwards<'f> {
-    file: &'f File,
+pub(super) struct Backwards<'f, S> {
+    file: &'f S,
     /// Where the bytes in hand begin.
     at: u64,
     /// What was read of lines that are not done.
@@ -24,9 +24,9 @@ pub(super) struct Backwards<'f> {
     skipping: bool,
 }
 
-impl<'f> Backwards<'f> {
+impl<'f, S: Storage> Backwards<'f, S> {
     /// Begins at a length that ends with a line.
-    pub(super) fn new(file: &'f File, length: u64) -> Self {
+    pub(super) fn new(file: &'f S, length: u64) -> Self {
         Self { file, at: length, bytes: Vec::new(), unsearched: 0, skipping: false }
     }
 
@@ -68,7 +68,7 @@ impl<'f> Backwards<'f> {
         let wanted = self.at.min(BLOCK_BYTES as u64);
         let size = usize::try_from(wanted).unwrap_or(BLOCK_BYTES);
         let mut block = vec![0; size];
-        self.file.read_exact_at(&mut block, self.at - wanted)?;
+        read_exact_at(self.file, &mut block, self.at - wanted)?;
         block.append(&mut self.bytes);
         self.bytes = block;
         self.unsearched = size;
@@ -79,6 +79,8 @@ impl<'f> Backwards<'f> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn backwards(content: &[u8]) -> Vec<String> {

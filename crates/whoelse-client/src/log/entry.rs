@@ -50,6 +50,11 @@ pub enum Entry {
         /// The last number that was shown.
         number: u64,
     },
+    /// The person was told that so many lines in all cannot be read.
+    Damaged {
+        /// How many.
+        lines: usize,
+    },
     /// Something that a later version has written.
     #[serde(other)]
     Unknown,
@@ -121,11 +126,12 @@ struct Flat<'l> {
     server: Option<String>,
     number: Option<u64>,
     from: Option<String>,
+    lines: Option<usize>,
 }
 
 impl Flat<'_> {
     fn entry(self) -> Option<Entry> {
-        let Self { kind, id, to, text, at, status, server, number, from } = self;
+        let Self { kind, id, to, text, at, status, server, number, from, lines } = self;
         Some(match kind {
             "out" => Entry::Out { id: id?, to: to?, text: text?, at },
             "sent" => Entry::Sent { id: id? },
@@ -133,6 +139,7 @@ impl Flat<'_> {
             "delivered" => Entry::Delivered { id: id? },
             "in" => Entry::In(Mail { server, number: number?, id, from: from?, text: text?, at }),
             "shown" => Entry::Shown { server, number: number? },
+            "damaged" => Entry::Damaged { lines: lines? },
             _ => return None,
         })
     }
@@ -229,6 +236,7 @@ mod tests {
             ),
             (shown(Some("s1")), r#"{"kind":"shown","server":"s1","number":7}"#),
             (shown(None), r#"{"kind":"shown","number":7}"#),
+            (Entry::Damaged { lines: 3 }, r#"{"kind":"damaged","lines":3}"#),
         ] {
             assert_eq!(line(&entry), format!("{wanted}\n"));
             let read = Entry::read(wanted.as_bytes()).unwrap();

@@ -1,21 +1,22 @@
 //! The file of the log: appended to, and made whole again after a crash.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::backwards::Backwards;
 use super::entry::Entry;
 use super::look::{Found, Look};
 use super::remember::{Remembered, remember};
+use super::storage::{Storage, read_exact_at};
 
 /// The file, in the folder of the profile.
 const FILE: &str = "messages.jsonl";
 
 /// The log of a profile, open for appending. The profile's lock keeps others out.
-pub(crate) struct Log {
-    file: File,
+pub struct Log<S = File> {
+    file: S,
     /// Where the last whole batch ends.
     length: u64,
     /// More may stand behind that place, left by a write that failed.
@@ -37,6 +38,17 @@ impl Log {
         if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
+        Self::over(file, now_ms)
+    }
+}
+
+impl<S: Storage> Log<S> {
+    /// Takes up what was written before, and finds what is unfinished in it. `now_ms` is the time of
+    /// day, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its torn end not be taken away.
+    pub fn over(file: S, now_ms: u64) -> io::Result<(Self, Remembered)> {
         let length = whole_length(&file)?;
         let mut log = Self { file, length, torn: true };
         log.mend()?;
@@ -45,15 +57,18 @@ impl Log {
     }
 
     /// Appends entries, in one write; those that are promised are on disk afterwards. Either all are
-    /// in the log or, after a failure, none.
-    pub(crate) fn append(&mut self, entries: &[Entry], now_ms: u64) -> io::Result<()> {
+    /// in the log or, after a failure, none. `now_ms` is the time of day, as in [`Self::over`].
+    ///
+    /// # Errors
+    /// When they could not be written, or not be synced.
+    pub fn append(&mut self, entries: &[Entry], now_ms: u64) -> io::Result<()> {
         self.mend()?;
         let now = rfc3339(now_ms);
         let mut bytes = Vec::new();
         entries.iter().for_each(|entry| entry.write(&now, &mut bytes));
         self.torn = true;
-        let written = self.file.write_all(&bytes).and_then(|()| {
-            if entries.iter().any(Entry::is_promised) { self.file.sync_data() } else { Ok(()) }
+        let written = self.file.append(&bytes).and_then(|()| {
+            if entries.iter().any(Entry::is_promised) { self.file.sync() } else { Ok(()) }
         });
         if written.is_ok() {
             self.length += bytes.len() as u64;
@@ -66,14 +81,17 @@ impl Log {
     }
 
     /// A reader of what is in the log now, which may go on in another thread.
-    pub(crate) fn reader(&self) -> io::Result<Reader> {
+    ///
+    /// # Errors
+    /// When the system has no more handles.
+    pub fn reader(&self) -> io::Result<Reader<S>> {
         Ok(Reader { file: self.file.try_clone()?, length: self.length })
     }
 
     /// Takes away what a write that failed has left behind the last whole batch.
     fn mend(&mut self) -> io::Result<()> {
-        if self.torn && self.file.metadata()?.len() > self.length {
-            self.file.set_len(self.length)?;
+        if self.torn && self.file.length()? > self.length {
+            self.file.truncate(self.length)?;
         }
         self.torn = false;
         Ok(())
@@ -81,26 +99,29 @@ impl Log {
 }
 
 /// The log up to a place.
-pub(crate) struct Reader {
-    file: File,
+pub struct Reader<S = File> {
+    file: S,
     length: u64,
 }
 
-impl Reader {
+impl<S: Storage> Reader<S> {
     /// Looks for what somebody wants to see.
-    pub(crate) fn look(&self, look: &Look) -> io::Result<Found> {
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn look(&self, look: &Look) -> io::Result<Found> {
         super::look::look(Backwards::new(&self.file, self.length), look)
     }
 }
 
 /// Up to where the file consists of whole lines: a torn one was never reported as kept.
-fn whole_length(file: &File) -> io::Result<u64> {
-    let mut end = file.metadata()?.len();
+fn whole_length(file: &impl Storage) -> io::Result<u64> {
+    let mut end = file.length()?;
     let mut block = [0; 4096];
     while end > 0 {
         let start = end.saturating_sub(block.len() as u64);
         let bytes = &mut block[..usize::try_from(end - start).unwrap_or(0)];
-        file.read_exact_at(bytes, start)?;
+        read_exact_at(file, bytes, start)?;
         if let Some(at) = bytes.iter().rposition(|byte| *byte == b'\n') {
             return Ok(start + at as u64 + 1);
         }
@@ -117,6 +138,8 @@ fn rfc3339(at_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use crate::log::entry::Mail;
 

@@ -7,6 +7,7 @@ use std::io;
 
 use super::backwards::Backwards;
 use super::entry::{Entry, Mail};
+use super::storage::Storage;
 
 /// Most messages of a history.
 pub const HISTORY_MAX: usize = 1_000;
@@ -22,7 +23,7 @@ const OUTCOMES_MAX: usize = 100_000;
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub enum Look {
     /// The last so many messages from and to somebody.
     History {
         /// Whom.
@@ -73,7 +74,7 @@ pub enum State {
 }
 
 /// Looks through the lines.
-pub(super) fn look(mut lines: Backwards<'_>, look: &Look) -> io::Result<Found> {
+pub(super) fn look<S: Storage>(mut lines: Backwards<'_, S>, look: &Look) -> io::Result<Found> {
     let (count, words) = match look {
         Look::History { count, .. } => ((*count).min(HISTORY_MAX), Vec::new()),
         Look::Search { words } => {
@@ -122,7 +123,7 @@ fn said(entry: Entry, outcomes: &mut HashMap<String, State>) -> Option<Said> {
         Entry::Sent { id } => (id, State::Sent),
         Entry::Delivered { id } => (id, State::Delivered),
         Entry::Refused { id, status } => (id, State::Refused(status)),
-        Entry::Shown { .. } | Entry::Unknown => return None,
+        Entry::Shown { .. } | Entry::Damaged { .. } | Entry::Unknown => return None,
     };
     if outcomes.len() < OUTCOMES_MAX {
         // The newest word about a message is the first on this way.

@@ -1,12 +1,12 @@
 //! What is unfinished in a log, found in one pass at the start.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read};
 
 use super::backwards::LINE_BYTES_MAX;
 use super::entry::{Entry, Mail};
+use super::storage::{Ahead, Storage};
 
 /// Most messages without an outcome that are taken up again; those behind them are at the next
 /// start. A client does not take in as many without a connection.
@@ -41,6 +41,8 @@ pub struct Remembered {
     pub last_number: u64,
     /// Lines that could not be read.
     pub damaged: usize,
+    /// Of how many the person was told before.
+    pub damaged_told: usize,
 }
 
 /// A message without an outcome.
@@ -69,9 +71,9 @@ pub fn fingerprint(mail: &Mail) -> Option<u64> {
 }
 
 /// Reads a log from its beginning up to this length.
-pub(super) fn remember(file: &File, length: u64, now_ms: u64) -> io::Result<Remembered> {
+pub(super) fn remember(file: &impl Storage, length: u64, now_ms: u64) -> io::Result<Remembered> {
     let mut reading = Reading { now_ms, ..Reading::default() };
-    let mut reader = BufReader::with_capacity(256 * 1024, file.take(length));
+    let mut reader = BufReader::with_capacity(256 * 1024, Ahead::new(file, length));
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -103,17 +105,25 @@ fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
+/// The run of the client that made a message, and which of its requests it was.
+///
+/// The order of the lines is not that of the messages: one that had no room at first stands behind
+/// those that were written after it and had.
+type Place = (u64, u64);
+
 #[derive(Default)]
 struct Reading {
     now_ms: u64,
     remembered: Remembered,
     /// Messages without an outcome, by their place in the order.
-    waiting: BTreeMap<u64, Unfinished>,
+    waiting: BTreeMap<Place, Unfinished>,
     /// Messages that the server has, by the same.
-    undelivered: BTreeMap<u64, (String, String)>,
+    undelivered: BTreeMap<Place, (String, String)>,
     /// Where each message that is not done stands.
-    places: HashMap<String, u64>,
-    last_place: u64,
+    places: HashMap<String, Place>,
+    /// With what the ids of the last run begin.
+    prefix: String,
+    last_run: u64,
     unshown: VecDeque<Mail>,
     /// As the set of those seen, in their order.
     seen: VecDeque<u64>,
@@ -145,18 +155,35 @@ impl Reading {
             }
             Entry::In(mail) => self.take_in(mail),
             Entry::Shown { server, number } => self.take_shown(server, number),
+            Entry::Damaged { lines } => self.remembered.damaged_told = lines,
             Entry::Unknown => {}
         }
     }
 
     fn take_out(&mut self, id: String, to: String, text: String, at: Option<&str>) {
+        let place = self.place(&id);
         if self.waiting.len() >= UNFINISHED_MAX {
-            return;
+            let Some(last) = self.waiting.last_entry().filter(|last| *last.key() > place) else {
+                return;
+            };
+            self.places.remove(&last.remove().id);
         }
-        self.last_place += 1;
-        self.places.insert(id.clone(), self.last_place);
+        self.places.insert(id.clone(), place);
         let age_ms = self.age_ms(at);
-        self.waiting.insert(self.last_place, Unfinished { id, to, text, age_ms });
+        self.waiting.insert(place, Unfinished { id, to, text, age_ms });
+    }
+
+    /// Where a message stands by its id: a prefix that every run makes anew, and a number.
+    fn place(&mut self, id: &str) -> Place {
+        let parts = id.rsplit_once('-');
+        let (prefix, number) = parts
+            .and_then(|(prefix, number)| Some((prefix, number.parse().ok()?)))
+            .unwrap_or((id, 0));
+        if prefix != self.prefix {
+            prefix.clone_into(&mut self.prefix);
+            self.last_run += 1;
+        }
+        (self.last_run, number)
     }
 
     fn take_in(&mut self, mail: Mail) {
@@ -204,6 +231,8 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -250,6 +279,22 @@ mod tests {
     }
 
     #[test]
+    fn what_had_no_room_at_first_keeps_its_place_before_what_was_written_after_it() {
+        let at = "1970-01-10T00:00:00Z";
+        let ids = |lines: &[String]| -> Vec<String> {
+            of(&lines.concat()).unfinished.into_iter().map(|it| it.id).collect()
+        };
+        let lines = ["b-9", "a-3", "a-10", "a-2", "a-4"].map(|id| out(id, at));
+        assert_eq!(ids(&lines), ["b-9", "a-2", "a-3", "a-4", "a-10"]);
+        let mut many: Vec<_> =
+            (1..=UNFINISHED_MAX).map(|n| out(&format!("a-{}", n + 1), at)).collect();
+        many.push(out("a-1", at));
+        let found = ids(&many);
+        assert_eq!((found.len(), found[0].as_str()), (UNFINISHED_MAX, "a-1"));
+        assert_eq!(found[UNFINISHED_MAX - 1], format!("a-{UNFINISHED_MAX}"));
+    }
+
+    #[test]
     fn what_was_delivered_or_is_too_old_to_be_known_is_not_asked_for() {
         let lines = [
             out("a-1", "1970-01-02T00:00:00Z"),
@@ -290,6 +335,8 @@ mod tests {
         );
         let remembered = of(&lines);
         assert_eq!((remembered.damaged, remembered.unfinished.len()), (3, 2));
+        let told = of(&(lines + "{\"kind\":\"damaged\",\"lines\":3}\n"));
+        assert_eq!((told.damaged, told.damaged_told), (3, 3));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Encrypts and decrypts in the format of age (age-encryption.org/v1), to X25519 keys.
 //!
-//! Only the format is ours, the cryptography is not. The crate `age` brings 65 others along, for
+//! Only the format is ours, the cryptography is not. The crate `age` brings 69 others along, for
 //! translated messages and passphrases; this is what a backup needs of it. Whatever else reads the
 //! format opens our backups, and we open what `age` has encrypted to one of its usual keys.
 //!
@@ -43,6 +43,8 @@ pub(crate) struct Identity(StaticSecret);
 pub(super) enum AgeError {
     #[error("it is encrypted to another key")]
     OtherKey,
+    #[error("it is encrypted with a passphrase, not to a key")]
+    Passphrase,
     #[error("it is damaged or cut off")]
     Damaged,
     #[error("{0}")]
@@ -51,15 +53,27 @@ pub(super) enum AgeError {
 
 impl Recipient {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        Some(Self(PublicKey::from(bech32::decode("age", text)?)))
+        Self::of(PublicKey::from(bech32::decode("age", text)?))
+    }
+
+    /// Nothing for the few points with which everybody shares the same secret.
+    fn of(key: PublicKey) -> Option<Self> {
+        let anybody = StaticSecret::from([1; 32]);
+        anybody.diffie_hellman(&key).was_contributory().then_some(Self(key))
     }
 }
 
 impl Identity {
-    /// The first one in the text of a file as `age-keygen` writes it.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-        let line = lines.find(|line| !line.is_empty())?;
+    /// Those in the text of a file as `age-keygen` writes it. Nothing if there is none, or anything
+    /// else.
+    pub(crate) fn parse_all(text: &str) -> Option<Vec<Self>> {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let all = lines.map(Self::parse).collect::<Option<Vec<Self>>>()?;
+        (!all.is_empty()).then_some(all)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
         let secret = Zeroizing::new(bech32::decode("age-secret-key-", line)?);
         Some(Self(StaticSecret::from(*secret)))
     }
@@ -153,8 +167,8 @@ pub(super) struct Opener<R> {
 }
 
 impl<R: BufRead> Opener<R> {
-    pub(super) fn new(mut inner: R, identity: &Identity) -> Result<Self, AgeError> {
-        let file_key = read_header(&mut inner, identity)?;
+    pub(super) fn new(mut inner: R, identities: &[Identity]) -> Result<Self, AgeError> {
+        let file_key = read_header(&mut inner, identities)?;
         let mut nonce = [0; 16];
         inner.read_exact(&mut nonce).map_err(cut)?;
         let chunks = Chunks::new(&*file_key, &nonce);
@@ -171,8 +185,11 @@ impl<R: BufRead> Opener<R> {
         if !self.is_over {
             self.ahead.extend(chunk.pop());
         }
+        let is_first = self.chunks.number == 0;
         let nonce = self.chunks.nonce(self.is_over);
-        let length = open(&self.chunks.key, nonce, &mut chunk).ok_or_else(damaged)?;
+        let length = open(&self.chunks.key, nonce, &mut chunk)
+            .filter(|length| is_first || *length > 0)
+            .ok_or_else(damaged)?;
         chunk.truncate(length);
         (self.plain, self.read) = (chunk, 0);
         Ok(())
@@ -197,29 +214,35 @@ impl<R: BufRead> Read for Opener<R> {
 /// Finds the part that is for us, and checks that nobody has changed the header.
 fn read_header(
     from: &mut impl BufRead,
-    identity: &Identity,
+    identities: &[Identity],
 ) -> Result<Zeroizing<[u8; FILE_KEY_BYTES]>, AgeError> {
     let mut header = String::new();
     let mut found: Option<Zeroizing<[u8; FILE_KEY_BYTES]>> = None;
     let mut share = None;
+    let mut has_passphrase = false;
     for number in 0..LINES_MAX {
         let mut line = String::new();
-        from.take(LINE_BYTES_MAX).read_line(&mut line).map_err(|_| AgeError::Damaged)?;
+        from.take(LINE_BYTES_MAX).read_line(&mut line).map_err(cut)?;
         let text = line.strip_suffix('\n').ok_or(AgeError::Damaged)?;
         if number == 0 && text != VERSION {
             return Err(AgeError::Damaged);
         }
         if let Some(sum) = text.strip_prefix("--- ") {
             header.push_str("---");
-            let file_key = found.ok_or(AgeError::OtherKey)?;
+            let other = if has_passphrase { AgeError::Passphrase } else { AgeError::OtherKey };
+            let file_key = found.ok_or(other)?;
             let sum = Base64Unpadded::decode_vec(sum).map_err(|_| AgeError::Damaged)?;
             let is_whole = hmac::verify(&header_key(&*file_key), header.as_bytes(), &sum);
             return is_whole.map(|()| file_key).map_err(|_| AgeError::Damaged);
         }
         if let Some(share) = share.take() {
-            found = found.or_else(|| unwrap(identity, share, text));
+            let mut opened = identities.iter().filter_map(|it| unwrap(it, share, text));
+            found = found.or_else(|| opened.next());
         }
-        share = text.strip_prefix("-> X25519 ").and_then(decode_32);
+        has_passphrase |= text.starts_with("-> scrypt ");
+        if let Some(text) = text.strip_prefix("-> X25519 ") {
+            share = Some(decode_32(text).ok_or(AgeError::Damaged)?);
+        }
         header.push_str(&line);
     }
     Err(AgeError::Damaged)
@@ -306,7 +329,8 @@ fn random(bytes: &mut [u8]) -> io::Result<()> {
 
 fn cut(error: io::Error) -> AgeError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => AgeError::Damaged,
+        // The latter: a line that is no text.
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => AgeError::Damaged,
         _ => error.into(),
     }
 }

@@ -6,10 +6,15 @@ use crate::database::{Database, Projector, Still};
 use crate::journal::{Examined, Journal, JournalStart, StillDisk};
 use crate::store::{DATABASE_FILE, JOURNAL_FOLDER, StoreError};
 
-/// Copies the database of a server that runs and has just settled.
-pub(crate) fn copy_of_running(folder: &Path, scratch: &Path) -> Result<Database, StoreError> {
+/// Opens the database of a server that runs and has just settled, to be copied.
+pub(crate) fn running(folder: &Path) -> Result<Still, StoreError> {
+    Ok(Still::beside_server(&folder.join(DATABASE_FILE))?)
+}
+
+/// Copies a database into a folder.
+pub(crate) fn copy_of(source: &Still, scratch: &Path) -> Result<Database, StoreError> {
     let copy = scratch.join(DATABASE_FILE);
-    Still::beside_server(&folder.join(DATABASE_FILE))?.copy_to(&copy)?;
+    source.copy_to(&copy)?;
     Ok(Database::open(&copy, "")?)
 }
 

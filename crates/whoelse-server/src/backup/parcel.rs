@@ -82,7 +82,19 @@ pub(super) enum ParcelError {
     Damaged(&'static str),
     /// The system could not read or write.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for ParcelError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // Whoever decrypts says so.
+            io::ErrorKind::InvalidData => {
+                Self::Damaged("a part of it is altered or cut off and cannot be decrypted")
+            }
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// Writes a backup of these files; their sizes go into the header.
@@ -127,7 +139,10 @@ pub(super) fn unpack(from: impl Read, folder: &Path) -> Result<Header, ParcelErr
         return Err(if is_encrypted { ParcelError::Encrypted } else { ParcelError::Foreign });
     }
     let version = read_u32(&mut from)?;
-    if version != VERSION {
+    if version == 0 {
+        return Err(ParcelError::Damaged("it has no version"));
+    }
+    if version > VERSION {
         return Err(ParcelError::Newer(version));
     }
     let length = read_u32(&mut from)?;

@@ -29,8 +29,8 @@ pub fn restore(
     key: Option<&Path>,
 ) -> Result<(Header, PathBuf), Failure> {
     let path = folder.unwrap_or_else(default_data_folder);
-    let identity = key.map(super::identity).transpose()?;
-    let reader = open(file, identity.as_ref())?;
+    let identities = super::identities(key)?;
+    let reader = open(file, &identities)?;
     refuse_if_filled(&path)?;
     let was_there = path.exists();
     let folder = Folder::open(&path)?;
@@ -54,26 +54,58 @@ fn fill(file: &Path, reader: impl Read, folder: &Folder) -> Result<Header, Failu
         NoScratch::InUse | NoScratch::Foreign => filled(&path, SCRATCH),
     })?;
     let id = random_id().map_err(|error| disk(&io::Error::other(error)))?;
+    let remove_parts = || PARTS.map(|name| fs::remove_file(path.join(name)).unwrap_or_default());
+    // What is there was put there by one that was killed.
+    remove_parts();
     let (header, _) = unpack_from(file, reader, scratch.path(), &id)?;
-    // The database comes last: without it nobody takes the folder for a server's.
-    for name in PARTS.into_iter().rev() {
-        match fs::rename(scratch.path().join(name), path.join(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(disk(&error)),
+    move_parts(scratch.path(), &path).map_err(|error| {
+        remove_parts();
+        disk(&error)
+    })?;
+    Ok(header)
+}
+
+/// Moves all parts to where they belong. The database comes last, when the others are there for
+/// good: without it, the folder is none of a server's, and [`refuse_unfinished`] says so.
+fn move_parts(from: &Path, to: &Path) -> io::Result<()> {
+    let [database, others @ ..] = PARTS;
+    let sync = || File::open(to)?.sync_all();
+    for name in others {
+        match fs::rename(from.join(name), to.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    drop(scratch);
-    File::open(&path).and_then(|folder| folder.sync_all()).map_err(|error| disk(&error))?;
-    Ok(header)
+    sync()?;
+    fs::rename(from.join(database), to.join(database))?;
+    sync()
+}
+
+/// Refuses a folder that a restore was to fill and did not, because it was killed. What one left
+/// that was done but for tidying up is removed.
+pub(crate) fn refuse_unfinished(folder: &Path) -> Result<(), Failure> {
+    let scratch = folder.join(SCRATCH);
+    if !Scratch::is_left(&scratch) {
+        return Ok(());
+    }
+    if !folder.join(DATABASE_FILE).exists() {
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("a restore into {} was not finished", folder.display()),
+            "Restore the backup again: whoelse restore FILE --data FOLDER",
+        ));
+    }
+    drop(Scratch::make(scratch));
+    Ok(())
 }
 
 /// Reads a backup as a restore would, and counts what is in it.
 pub(crate) fn look_into(
     file: &Path,
-    identity: Option<&Identity>,
+    identities: &[Identity],
     scratch: &Path,
 ) -> Result<(Header, Contents), Failure> {
-    unpack_from(file, open(file, identity)?, scratch, "0")
+    unpack_from(file, open(file, identities)?, scratch, "0")
 }
 
 /// Puts everything into a folder, the database as that of a new server, and goes through all of it.
@@ -99,7 +131,7 @@ fn unpack_from(
 }
 
 /// Opens a backup, decrypting it if it is encrypted and there is a key.
-fn open(file: &Path, identity: Option<&Identity>) -> Result<Box<dyn Read>, Failure> {
+fn open(file: &Path, identities: &[Identity]) -> Result<Box<dyn Read>, Failure> {
     let opened = File::open(file).and_then(|opened| {
         let is_file = opened.metadata()?.is_file();
         let mut reader = BufReader::with_capacity(1 << 16, opened);
@@ -113,17 +145,27 @@ fn open(file: &Path, identity: Option<&Identity>) -> Result<Box<dyn Read>, Failu
             "Check the path and its permissions.",
         )
     })?;
-    match identity.filter(|_| is_encrypted) {
-        Some(identity) => match Opener::new(reader, identity) {
-            Ok(opener) => Ok(Box::new(opener)),
-            Err(AgeError::OtherKey) => Err(Failure::new(
-                Kind::Refused,
-                format!("cannot open {}: {}", file.display(), AgeError::OtherKey),
-                "Name the file of the key it was encrypted to with --identity.",
-            )),
-            Err(error) => Err(unreadable(file, &ParcelError::Io(io::Error::other(error)))),
-        },
-        None => Ok(Box::new(reader)),
+    // Without a key, what was encrypted is told by its first bytes.
+    if !is_encrypted || identities.is_empty() {
+        return Ok(Box::new(reader));
+    }
+    let refused = |what: AgeError, hint| {
+        Failure::new(Kind::Refused, format!("cannot open {}: {what}", file.display()), hint)
+    };
+    match Opener::new(reader, identities) {
+        Ok(opener) => Ok(Box::new(opener)),
+        Err(AgeError::OtherKey) => Err(refused(
+            AgeError::OtherKey,
+            "Name the file of the key it was encrypted to with --identity.",
+        )),
+        Err(AgeError::Passphrase) => Err(refused(
+            AgeError::Passphrase,
+            "Decrypt it first: age --decrypt --output plain.backup FILE",
+        )),
+        Err(AgeError::Damaged) => {
+            Err(unreadable(file, &ParcelError::Damaged("its encryption is not whole")))
+        }
+        Err(AgeError::Io(error)) => Err(unreadable(file, &error.into())),
     }
 }
 
@@ -145,7 +187,9 @@ fn unreadable(file: &Path, error: &ParcelError) -> Failure {
         ),
         ParcelError::Io(_) => (
             Kind::Storage,
-            "Nothing was restored. Check the disk and the space left on it.".to_owned(),
+            "Nothing was restored. Check the disk and the space left on it; a check restores into \
+             TMPDIR."
+                .to_owned(),
         ),
     };
     Failure::new(kind, format!("cannot restore {shown}: {error}"), hint)
@@ -157,9 +201,12 @@ fn refuse_if_filled(path: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|error| disk(&error))?,
     };
+    // One that was killed may have come so far as to move everything but the database.
+    let is_unfinished = Scratch::is_left(&path.join(SCRATCH)) && !path.join(DATABASE_FILE).exists();
     for entry in entries {
         let name = entry.map_err(|error| disk(&error))?.file_name();
-        if name != SCRATCH && name != folder::LOCK {
+        let is_part = PARTS.iter().any(|part| name == *part);
+        if name != SCRATCH && name != folder::LOCK && !(is_unfinished && is_part) {
             return Err(filled(path, &name.to_string_lossy()));
         }
     }

@@ -98,7 +98,11 @@ impl DatabaseError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Sqlite { source, .. } if is_damage(source) => DAMAGE_HINT,
+            // SQLite says the same of a disk that does not give its bytes back.
+            Self::Sqlite { source, .. } if is_damage(source) => {
+                "its file is damaged, or the disk cannot be read: look at the disk and start again; \
+                 if that does not help, keep a copy of the data folder, and restore a backup"
+            }
             Self::Sqlite { source, .. } if is_busy(source) => {
                 "end the other program that has it open, then start again"
             }

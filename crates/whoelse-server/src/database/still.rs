@@ -63,6 +63,17 @@ impl Still {
         check_pages(&self.connection)
     }
 
+    /// About how large a copy is, in bytes: what is used of the file.
+    pub(crate) fn bytes(&self) -> Result<u64, DatabaseError> {
+        let read = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
+        let read = |name| -> rusqlite::Result<u32> { read(name) };
+        let bytes = || {
+            let used = read("page_count")?.saturating_sub(read("freelist_count")?);
+            Ok(u64::from(used) * u64::from(read("page_size")?))
+        };
+        bytes().map_err(DatabaseError::at("read"))
+    }
+
     /// Copies everything, as of one moment, into a new file for its owner only. Nothing that was
     /// deleted is in it.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), DatabaseError> {

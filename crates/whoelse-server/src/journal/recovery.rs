@@ -449,9 +449,17 @@ fn torn_tail(live: &[Used], chain: &Chain, newest: &Newest) -> Option<TornTail> 
     let whole = newest.scan.batches.iter().filter(|batch| batch.header.number > chain.last);
     let broken = newest.scan.broken.iter().filter(|place| **place >= offset);
     let ends = whole.map(FoundBatch::end).chain(broken.map(|place| place + 8));
-    let end = ends.max()?;
+    let end = ends.max().or_else(|| unrecognisable(&newest.bytes, offset))?;
     let bytes = (end - offset) as u64;
     Some(TornTail { file: last.file.name.clone(), offset: offset as u64, bytes })
+}
+
+/// Where what nothing tells from rubbish ends, behind the run: a last write that has lost what each
+/// batch begins with. What an earlier use of the file left behind, as earlier versions did, is none.
+fn unrecognisable(bytes: &[u8], offset: usize) -> Option<usize> {
+    let end = offset + 1 + bytes.get(offset..)?.iter().rposition(|byte| *byte != 0)?;
+    let is_behind = |batch: &FoundBatch| batch.offset >= offset;
+    (!segment::scan_any(bytes).iter().any(is_behind)).then_some(end)
 }
 
 /// Whether there is anything at all behind the end of the run.

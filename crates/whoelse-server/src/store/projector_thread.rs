@@ -8,7 +8,7 @@ use whoelse_engine::Record;
 
 use super::journal_thread::ToJournal;
 use super::notifier::Notifier;
-use super::{Backlog, Sequence, StoreEvent};
+use super::{Backlog, REPLAY_BYTES, Sequence, StoreEvent};
 use crate::database::{Database, DatabaseError, Projector};
 use crate::journal::BatchNumber;
 
@@ -30,6 +30,8 @@ pub(super) struct ProjectorThread {
     pub(super) settle_bytes: usize,
     /// How long what was deleted may stay beside the database.
     pub(super) erase: Duration,
+    /// What was found in the journal at the start, if it is much: it does not settle.
+    pub(super) replay: Vec<(BatchNumber, Vec<Record>)>,
     pub(super) notifier: Arc<Notifier>,
     pub(super) backlog: Arc<Backlog>,
     pub(super) journal: Sender<ToJournal>,
@@ -45,6 +47,7 @@ impl ProjectorThread {
     }
 
     fn serve(&mut self, inbox: &Receiver<ToProjector>) -> Result<(), DatabaseError> {
+        self.project_replay()?;
         let mut projector = Projector::default();
         let mut pending = None;
         let mut project_at = None;
@@ -93,15 +96,38 @@ impl ProjectorThread {
         }
     }
 
+    /// Brings what was replayed into the database, a part at a time; says so when all of it is there.
+    fn project_replay(&mut self) -> Result<(), DatabaseError> {
+        let mut batches = std::mem::take(&mut self.replay).into_iter().peekable();
+        if batches.peek().is_none() {
+            return Ok(());
+        }
+        let mut projector = Projector::default();
+        while let Some((batch, records)) = batches.next() {
+            projector.push(batch, records);
+            if projector.bytes() >= REPLAY_BYTES || batches.peek().is_none() {
+                self.write(&mut projector)?;
+            }
+        }
+        self.notifier.tell(StoreEvent::Projected(Sequence(0)));
+        Ok(())
+    }
+
+    fn write(&mut self, projector: &mut Projector) -> Result<(), DatabaseError> {
+        let bytes = projector.bytes();
+        let position = projector.project(&mut self.database)?;
+        self.backlog.remove(bytes);
+        // If nobody takes it, the journal has failed and said so.
+        drop(self.journal.send(ToJournal::Released(position)));
+        Ok(())
+    }
+
     fn project(
         &mut self,
         projector: &mut Projector,
         sequence: Sequence,
     ) -> Result<(), DatabaseError> {
-        let bytes = projector.bytes();
-        let position = projector.project(&mut self.database)?;
-        self.backlog.remove(bytes);
-        drop(self.journal.send(ToJournal::Released(position)));
+        self.write(projector)?;
         self.notifier.tell(StoreEvent::Projected(sequence));
         Ok(())
     }

@@ -408,6 +408,18 @@ fn what_happens_to_the_connection() {
     for (lines, wording) in [
         (notice(&Notice::LoggedIn { name: name(), admin: false }), "* logged in as hans\n"),
         (
+            notice(&Notice::Absent {
+                place: Place { host: "chat.example".into(), port: 443 },
+                trouble: Trouble::Refused,
+            }),
+            "* no connection to chat.example port 443: nothing is listening there\n",
+        ),
+        (
+            notice(&Notice::WithoutServer { name: name(), retry_ms: 470 }),
+            "* going on without the server: history, search and outbox show what is kept here, and \
+             messages wait; trying again in 0.4 s\n",
+        ),
+        (
             notice(&Notice::WrongPassword { name: name(), sentence: None }),
             "* login hans: wrong name or password\n",
         ),
@@ -518,8 +530,8 @@ fn what_happens_to_requests_without_a_connection() {
         ),
         (
             notice(&Notice::Uncertain { command: broadcast() }),
-            "* broadcast: uncertain: the connection broke before the answer; it may or may not \
-             have been done\n",
+            "* broadcast: uncertain: no answer came to it in time; it may or may not have been \
+             done\n",
         ),
         (
             notice(&Notice::Unsent { command: message("luke") }),

@@ -306,6 +306,7 @@ impl Model {
             device: entry.device.as_ref().map(|(key, _)| *key),
             last_command,
             sent,
+            receipts: entry.receipts,
         });
         said.push(Said::Begin(line, person.acknowledged, person.last()));
         let device = device.as_deref().unwrap_or("none");

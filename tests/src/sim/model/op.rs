@@ -57,6 +57,7 @@ pub enum Ask {
     WhoelseSince { ms: u64 },
     StartPrivate { name: String },
     Ack { number: u64 },
+    Receipts { ids: Vec<Arc<str>> },
     Active,
     Logout { forget: bool },
 }
@@ -76,6 +77,8 @@ pub struct Entry {
     pub device: Option<(DeviceKey, String)>,
     /// By the key of that device.
     pub is_resume: bool,
+    /// It wants to be told what has arrived.
+    pub receipts: bool,
 }
 
 impl Op {
@@ -141,6 +144,7 @@ impl Ask {
                     takeover: login.takeover,
                     device: login.device.as_ref().map(|it| (it.key, it.name.to_string())),
                     is_resume: false,
+                    receipts: login.receipts,
                 },
             },
             Command::Challenge => Self::Challenge,
@@ -154,6 +158,7 @@ impl Ask {
                     takeover: resume.takeover,
                     device: Some((resume.key, String::new())),
                     is_resume: true,
+                    receipts: resume.receipts,
                 },
             },
             Command::Invitation { invite } => Self::Invitation { secret: *invite.expose() },
@@ -168,6 +173,7 @@ impl Ask {
                     takeover: false,
                     device: join.device.as_ref().map(|it| (it.key, it.name.to_string())),
                     is_resume: false,
+                    receipts: join.receipts,
                 },
             },
             Command::Invite { role } => {
@@ -196,7 +202,9 @@ impl Ask {
             Command::WhoelseSince { since_ms } => Self::WhoelseSince { ms: *since_ms },
             Command::StartPrivate { user, .. } => Self::StartPrivate { name: user.to_string() },
             Command::Ack { number } => Self::Ack { number: *number },
-            Command::Receipts { .. } => unreachable!("only clients with a log ask for receipts"),
+            Command::Receipts { ids } => {
+                Self::Receipts { ids: ids.iter().map(|id| id.as_str().into()).collect() }
+            }
             Command::AnswerPrivate { .. }
             | Command::PrivateCard { .. }
             | Command::EndPrivate { .. }

@@ -134,6 +134,7 @@ impl Person {
             device: None,
             last_command: 0,
             sent: 0,
+            receipts: false,
         });
     }
 
@@ -158,8 +159,10 @@ impl Person {
         same_all("blocks", self.blocks.iter().copied(), blocks)?;
         same("last mail", &self.last(), &found.last_number.0)?;
         same("acknowledged", &self.acknowledged, &found.acknowledged.0)?;
-        let waiting = found.waiting.iter().map(|it| (it.from.index(), it.bytes as usize));
-        same_all("waiting mail", self.waiting.iter().copied(), waiting)?;
+        let waiting = found.waiting.iter();
+        let waiting = waiting.map(|it| (it.from.index(), it.bytes as usize, it.receipt));
+        let expected = self.waiting.iter().map(|it| (it.from, it.bytes, it.key()));
+        same_all("waiting mail", expected, waiting)?;
         let devices = found.devices.iter();
         let devices = devices.map(|it| (it.key, it.name.as_ref(), it.added.0, it.used.0));
         let own = self.devices.iter().map(|it| (it.key, it.name.as_str(), it.added, it.used));

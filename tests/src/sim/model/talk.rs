@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ask, Model, Person, Said, Word, tell_all};
+use super::{Ask, Model, Person, Said, Sent, Waiting, Word, tell_all};
 
 impl Model {
     pub(super) fn request(
@@ -40,9 +40,13 @@ impl Model {
             }),
             Ask::StartPrivate { name } => self.start_private(me, name),
             Ask::Ack { number } => {
-                if let Some(refusal) = self.acknowledge(me, *number) {
+                if let Some(refusal) = self.acknowledge(me, *number, said) {
                     said.push(Said::To(connection, refusal.into()));
                 }
+                return;
+            }
+            Ask::Receipts { ids } => {
+                said.push(Said::To(connection, self.receipts(now, me, ids)));
                 return;
             }
             Ask::Active => "SUCCESS".into(),
@@ -86,10 +90,13 @@ impl Model {
     ) -> (&'static str, bool) {
         let content: Arc<str> = format!("{to}\n{text}").into();
         if let Some(id) = id
-            && let Some((earlier, at)) = self.people[me].sent.content.get(id)
-            && now - at <= self.rules.retry_ms
+            && let Some(earlier) = self.sent_under(now, me, id)
         {
-            return if *earlier == content { ("SUCCESS", false) } else { ("ID_CONFLICT", true) };
+            return if earlier.content == content {
+                ("SUCCESS", false)
+            } else {
+                ("ID_CONFLICT", true)
+            };
         }
         let to = match self.find(to) {
             Some(to) if to == me => return ("MESSAGE_SELF", true),
@@ -105,11 +112,12 @@ impl Model {
         if !self.has_room(to, me, text.len()) {
             return ("MAILBOX_FULL", true);
         }
-        self.people[to].waiting.push_back((me, text.len()));
-        if let Some(id) = id {
-            self.remember(now, me, id, content);
-        }
+        let waiting = Waiting { from: me, bytes: text.len(), id: id.cloned() };
+        self.people[to].waiting.push_back(waiting);
         let number = self.people[to].last();
+        if let Some(id) = id {
+            self.remember(me, id, Sent { content, at: now, to, number });
+        }
         if let Some(connection) = self.people[to].session.as_ref().and_then(|it| it.connection) {
             said.push(Said::Mail(connection, number));
         }
@@ -118,10 +126,10 @@ impl Model {
 
     fn has_room(&self, to: usize, from: usize, bytes: usize) -> bool {
         let waiting = &self.people[to].waiting;
-        let of_sender = || waiting.iter().filter(|(sender, _)| *sender == from);
+        let of_sender = || waiting.iter().filter(|it| it.from == from);
         let sum = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-        let all: usize = waiting.iter().map(|(_, bytes)| bytes).sum();
-        let own: usize = of_sender().map(|(_, bytes)| bytes).sum();
+        let all: usize = waiting.iter().map(|it| it.bytes).sum();
+        let own: usize = of_sender().map(|it| it.bytes).sum();
         waiting.len() < self.rules.mailbox_messages_max
             && sum(all + bytes) <= self.rules.mailbox_bytes_max
             && of_sender().count() < self.rules.sender_messages_max
@@ -129,14 +137,15 @@ impl Model {
     }
 
     /// Ids are kept in number and in time.
-    fn remember(&mut self, now: u64, me: usize, id: &Arc<str>, content: Arc<str>) {
+    fn remember(&mut self, me: usize, id: &Arc<str>, sent: Sent) {
         let (most, longest) = (self.rules.retries_max, self.rules.retry_ms);
+        let now = sent.at;
         let ids = Arc::make_mut(&mut self.people[me].sent);
-        ids.content.insert(Arc::clone(id), (content, now));
+        ids.content.insert(Arc::clone(id), sent);
         ids.order.push_back((Arc::clone(id), now));
         while ids.order.len() > most || ids.order.front().is_some_and(|it| now - it.1 > longest) {
             let Some((id, at)) = ids.order.pop_front() else { return };
-            if ids.content.get(&id).is_some_and(|(_, time)| *time == at) {
+            if ids.content.get(&id).is_some_and(|sent| sent.at == at) {
                 ids.content.remove(&id);
             }
         }
@@ -184,20 +193,18 @@ impl Model {
         }
     }
 
-    fn acknowledge(&mut self, me: usize, number: u64) -> Option<&'static str> {
+    fn acknowledge(
+        &mut self,
+        me: usize,
+        number: u64,
+        said: &mut Vec<Said>,
+    ) -> Option<&'static str> {
         let sent = self.people[me].session.as_ref().map_or(0, |session| session.sent);
         if number > sent {
             return Some("BAD_NUMBER");
         }
-        self.delivered(me, number);
+        self.delivered(me, number, said);
         None
-    }
-
-    pub(super) fn delivered(&mut self, who: usize, number: u64) {
-        let person = &mut self.people[who];
-        while person.acknowledged < number && person.waiting.pop_front().is_some() {
-            person.acknowledged += 1;
-        }
     }
 
     pub(super) fn sent(&mut self, connection: u64, number: u64) {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use whoelse_engine::{Effect, Engine, Input, Now, Record, Rules};
-use whoelse_proto::{Answer, Event, Name, Outcome};
+use whoelse_proto::{Answer, Event, Name, Outcome, RequestId};
 use whoelse_server::simulated::Witness;
 
 use crate::sim::model::{Ask, Model, Op, Said, Word};
@@ -319,7 +319,10 @@ fn word(event: &Event) -> Word {
         Event::Broadcast { from, message } => format!("{from} says {message}").into(),
         Event::LoggedIn { name } => format!("{name} came").into(),
         Event::LoggedOut { name } => format!("{name} left").into(),
-        Event::Delivered { user, keys } => format!("{user} has {}", keys.len()).into(),
+        Event::Delivered { user, keys } => {
+            let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            format!("{user} has {}", keys.join(" ")).into()
+        }
         Event::PrivateRequest { from, .. } => format!("{from} asks for a link").into(),
         Event::PrivateAnswer { from, .. } => format!("{from} answers for a link").into(),
         Event::PrivateCard { from, .. } => format!("card of {from}").into(),
@@ -353,7 +356,12 @@ fn answer_word(answer: &Answer) -> Word {
             let numbers = invites.iter().map(|invite| format!("invite {}", invite.number));
             numbers.collect::<Vec<String>>().join(" ").into()
         }
-        Outcome::Receipts { delivered, .. } => format!("{} delivered", delivered.len()).into(),
+        Outcome::Receipts { delivered, unknown } => {
+            let words = |ids: &[RequestId]| {
+                ids.iter().map(RequestId::as_str).collect::<Vec<&str>>().join(" ")
+            };
+            format!("delivered {}, unknown {}", words(delivered), words(unknown)).into()
+        }
         Outcome::Invitation { role, by, .. } => {
             let by = by.as_ref().map_or("nobody", |by| by.as_str());
             format!("by {by}, admin {}", *role == whoelse_proto::Role::Admin).into()

@@ -4,17 +4,19 @@
 //! disk outlives it here as the fields of [`Person`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use rand::RngExt;
 use whoelse_client::command::Command;
 use whoelse_client::core::{Action, Config};
 use whoelse_client::links::LinkOptions;
 use whoelse_client::profile::Device;
-use whoelse_client::{Answer, Core, Ending, Notice, Question, Tell};
+use whoelse_client::{Answer, Core, Ending, NoLog, Notice, Question, Tell};
 use whoelse_proto::codec::Incoming;
 use whoelse_proto::limits::EVENT_BYTES_MAX;
 use whoelse_proto::splitter::{Splitter, Step};
 
+use super::keeping::{Keeping, Run};
 use super::{Event, Fallible, World};
 
 /// How many requests are remembered, to be sent once more.
@@ -30,7 +32,7 @@ pub(super) struct Person {
     seed: u64,
     devices: u64,
     /// The server knows the device, as far as the profile knows.
-    is_known: bool,
+    pub(super) is_known: bool,
     pub(super) client: Option<Client>,
     pub(super) runs: u64,
     /// It starts no client before this.
@@ -39,6 +41,13 @@ pub(super) struct Person {
     pub(super) written: u64,
     /// Frames of messages that were sent, as they were.
     pub(super) frames: VecDeque<Vec<u8>>,
+    /// Texts that were neither confirmed nor given up.
+    pub(super) unanswered: BTreeSet<String>,
+    /// Texts that were answered. Where the log could not keep that, they are sent again.
+    answered: BTreeSet<String>,
+    /// Texts of mail that it was told.
+    pub(super) told_texts: BTreeSet<Arc<str>>,
+    pub(super) keeping: Keeping,
 }
 
 /// A client that runs.
@@ -52,10 +61,7 @@ pub(super) struct Client {
     /// What was told and not shown: its place, and its number if it is mail.
     screen: VecDeque<(u64, Option<(usize, u64)>)>,
     has_shown: bool,
-    /// The last mail told, and of which data.
-    last: (usize, u64),
-    /// Texts that were neither confirmed nor given up.
-    pub(super) unanswered: BTreeSet<String>,
+    pub(super) run: Run,
     /// The record of the last message confirmed, for each reader.
     confirmed: BTreeMap<String, (usize, usize)>,
     pub(super) is_joining: bool,
@@ -77,11 +83,15 @@ impl Person {
             asleep_until: 0,
             written: 0,
             frames: VecDeque::new(),
+            unanswered: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            told_texts: BTreeSet::new(),
+            keeping: Keeping::default(),
         }
     }
 
     /// The device of the profile.
-    fn device(&self) -> Device {
+    pub(super) fn device(&self) -> Device {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
         seed[8..16].copy_from_slice(&self.devices.to_le_bytes());
@@ -99,6 +109,7 @@ impl Person {
 impl World {
     /// A person starts its client.
     pub(super) fn start_client(&mut self, who: usize) -> Fallible {
+        self.tidy_up(who);
         let mut seed = [0; 16];
         self.chance.clients.fill(&mut seed);
         let person = &mut self.people[who];
@@ -122,6 +133,10 @@ impl World {
             links: LinkOptions::default(),
         };
         let core = Core::new(config, seed);
+        let random = &mut self.chance.clients;
+        let is_without = !self.is_healing && random.random_bool(self.rates.no_log);
+        let why = [NoLog::Unwanted, NoLog::InUse][random.random_range(0..2)];
+        let run = Run::without(is_without.then_some(why));
         person.client = Some(Client {
             core,
             line: None,
@@ -131,8 +146,7 @@ impl World {
             tick_at: None,
             screen: VecDeque::new(),
             has_shown: false,
-            last: (usize::MAX, 0),
-            unanswered: BTreeSet::new(),
+            run,
             confirmed: BTreeMap::new(),
             is_joining,
             new_password: "password-join".into(),
@@ -147,6 +161,7 @@ impl World {
             self.stats.client_crashes += 1;
             self.abandon(who);
             self.people[who].client = None;
+            self.crash_log(who);
         }
     }
 
@@ -189,11 +204,14 @@ impl World {
         let now = self.now;
         let number = incoming.number.filter(|_| incoming.action == "receive_message");
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
+        let has_log = client.run.has_log();
+        let epoch = self.lines.get(&line).map_or(self.epoch, |line| line.epoch);
+        self.hear_first(who, epoch, &incoming);
+        let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
         client.core.handle_incoming(now, incoming);
         let told_before = self.stats.told;
-        let epoch = self.lines.get(&line).map_or(self.epoch, |line| line.epoch);
         self.hear_told(who, epoch, number)?;
-        if number.is_some() && self.stats.told == told_before {
+        if number.is_some() && self.stats.told == told_before && !has_log {
             self.stats.dropped += 1;
         }
         Ok(())
@@ -208,6 +226,7 @@ impl World {
             self.act(who, action)?;
             self.hear_told(who, self.epoch, None)?;
         }
+        self.check_told(who)?;
         let now = self.now;
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
         if client.core.ending().is_some() {
@@ -223,7 +242,6 @@ impl World {
     }
 
     fn act(&mut self, who: usize, action: Action) -> Fallible {
-        let now = self.now;
         match action {
             Action::Connect => {
                 if let Some(client) = self.people[who].client.as_mut() {
@@ -236,17 +254,11 @@ impl World {
             }
             Action::Disconnect => self.close(who),
             Action::Send(bytes) => {
+                self.check_send(who, &bytes)?;
                 self.keep_frame(who, &bytes);
                 self.send(who, &bytes);
             }
-            Action::OpenProfile { .. } => {
-                let person = &mut self.people[who];
-                let device = person.device();
-                let is_known = person.is_known;
-                if let Some(client) = person.client.as_mut() {
-                    client.core.handle_device(now, Some(device), is_known);
-                }
-            }
+            Action::OpenProfile { .. } => self.open_profile(who)?,
             Action::KeepDevice => self.people[who].is_known = true,
             Action::ForgetDevice => {
                 self.people[who].is_known = false;
@@ -254,16 +266,14 @@ impl World {
             }
             Action::Trust => return Err("nobody was asked whether to trust".into()),
             Action::KeepPeers(_) | Action::Peer(_) => {}
-            Action::Keep { .. } | Action::Look { .. } => {
-                return Err("a client without a log wants something kept".into());
-            }
+            Action::Keep { batch, entries } => self.keep(who, batch, &entries)?,
+            Action::Look { command } => self.look(who, command)?,
         }
         Ok(())
     }
 
     fn keep_frame(&mut self, who: usize, bytes: &[u8]) {
-        let is_message = bytes.windows(19).any(|part| part == b"\"action\":\"message\",\"");
-        if is_message || bytes.starts_with(b"{\"action\":\"message\"") {
+        if bytes.starts_with(b"{\"action\":\"message\"") {
             let frames = &mut self.people[who].frames;
             frames.push_back(bytes.to_vec());
             if frames.len() > FRAMES_MAX {
@@ -279,9 +289,9 @@ impl World {
             let mut mail = None;
             match told.tell {
                 Tell::Notice(Notice::Message { from, text, .. }) => {
-                    let number = number.ok_or("mail without a number")?;
-                    self.read_mail(who, epoch, number, &from, &text)?;
-                    mail = Some((epoch, number));
+                    let place = self.place_of(who, (epoch, number), &from, &text)?;
+                    self.read_mail(who, place, &from, &text)?;
+                    mail = Some(place);
                 }
                 Tell::Notice(notice) => self.read_notice(who, epoch, notice)?,
                 Tell::Question(question) => self.answer(who, question),
@@ -318,18 +328,16 @@ impl World {
         self.follow(who)
     }
 
-    /// A message is told to its reader: it must be the right one, and the next.
+    /// A message is told to its reader: it must be the right one.
     fn read_mail(
         &mut self,
         who: usize,
-        epoch: usize,
-        number: u64,
+        (epoch, number): (usize, u64),
         from: &str,
         text: &str,
     ) -> Fallible {
         let name = self.people[who].name.clone();
         let mut book = self.book.borrow_mut();
-        let acknowledged = book.live.find(&name).map(|who| book.live.people[who].acknowledged);
         let is_past = epoch < self.epoch;
         let letters =
             if is_past { &mut self.past[epoch] } else { &mut book.letters }.get_mut(&name);
@@ -341,17 +349,9 @@ impl World {
         letter.told += 1;
         self.stats.told += 1;
         self.stats.told_again += u64::from(letter.told > 1);
+        let text = Arc::clone(&letter.text);
         drop(book);
-        let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
-        let last = if client.last.0 == epoch { client.last.1 } else { 0 };
-        if number <= last {
-            return Err(format!("{name} was told {number} after {last}"));
-        }
-        // What is left out was acknowledged by an earlier client of the same person.
-        if !is_past && number > last.max(acknowledged.unwrap_or(0)) + 1 {
-            return Err(format!("{name} was told {number} after {last} of {acknowledged:?}"));
-        }
-        client.last = (epoch, number);
+        self.people[who].told_texts.insert(text);
         Ok(())
     }
 
@@ -374,11 +374,17 @@ impl World {
             }
             Notice::Unsent { command: Command::Message { text, .. } }
             | Notice::Uncertain { command: Command::Message { text, .. } }
-            | Notice::NotAsked { command: Command::Message { text, .. } } => {
-                if let Some(client) = self.people[who].client.as_mut() {
-                    client.unanswered.remove(&text);
-                }
+            | Notice::NotAsked { command: Command::Message { text, .. } }
+            | Notice::NotConfirmed { text, .. } => {
+                self.people[who].unanswered.remove(&text);
             }
+            Notice::Waits { command: Command::Message { text, .. } } => {
+                self.stats.waits += 1;
+                self.check_waits(who, &text)?;
+            }
+            Notice::NotLogged { .. } => self.note_failure(who, true),
+            Notice::LoggedAgain => self.note_failure(who, false),
+            Notice::LogDamaged { .. } => self.stats.logs_damaged += 1,
             Notice::LoggedIn { .. } => {
                 self.people[who].tries = 0;
                 let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
@@ -395,6 +401,13 @@ impl World {
         Ok(())
     }
 
+    /// The person learns whether its log works.
+    fn note_failure(&mut self, who: usize, is_failing: bool) {
+        if let Some(client) = self.people[who].client.as_mut() {
+            client.run.is_failure_told = is_failing;
+        }
+    }
+
     /// P1 and P3: what is confirmed is on disk, and in the order in which it is delivered.
     fn message_answered(
         &mut self,
@@ -405,8 +418,9 @@ impl World {
         answer: &Answer,
     ) -> Fallible {
         let name = self.people[who].name.clone();
+        self.people[who].unanswered.remove(text);
+        let is_first = self.people[who].answered.insert(text.to_owned());
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
-        client.unanswered.remove(text);
         if *answer != Answer::Done || epoch < self.epoch {
             return Ok(());
         }
@@ -421,8 +435,8 @@ impl World {
             return Err(format!("{text} was confirmed before it was on disk"));
         }
         // An id that was forgotten meanwhile makes a second message of a repetition, and so does a
-        // refusal of which nobody heard.
-        if same.next().is_some() || book.refused.contains(text) {
+        // refusal of which nobody heard. What was answered before has its place from then.
+        if same.next().is_some() || book.refused.contains(text) || !is_first {
             return Ok(());
         }
         let before = client.confirmed.insert(user.to_owned(), (epoch, letter.record));

@@ -33,7 +33,7 @@ impl World {
         }
         for _ in 0..self.chance.people.random_range(1..=self.rates.burst) {
             let Some(client) = &self.people[who].client else { return Ok(()) };
-            let is_done = client.unanswered.len() >= UNANSWERED_MAX;
+            let is_done = self.people[who].unanswered.len() >= UNANSWERED_MAX;
             if is_done || !client.core.wants_input() || !client.core.was_logged_in() {
                 return Ok(());
             }
@@ -46,9 +46,10 @@ impl World {
     fn type_in(&mut self, who: usize, command: Command) -> Fallible {
         let now = self.now;
         self.tell(|| format!("p{who} types {command:?}"));
-        let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
+        let person = &mut self.people[who];
+        let Some(client) = person.client.as_mut() else { return Ok(()) };
         if let Command::Message { text, .. } = &command {
-            client.unanswered.insert(text.clone());
+            person.unanswered.insert(text.clone());
         }
         client.core.handle_command(now, command);
         self.follow(who)
@@ -104,7 +105,9 @@ impl World {
             0..3 => Command::Broadcast { text: "hello".into() },
             3..6 => Command::Whoelse,
             6..9 => Command::WhoelseSince { seconds: random.random_range(0..200) },
-            9 => Command::StartPrivate { user, unencrypted: true },
+            9 if random.random_bool(0.7) => Command::StartPrivate { user, unencrypted: true },
+            9 if random.random_bool(0.5) => Command::History { user, count: 20 },
+            9 => Command::Search { words: format!("#{}", random.random_range(0..20)) },
             _ => {
                 let person = &mut self.people[who];
                 person.written += 1;
@@ -157,16 +160,14 @@ impl World {
         if !has_line {
             return;
         }
-        let is_quiet =
-            self.people[who].client.as_ref().is_some_and(|client| client.unanswered.is_empty());
+        let is_quiet = self.people[who].unanswered.is_empty();
         let random = &mut self.chance.people;
         let frames = &self.people[who].frames;
         let old = (!frames.is_empty()).then(|| random.random_range(0..frames.len()));
         // What waits for its answer would be confirmed out of order by that of its repetition.
         let old = old.and_then(|at| frames.get(at)).filter(|frame| {
             let frame = String::from_utf8_lossy(frame);
-            let client = self.people[who].client.as_ref();
-            client.is_some_and(|it| it.unanswered.iter().all(|text| !frame.contains(text.as_str())))
+            self.people[who].unanswered.iter().all(|text| !frame.contains(text.as_str()))
         });
         let old = old.cloned();
         let told = self.book.borrow().told.get(&self.people[who].name).copied().unwrap_or(0);

@@ -27,9 +27,12 @@ impl World {
             server.wishes.borrow_mut().is_full = false;
         }
         for who in 0..self.people.len() {
-            if !self.people[who].is_member() {
+            let person = &self.people[who];
+            // Whoever has no log does not know what is in it.
+            if !person.is_member() || person.client.as_ref().is_some_and(|it| !it.run.has_log()) {
                 self.crash_client(who);
             }
+            self.people[who].keeping.log.disk.heal();
         }
         let until = self.now + HEALED_MS;
         let mut help_at = self.now;
@@ -71,9 +74,9 @@ impl World {
                 return Some(format!("{name} has read {read} of {last}"));
             }
             match &person.client {
-                Some(client) if client.unanswered.is_empty() => {}
-                Some(client) => {
-                    return Some(format!("{} waits for {:?}", person.name, client.unanswered));
+                Some(_) if person.unanswered.is_empty() => {}
+                Some(_) => {
+                    return Some(format!("{} waits for {:?}", person.name, person.unanswered));
                 }
                 None => return Some(format!("{} is not there", person.name)),
             }
@@ -87,6 +90,13 @@ impl World {
             let is_lost = |letter: &&super::book::Letter| letter.told == 0;
             if let Some(lost) = letters.iter().find(is_lost) {
                 return Err(format!("{} was kept for {name} and never told", lost.text));
+            }
+        }
+        for person in &mut self.people {
+            person.keeping.log.check()?;
+            let mut mails = person.keeping.log.mails();
+            if let Some(mail) = mails.find(|mail| !person.told_texts.contains(mail.text.as_str())) {
+                return Err(format!("{} was in the log and never told", mail.text));
             }
         }
         self.compare()

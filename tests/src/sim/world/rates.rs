@@ -52,6 +52,11 @@ pub(super) struct Rates {
     pub(super) journal: JournalOptions,
     /// What the disk writes whole. Smaller than of any disk there is, so that borders are often met.
     pub(super) sector_bytes: usize,
+    /// How often a client has no log.
+    pub(super) no_log: f64,
+    /// How often it ends while something is kept, and how often that fails.
+    pub(super) keep_crash: f64,
+    pub(super) keep_fails: f64,
 }
 
 impl Rates {
@@ -94,6 +99,9 @@ impl Rates {
                 free_max: 4,
             },
             sector_bytes: size(pick(&[512, 512, 64])),
+            no_log: part(pick(&[0, 0, 200])),
+            keep_crash: part(pick(&[0, 1, 5])),
+            keep_fails: part(pick(&[0, 0, 5, 100])),
         }
     }
 
@@ -117,6 +125,7 @@ impl Rates {
         self.deed_ms = 200;
         self.odd = 0.0;
         self.takeover = 1.0;
+        self.no_log = 0.0;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is kept in the log, before and after what, and what the next run makes of it.
 
+use whoelse_proto::Nonce;
+
 use super::*;
 use crate::log::{Found, Mail, Remembered, Unfinished};
 use crate::notice::{NoLog, Waiting};
@@ -19,6 +21,7 @@ pub(super) fn said(entries: &[Entry]) -> String {
             Entry::Shown { server, number } => {
                 format!("shown:{}{number}", server.as_deref().unwrap_or_default())
             }
+            Entry::Damaged { lines } => format!("damaged:{lines}"),
             Entry::Unknown => "?".to_owned(),
         })
         .collect();
@@ -328,6 +331,61 @@ fn a_log_that_cannot_be_written_is_told_once_and_everything_goes_on() {
 }
 
 #[test]
+fn a_message_that_a_full_disk_did_not_take_is_kept_once_there_is_room_and_not_said_to_be_before() {
+    for has_room in [false, true] {
+        let mut client = Client::person().in_session(WELCOME);
+        client.keeps = false;
+        client.messages("luke", "one");
+        client.done();
+        client.disk_answers(true);
+        client.done();
+        // There is room again, if only for a smaller batch.
+        client.hears(&mail(1));
+        client.done();
+        client.disk_answers(false);
+        client.notices();
+        assert_eq!(client.done(), ["keep out:one shown:s11"]);
+        client.disk_answers(!has_room);
+        client.core.handle_interrupt();
+        let command = message("luke", "one");
+        let told = if has_room { Notice::Waits { command } } else { Notice::Uncertain { command } };
+        assert!(client.notices().contains(&told), "{has_room}");
+    }
+}
+
+#[test]
+fn a_log_that_is_read_again_in_mid_session_sends_nothing_twice() {
+    let remembered = Remembered { unfinished: vec![unfinished(1, 5)], ..Remembered::default() };
+    let mut client = Client::person().with_device(true).with_log(remembered);
+    client.connects();
+    client.done();
+    client.hears(&format!(r#"{{"action":"challenge","nonce":"{}"}}"#, Nonce([5; 32])));
+    client.hears(&WELCOME.replace("login", "resume"));
+    client.messages("luke", "new");
+    client.loses_the_line();
+    client.waits_for_connect();
+    client.connects();
+    client.hears(&format!(r#"{{"action":"challenge","nonce":"{}"}}"#, Nonce([6; 32])));
+    client.hears(r#"{"action":"resume","status":"RESUME_REFUSED"}"#);
+    assert!(client.done().contains(&"profile hans".to_owned()));
+    let new = client.core.outbox.id_of("new");
+    let new = Unfinished { id: new, to: "luke".into(), text: "new".into(), age_ms: 0 };
+    client.core.handle_log(Ok(Remembered {
+        unfinished: vec![unfinished(1, 5), new],
+        ..Remembered::default()
+    }));
+    client.core.handle_device(client.now_ms, Some(Device::new([8; 32])), false);
+    client.types_password("secret");
+    client.done();
+    client.told();
+    client.hears(WELCOME);
+    let sent = client.done().into_iter().filter(|frame| frame.contains("\"message\":"));
+    assert_eq!(sent.count(), 2);
+    let notices = client.notices();
+    assert!(!notices.iter().any(|it| matches!(it, Notice::TakenUp { .. })), "{notices:?}");
+}
+
+#[test]
 fn what_is_not_confirmed_at_the_end_waits_for_the_next_start() {
     let mut client = Client::script().in_session(WELCOME);
     client.messages("luke", "hi");
@@ -397,6 +455,46 @@ fn without_a_log_history_says_why_and_a_person_is_told_once_that_another_client_
 }
 
 #[test]
+fn a_session_taken_over_on_the_same_machine_takes_the_log_over_before_the_first_mail() {
+    let remembered = || Remembered {
+        unfinished: vec![unfinished(1, 5)],
+        shown: [("s1".to_owned(), 2)].into(),
+        ..Remembered::default()
+    };
+    for (log, has_log) in [(Ok(remembered()), true), (Err(NoLog::InUse), false)] {
+        let mut client = Client::of(Config { takeover: true, ..config(true) });
+        client.types_name("hans");
+        client.core.handle_log(Err(NoLog::InUse));
+        client.log = Some(Vec::new());
+        client.connects();
+        client.types_password("secret");
+        let login = client.done().concat();
+        assert!(login.contains(r#""takeover":true"#) && login.contains(r#""receipts":true"#));
+        client.told();
+        assert!(!client.core.waits_for_profile());
+        client.core.handle_incoming(client.now_ms, Incoming::decode(WELCOME.as_bytes()).unwrap());
+        assert!(client.core.waits_for_profile());
+        let device = has_log.then(|| Device::new([7; 32]));
+        client.core.handle_profile_free(client.now_ms, log, device, has_log);
+        assert!(!client.core.waits_for_profile());
+        client.hears(&mail(2));
+        client.hears(&mail(3));
+        client.done();
+        let notices = client.notices();
+        assert_eq!(notices.contains(&Notice::NoLog), !has_log, "{notices:?}");
+        assert_eq!(notices.contains(&Notice::TakenUp { count: 1 }), has_log);
+        let kept = client.kept();
+        assert_eq!(kept, if has_log { "in:m3 shown:s13" } else { "" });
+        client.loses_the_line();
+        client.notices();
+        client.waits_for_connect();
+        client.connects();
+        let again = client.done().concat();
+        assert_eq!(again.contains("challenge"), has_log, "by the device, if there is one");
+    }
+}
+
+#[test]
 fn the_outbox_is_what_is_not_confirmed() {
     let mut client = Client::person().logged_in(WELCOME);
     let waiting = |text: &str, tried| Waiting { user: "luke".into(), text: text.into(), tried };
@@ -409,6 +507,17 @@ fn the_outbox_is_what_is_not_confirmed() {
     client.wants(Command::Outbox);
     let all = Answer::Waiting(vec![waiting("one", true), waiting("two", false)]);
     assert_eq!(client.notices(), [answered(Command::Outbox, all)]);
+}
+
+#[test]
+fn damage_in_the_log_is_told_once() {
+    for (damaged_told, is_told) in [(0, true), (2, true), (3, false)] {
+        let remembered = Remembered { damaged: 3, damaged_told, ..Remembered::default() };
+        let mut client = Client::person().with_log(remembered);
+        client.enters(WELCOME);
+        assert_eq!(client.notices().contains(&Notice::LogDamaged { lines: 3 }), is_told);
+        assert_eq!(client.kept(), if is_told { "damaged:3" } else { "" });
+    }
 }
 
 #[test]
@@ -525,4 +634,49 @@ fn no_server_of_the_original_is_asked_for_receipts_and_no_server_for_too_many_at
         client.waits(1_000);
         assert_eq!(client.done(), [r#"{"action":"logout"}"#], "nobody waits for the answers");
     }
+}
+
+#[test]
+fn only_what_is_in_the_log_is_left_to_the_next_start() {
+    let mut client = Client::person().in_session(WELCOME);
+    client.keeps = false;
+    for (text, fails) in [("one", true), ("two", false), ("three", true)] {
+        client.messages("luke", text);
+        client.done();
+        client.disk_answers(fails);
+        client.done();
+    }
+    // With room for the second the first was tried again, before the third.
+    client.disk_answers(true);
+    client.done();
+    client.notices();
+    client.core.handle_interrupt();
+    let notices = client.notices();
+    assert_eq!(notices[0], Notice::Uncertain { command: message("luke", "one") });
+    assert_eq!(notices[1], Notice::Waits { command: message("luke", "two") });
+    assert_eq!(notices[2], Notice::Uncertain { command: message("luke", "three") });
+}
+
+/// A device that is refused is replaced, for which the profile is opened anew in the middle of a run.
+#[test]
+fn a_log_that_is_opened_again_says_nothing_new() {
+    let mut client = Client::person().in_session(WELCOME);
+    client.shows = false;
+    client.hears(&mail(1));
+    client.messages("luke", "m1");
+    let id = id_of(&client.done().concat());
+    client.notices();
+    client.loses_the_line();
+    let unfinished = Unfinished { id, ..unfinished(1, 0) };
+    let unshown = vec![received(Some("s1"), 1), received(Some("s0"), 1)];
+    let known = Remembered { unfinished: vec![unfinished], unshown, ..Remembered::default() };
+    client.core.handle_log(Ok(known));
+    client.waits(1_000);
+    client.connects();
+    client.hears(WELCOME);
+    let frames = client.done().concat();
+    assert_eq!(frames.matches(r#""message":"m1""#).count(), 1, "{frames}");
+    let notices = client.notices();
+    assert!(!notices.contains(&Notice::TakenUp { count: 1 }), "{notices:?}");
+    assert_eq!(texts(&notices), [""; 0]);
 }
