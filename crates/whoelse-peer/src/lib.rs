@@ -7,7 +7,14 @@
 //! asked for anything. It prints nothing.
 
 mod api;
+mod endpoint;
+mod files;
+mod link;
 mod node;
+mod reach;
+mod relay;
+mod texts;
+mod wire;
 
 pub use api::{
     Event, Failure, FileEvent, FileFailure, LinkId, Options, Peer, Relay, Route, SendError,
@@ -27,5 +34,5 @@ pub const LINKS_MAX: usize = 8;
 /// Most files at once, in both directions, those that wait for a link included.
 pub const TRANSFERS_MAX: usize = 64;
 
-/// Longest file, in bytes: 1 TiB.
-pub const FILE_BYTES_MAX: u64 = 1 << 40;
+/// Longest file, in bytes: 1 PiB. The disk is the real limit, and is asked before.
+pub const FILE_BYTES_MAX: u64 = 1 << 50;

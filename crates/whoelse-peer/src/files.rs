@@ -1,0 +1,665 @@
+//! Files over links: who offered what to whom, what goes on when a link stands again, and how each ends.
+//!
+//! One task owns all of it. Links tell it what their other end says; fetching and reading through are tasks of their own.
+//! What it knows of unfinished transfers is on disk before the other side relies on it.
+
+mod landing;
+mod rate;
+mod receive;
+mod state;
+mod store;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use iroh::endpoint::Connection;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+use whoelse_proto::FileName;
+
+use crate::api::{Event, FileEvent, FileFailure, LinkId, Options, TransferId};
+use crate::wire::FileFrame;
+use crate::{FILE_BYTES_MAX, TRANSFERS_MAX};
+use rate::Rate;
+use receive::{Plan, Unreceived};
+use state::{Folder, Kept, Memory, Source, Token};
+use store::{Blobs, FileHash};
+
+/// Most offers of one device that wait for an answer.
+const ASKED_MAX: usize = 16;
+
+/// Most that waits to be said over one link; then nothing more is, until the next connection.
+pub(crate) const FRAMES_MAX: usize = 256;
+
+/// What the person wants.
+pub(crate) enum Order {
+    Offer { transfer: TransferId, link: LinkId, path: PathBuf },
+    Accept(TransferId),
+    Decline(TransferId),
+    Cancel(TransferId),
+}
+
+/// What a link tells.
+pub(crate) enum News {
+    /// A connection stands, perhaps instead of another.
+    Up { link: LinkId, device: String, connection: Connection, frames: mpsc::Sender<FileFrame<'static>> },
+    /// It broke; there may be another.
+    Down { link: LinkId },
+    /// The other end says something.
+    Said { link: LinkId, frame: FileFrame<'static> },
+    /// The link is over.
+    Gone { link: LinkId },
+}
+
+/// The names of transfers, given out by whoever needs one.
+#[derive(Clone, Default)]
+pub(crate) struct Numbers(Arc<AtomicU64>);
+
+impl Numbers {
+    pub(crate) fn next(&self) -> TransferId {
+        TransferId(self.0.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// What a peer may fetch, by device.
+type Offered = Arc<Mutex<HashMap<String, HashSet<FileHash>>>>;
+
+/// See above.
+pub(crate) struct Files {
+    events: mpsc::Sender<Event>,
+    numbers: Numbers,
+    downloads: Option<PathBuf>,
+    folder: Result<Folder, FileFailure>,
+    memory: Memory,
+    /// Opened when it is needed first.
+    blobs: Option<Blobs>,
+    lines: HashMap<LinkId, Line>,
+    transfers: BTreeMap<TransferId, Transfer>,
+    offered: Offered,
+    tasks: JoinSet<Done>,
+}
+
+/// A link that was up once.
+struct Line {
+    device: String,
+    connection: Option<Connection>,
+    frames: mpsc::Sender<FileFrame<'static>>,
+    serving: Option<AbortHandle>,
+}
+
+struct Transfer {
+    token: Token,
+    device: String,
+    name: FileName,
+    size: u64,
+    hash: FileHash,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Ours; it is read through.
+    Reading(AbortHandle),
+    /// Ours; they know, or will.
+    Sending { rate: Option<Rate>, waiting: bool },
+    /// Theirs; the person has not answered yet.
+    Asked(LinkId),
+    /// Theirs, and wanted. Without a task it waits for a link.
+    Receiving(Option<AbortHandle>),
+}
+
+/// A task is done.
+enum Done {
+    Read(TransferId, Result<(Source, FileHash, u64), FileFailure>),
+    Received(TransferId, Result<PathBuf, Unreceived>),
+    Served,
+}
+
+impl Files {
+    /// Runs until nobody can order anything any more.
+    pub(crate) async fn run(
+        options: Options,
+        events: mpsc::Sender<Event>,
+        numbers: Numbers,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut news: mpsc::Receiver<News>,
+    ) {
+        let mut files = Self::new(options, events, numbers);
+        files.recall().await;
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => files.order(order).await,
+                    None => break,
+                },
+                Some(news) = news.recv() => files.hear(news).await,
+                Some(Ok(done)) = files.tasks.join_next() => files.done(done).await,
+            }
+        }
+        files.tasks.shutdown().await;
+        if let Some(blobs) = files.blobs {
+            blobs.shutdown().await;
+        }
+    }
+
+    fn new(options: Options, events: mpsc::Sender<Event>, numbers: Numbers) -> Self {
+        let folder = match &options.folder {
+            Some(path) => Folder::open(path).map_err(FileFailure::Folder),
+            None => Err(FileFailure::NoFolder),
+        };
+        Self {
+            events,
+            numbers,
+            downloads: options.downloads,
+            folder,
+            memory: Memory::default(),
+            blobs: None,
+            lines: HashMap::new(),
+            transfers: BTreeMap::new(),
+            offered: Offered::default(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Takes up what an earlier run left.
+    async fn recall(&mut self) {
+        let Ok(folder) = &self.folder else { return };
+        match folder.read() {
+            Ok(memory) => self.memory = memory,
+            Err(error) => {
+                self.folder = Err(FileFailure::Folder(error));
+                return;
+            }
+        }
+        for kept in self.memory.transfers.clone() {
+            let transfer = self.numbers.next();
+            let (name, sending) = (FileName::of(&kept.name), kept.source.is_some());
+            let what = FileEvent::Kept {
+                device: kept.device.clone(),
+                name: name.clone(),
+                size: kept.size,
+                sending,
+            };
+            let stage = if sending {
+                Stage::Sending { rate: None, waiting: true }
+            } else {
+                Stage::Receiving(None)
+            };
+            let Kept { token, device, size, hash, .. } = kept;
+            let found = Transfer { token, device, name, size, hash, stage };
+            self.transfers.insert(transfer, found);
+            self.tell(transfer, what).await;
+        }
+    }
+
+    async fn order(&mut self, order: Order) {
+        match order {
+            Order::Offer { transfer, link, path } => {
+                if let Err(why) = self.offer(transfer, link, path).await {
+                    self.tell(transfer, FileEvent::Failed(why)).await;
+                }
+            }
+            Order::Accept(transfer) => {
+                if let Err(why) = self.accept(transfer).await {
+                    self.give_up(transfer, why).await;
+                }
+            }
+            Order::Decline(transfer) => {
+                let asked = self.transfers.get(&transfer);
+                if asked.is_some_and(|found| matches!(found.stage, Stage::Asked(_))) {
+                    self.give_up(transfer, FileFailure::Declined).await;
+                }
+            }
+            Order::Cancel(transfer) => self.give_up(transfer, FileFailure::Cancelled).await,
+        }
+    }
+
+    async fn offer(&mut self, transfer: TransferId, link: LinkId, path: PathBuf) -> Result<(), FileFailure> {
+        let line = self.lines.get(&link).ok_or(FileFailure::NoLink)?;
+        let device = line.device.clone();
+        if self.transfers.len() >= TRANSFERS_MAX {
+            return Err(FileFailure::TooMany);
+        }
+        let blobs = self.blobs().await?;
+        let mut token = Token::default();
+        getrandom::fill(&mut token).map_err(|error| FileFailure::Folder(error.to_string()))?;
+        let called = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = FileName::of(&called);
+        let task = self.tasks.spawn(async move {
+            Done::Read(transfer, receive::read(&blobs, path, &text(&token)).await)
+        });
+        let stage = Stage::Reading(task);
+        let found = Transfer { token, device, name, size: 0, hash: FileHash::default(), stage };
+        self.transfers.insert(transfer, found);
+        Ok(())
+    }
+
+    /// Our file was read through.
+    async fn read(&mut self, transfer: TransferId, source: Source, hash: FileHash, size: u64) -> Result<(), FileFailure> {
+        let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
+        (found.hash, found.size) = (hash, size);
+        found.stage = Stage::Sending { rate: None, waiting: false };
+        let what = FileEvent::Asked { name: found.name.clone(), size };
+        let kept = Kept {
+            token: found.token,
+            device: found.device.clone(),
+            name: found.name.to_string(),
+            size,
+            hash,
+            source: Some(source),
+        };
+        let device = found.device.clone();
+        self.memory.transfers.push(kept);
+        self.remember()?;
+        self.tell(transfer, what).await;
+        self.present(transfer, &device);
+        Ok(())
+    }
+
+    /// Offers a file of ours, if the one it is for can be heard.
+    fn present(&mut self, transfer: TransferId, device: &str) {
+        let Some(found) = self.transfers.get(&transfer) else { return };
+        let frame = FileFrame::Offer {
+            token: found.token,
+            name: found.name.as_str().to_owned().into(),
+            size: found.size,
+            hash: found.hash,
+        };
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.entry(device.to_owned()).or_default().insert(found.hash);
+        drop(offered);
+        self.say(device, frame);
+        self.serve(device);
+    }
+
+    async fn accept(&mut self, transfer: TransferId) -> Result<(), FileFailure> {
+        let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
+        if !matches!(found.stage, Stage::Asked(_)) {
+            return Ok(());
+        }
+        let downloads = self.downloads.clone().ok_or(FileFailure::NoFolder)?;
+        let unwritable = |error: std::io::Error| {
+            FileFailure::Unwritable(format!("{}: {error}", downloads.display()))
+        };
+        std::fs::create_dir_all(&downloads).map_err(unwritable)?;
+        let needed = landing::lacking(&downloads, found.size).map_err(unwritable)?;
+        if let Some((needed, free)) = needed {
+            return Err(FileFailure::DiskFull { needed, free });
+        }
+        let kept = Kept {
+            token: found.token,
+            device: found.device.clone(),
+            name: found.name.to_string(),
+            size: found.size,
+            hash: found.hash,
+            source: None,
+        };
+        found.stage = Stage::Receiving(None);
+        self.blobs().await?;
+        self.memory.transfers.push(kept);
+        self.remember()?;
+        self.fetch(transfer).await
+    }
+
+    /// Begins to fetch, if it is not under way and the one who has it can be heard.
+    async fn fetch(&mut self, transfer: TransferId) -> Result<(), FileFailure> {
+        let Some(found) = self.transfers.get(&transfer) else { return Ok(()) };
+        if !matches!(found.stage, Stage::Receiving(None)) {
+            return Ok(());
+        }
+        let Some((link, connection, frames)) = self.line(&found.device) else {
+            self.tell(transfer, FileEvent::Waiting).await;
+            return Ok(());
+        };
+        let downloads = self.downloads.clone().ok_or(FileFailure::NoFolder)?;
+        let blobs = self.blobs().await?;
+        let Ok(folder) = &self.folder else { return Err(FileFailure::NoFolder) };
+        let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
+        // If it is full, the next connection says it.
+        drop(frames.try_send(FileFrame::Accept { token: found.token }));
+        let plan = Plan {
+            transfer,
+            token: found.token,
+            name: found.name.clone(),
+            size: found.size,
+            hash: found.hash,
+            connection,
+            frames,
+            events: self.events.clone(),
+            pieces: folder.pieces(),
+            downloads,
+        };
+        let task = self.tasks.spawn(async move {
+            Done::Received(transfer, plan.receive(&blobs).await)
+        });
+        found.stage = Stage::Receiving(Some(task));
+        self.tell(transfer, FileEvent::Started { link }).await;
+        Ok(())
+    }
+
+    async fn done(&mut self, done: Done) {
+        match done {
+            Done::Served => {}
+            Done::Read(transfer, Ok((source, hash, size))) => {
+                if let Err(why) = self.read(transfer, source, hash, size).await {
+                    self.give_up(transfer, why).await;
+                }
+            }
+            Done::Read(transfer, Err(why)) => self.give_up(transfer, why).await,
+            Done::Received(transfer, Ok(path)) => {
+                self.finish(transfer, FileEvent::Received { path }, true).await;
+            }
+            Done::Received(transfer, Err(Unreceived::Line)) => {
+                if let Some(Transfer { stage: Stage::Receiving(task), .. }) =
+                    self.transfers.get_mut(&transfer)
+                {
+                    *task = None;
+                }
+                if let Err(why) = self.fetch(transfer).await {
+                    self.give_up(transfer, why).await;
+                }
+            }
+            Done::Received(transfer, Err(Unreceived::Failed(why))) => {
+                self.give_up(transfer, why).await;
+            }
+        }
+    }
+
+    async fn hear(&mut self, news: News) {
+        match news {
+            News::Up { link, device, connection, frames } => {
+                let line = Line { device: device.clone(), connection: Some(connection), frames, serving: None };
+                if let Some(before) = self.lines.insert(link, line) {
+                    before.stop();
+                }
+                self.take_up(&device).await;
+            }
+            News::Down { link } => {
+                if let Some(line) = self.lines.get_mut(&link) {
+                    line.connection = None;
+                }
+            }
+            News::Gone { link } => {
+                let Some(line) = self.lines.remove(&link) else { return };
+                line.stop();
+                self.lose(link, &line.device).await;
+            }
+            News::Said { link, frame } => {
+                if let Some(line) = self.lines.get(&link) {
+                    let device = line.device.clone();
+                    self.said(link, &device, frame).await;
+                }
+            }
+        }
+    }
+
+    /// A device can be heard: what waited for it goes on.
+    async fn take_up(&mut self, device: &str) {
+        let theirs: Vec<_> = self.of(device);
+        for transfer in theirs {
+            let Some(found) = self.transfers.get_mut(&transfer) else { continue };
+            match &mut found.stage {
+                Stage::Sending { waiting, .. } => {
+                    *waiting = false;
+                    if let Err(why) = self.offer_again(transfer, device).await {
+                        self.give_up(transfer, why).await;
+                    }
+                }
+                Stage::Receiving(None) => {
+                    if let Err(why) = self.fetch(transfer).await {
+                        self.give_up(transfer, why).await;
+                    }
+                }
+                Stage::Reading(_) | Stage::Asked(_) | Stage::Receiving(Some(_)) => {}
+            }
+        }
+    }
+
+    async fn offer_again(&mut self, transfer: TransferId, device: &str) -> Result<(), FileFailure> {
+        let Some(found) = self.transfers.get(&transfer) else { return Ok(()) };
+        let kept = self.memory.transfers.iter().find(|kept| kept.token == found.token);
+        let source = kept.and_then(|kept| kept.source.as_ref());
+        if !source.is_some_and(|source| source.is_unchanged(found.size)) {
+            return Err(FileFailure::Changed);
+        }
+        self.blobs().await?;
+        self.present(transfer, device);
+        Ok(())
+    }
+
+    /// A link is over.
+    async fn lose(&mut self, link: LinkId, device: &str) {
+        for transfer in self.of(device) {
+            let heard = self.line(device).is_some();
+            let Some(found) = self.transfers.get_mut(&transfer) else { continue };
+            match &mut found.stage {
+                Stage::Asked(asked) if *asked == link => {
+                    self.transfers.remove(&transfer);
+                    self.tell(transfer, FileEvent::Failed(FileFailure::NoLink)).await;
+                }
+                Stage::Sending { rate, waiting } if !heard && !*waiting => {
+                    (*rate, *waiting) = (None, true);
+                    self.tell(transfer, FileEvent::Waiting).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The other end says something of a file.
+    async fn said(&mut self, link: LinkId, device: &str, frame: FileFrame<'static>) {
+        let token = *frame.token();
+        let found = self.find(&token, device);
+        match (frame, found) {
+            (FileFrame::Offer { name, size, hash, .. }, None) => {
+                self.asked(link, device, token, &name, size, hash).await;
+            }
+            (FileFrame::Offer { .. }, Some(transfer)) => {
+                if let Err(why) = self.fetch(transfer).await {
+                    self.give_up(transfer, why).await;
+                }
+            }
+            (FileFrame::Accept { .. }, Some(transfer)) => self.accepted(transfer, link).await,
+            (FileFrame::Accept { .. }, None) => self.say(device, FileFrame::Cancel { token }),
+            (FileFrame::Have { bytes, .. }, Some(transfer)) => self.has(transfer, bytes),
+            (FileFrame::Done { .. }, Some(transfer)) if self.is_sending(transfer) => {
+                self.finish(transfer, FileEvent::Sent, true).await;
+            }
+            (FileFrame::Decline { .. }, Some(transfer)) if self.is_sending(transfer) => {
+                let what = FileEvent::Failed(FileFailure::Declined);
+                self.finish(transfer, what, false).await;
+            }
+            (FileFrame::Cancel { .. }, Some(transfer)) => {
+                let what = FileEvent::Failed(FileFailure::CancelledByPeer);
+                self.finish(transfer, what, false).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// They offer a file we have not heard of, or of which they have not heard how it ended.
+    async fn asked(&mut self, link: LinkId, device: &str, token: Token, name: &str, size: u64, hash: FileHash) {
+        match self.memory.ended(&token, device) {
+            Some(true) => return self.say(device, FileFrame::Done { token }),
+            Some(false) => return self.say(device, FileFrame::Cancel { token }),
+            None => {}
+        }
+        let asks = self.of(device).into_iter().filter(|transfer| {
+            matches!(self.transfers[transfer].stage, Stage::Asked(_))
+        });
+        let too_many = asks.count() >= ASKED_MAX || self.transfers.len() >= TRANSFERS_MAX;
+        if too_many || size > FILE_BYTES_MAX || self.folder.is_err() || self.downloads.is_none() {
+            return self.say(device, FileFrame::Decline { token });
+        }
+        let transfer = self.numbers.next();
+        let name = FileName::of(name);
+        let what = FileEvent::Offered { link, name: name.clone(), size };
+        let stage = Stage::Asked(link);
+        let device = device.to_owned();
+        self.transfers.insert(transfer, Transfer { token, device, name, size, hash, stage });
+        self.tell(transfer, what).await;
+    }
+
+    /// They want our file.
+    async fn accepted(&mut self, transfer: TransferId, link: LinkId) {
+        let Some(found) = self.transfers.get_mut(&transfer) else { return };
+        if let Stage::Sending { rate, .. } = &mut found.stage
+            && rate.is_none()
+        {
+            *rate = Some(Rate::new(Instant::now(), 0));
+            self.tell(transfer, FileEvent::Started { link }).await;
+        }
+    }
+
+    /// They have so much of our file.
+    fn has(&mut self, transfer: TransferId, bytes: u64) {
+        let Some(found) = self.transfers.get_mut(&transfer) else { return };
+        let Stage::Sending { rate: Some(rate), .. } = &mut found.stage else { return };
+        let done = bytes.min(found.size);
+        if rate.done() == 0 {
+            // What they had before is no speed.
+            *rate = Rate::new(Instant::now(), done);
+        }
+        rate.set(done);
+        if let Some(bytes_per_second) = rate.tell(Instant::now()) {
+            let what = FileEvent::Progress { done, total: found.size, bytes_per_second };
+            // Progress that nobody has time for is no loss.
+            drop(self.events.try_send(Event::File { transfer, what }));
+        }
+    }
+
+    /// Ends a transfer for a reason of ours, and tells the other side.
+    async fn give_up(&mut self, transfer: TransferId, why: FileFailure) {
+        let Some(found) = self.transfers.get(&transfer) else { return };
+        let token = found.token;
+        let frame = match found.stage {
+            Stage::Asked(_) => FileFrame::Decline { token },
+            _ => FileFrame::Cancel { token },
+        };
+        let device = found.device.clone();
+        self.say(&device, frame);
+        self.finish(transfer, FileEvent::Failed(why), false).await;
+    }
+
+    /// A transfer is over.
+    async fn finish(&mut self, transfer: TransferId, what: FileEvent, done: bool) {
+        let Some(found) = self.transfers.remove(&transfer) else { return };
+        if let Stage::Reading(task) | Stage::Receiving(Some(task)) = &found.stage {
+            task.abort();
+        }
+        if let Some(downloads) = &self.downloads {
+            // Most have none.
+            drop(std::fs::remove_file(landing::waiting_place(downloads, &text(&found.token))));
+        }
+        self.memory.end(found.token, &found.device, done);
+        // If it cannot be noted, the other side's question about it may come again: no harm.
+        drop(self.remember());
+        let received = matches!(found.stage, Stage::Receiving(_));
+        self.withdraw(&found);
+        if let Some(blobs) = &self.blobs {
+            blobs.forget(&text(&found.token)).await;
+        }
+        if done && received {
+            self.say(&found.device, FileFrame::Done { token: found.token });
+        }
+        self.tell(transfer, what).await;
+    }
+
+    /// What was offered is no longer served, unless it is offered a second time.
+    fn withdraw(&self, over: &Transfer) {
+        let again = self.of(&over.device).into_iter().any(|transfer| {
+            let other = &self.transfers[&transfer];
+            other.hash == over.hash && matches!(other.stage, Stage::Sending { .. })
+        });
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hashes) = offered.get_mut(&over.device).filter(|_| !again) {
+            hashes.remove(&over.hash);
+        }
+    }
+
+    /// Gives a device what was offered to it, over all links with it.
+    fn serve(&mut self, device: &str) {
+        let Some(blobs) = &self.blobs else { return };
+        let theirs = self.lines.values_mut().filter(|line| line.device == device);
+        for line in theirs.filter(|line| line.serving.is_none()) {
+            let Some(connection) = line.connection.clone() else { continue };
+            let (blobs, offered, device) =
+                (blobs.clone(), Arc::clone(&self.offered), device.to_owned());
+            let may = move |hash: &FileHash| {
+                let offered = offered.lock().unwrap_or_else(PoisonError::into_inner);
+                offered.get(&device).is_some_and(|hashes| hashes.contains(hash))
+            };
+            let task = self.tasks.spawn(async move {
+                blobs.serve(connection, may).await;
+                Done::Served
+            });
+            line.serving = Some(task);
+        }
+    }
+
+    async fn blobs(&mut self) -> Result<Blobs, FileFailure> {
+        if let Some(blobs) = &self.blobs {
+            return Ok(blobs.clone());
+        }
+        let folder = self.folder.as_ref().map_err(Clone::clone)?;
+        let blobs = Blobs::open(&folder.pieces()).await.map_err(FileFailure::Folder)?;
+        self.blobs = Some(blobs.clone());
+        Ok(blobs)
+    }
+
+    fn remember(&self) -> Result<(), FileFailure> {
+        let folder = self.folder.as_ref().map_err(Clone::clone)?;
+        folder.write(&self.memory).map_err(|error| FileFailure::Folder(error.to_string()))
+    }
+
+    fn line(&self, device: &str) -> Option<(LinkId, Connection, mpsc::Sender<FileFrame<'static>>)> {
+        self.lines.iter().find_map(|(&link, line)| {
+            let connection = line.connection.as_ref().filter(|_| line.device == device)?;
+            let stands = connection.close_reason().is_none();
+            stands.then(|| (link, connection.clone(), line.frames.clone()))
+        })
+    }
+
+    fn say(&self, device: &str, frame: FileFrame<'static>) {
+        if let Some((_, _, frames)) = self.line(device) {
+            // A link that takes nothing more is about to break; the next connection says it again.
+            drop(frames.try_send(frame));
+        }
+    }
+
+    fn of(&self, device: &str) -> Vec<TransferId> {
+        let theirs = self.transfers.iter().filter(|(_, found)| found.device == device);
+        theirs.map(|(&transfer, _)| transfer).collect()
+    }
+
+    fn find(&self, token: &Token, device: &str) -> Option<TransferId> {
+        let mut all = self.transfers.iter();
+        let found = all.find(|(_, found)| found.token == *token && found.device == device);
+        found.map(|(&transfer, _)| transfer)
+    }
+
+    fn is_sending(&self, transfer: TransferId) -> bool {
+        let found = self.transfers.get(&transfer);
+        found.is_some_and(|found| matches!(found.stage, Stage::Sending { .. }))
+    }
+
+    async fn tell(&self, transfer: TransferId, what: FileEvent) {
+        // When nobody listens any more, all ends.
+        drop(self.events.send(Event::File { transfer, what }).await);
+    }
+}
+
+impl Line {
+    fn stop(&self) {
+        if let Some(task) = &self.serving {
+            task.abort();
+        }
+    }
+}
+
+/// A token as part of a name.
+fn text(token: &Token) -> String {
+    token.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,522 @@
+//! Files between two clients on one machine.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use support::raw::{FileFrame, Frame, Raw};
+use support::{LINK, PATIENCE, Side, here, introduce};
+use tempfile::TempDir;
+use tokio::time::timeout;
+use whoelse_peer::{Event, FILE_BYTES_MAX, FileEvent, FileFailure, Options, TransferId};
+
+/// Where one client keeps things.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            folder: Some(self.0.path().join("unfinished")),
+            downloads: Some(self.downloads()),
+            ..here()
+        }
+    }
+
+    fn downloads(&self) -> PathBuf {
+        self.0.path().join("downloads")
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+/// Bytes that do not repeat.
+fn bytes(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+impl Side {
+    /// The next thing about files that is no progress.
+    async fn file(&mut self) -> (TransferId, FileEvent) {
+        self.until(|event| match event {
+            Event::File { what: FileEvent::Progress { .. }, .. } => None,
+            Event::File { transfer, what } => Some((*transfer, what.clone())),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn offered(&mut self) -> TransferId {
+        match self.file().await {
+            (transfer, FileEvent::Offered { link: LINK, .. }) => transfer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn received(&mut self, transfer: TransferId) -> PathBuf {
+        loop {
+            match self.file().await {
+                (found, FileEvent::Received { path }) if found == transfer => return path,
+                (_, FileEvent::Started { .. } | FileEvent::Waiting | FileEvent::Received { .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn sent(&mut self, transfer: TransferId) {
+        self.until(|event| match event {
+            Event::File { transfer: found, what: FileEvent::Sent } if *found == transfer => Some(()),
+            Event::File { what: what @ FileEvent::Failed(_), .. } => panic!("{what:?}"),
+            _ => None,
+        })
+        .await;
+    }
+
+    async fn failed(&mut self, transfer: TransferId) -> FileFailure {
+        self.until(|event| match event {
+            Event::File { transfer: found, what: FileEvent::Failed(why) } if *found == transfer => {
+                Some(why.clone())
+            }
+            Event::File { what: FileEvent::Received { path }, .. } => panic!("{path:?}"),
+            _ => None,
+        })
+        .await
+    }
+}
+
+async fn homes() -> (Home, Home, Side, Side) {
+    let (one, two) = (Home::new(), Home::new());
+    let mut a = Side::start("luke", one.options()).await;
+    let mut b = Side::start("yoda", two.options()).await;
+    introduce(&mut a, &mut b, false).await;
+    (one, two, a, b)
+}
+
+fn listing(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_file_arrives_whole() {
+    let (one, two, mut a, mut b) = homes().await;
+    let content = bytes(3_000_000, 1);
+    let sent = a.node.offer_file(LINK, one.file("report.pdf", &content));
+    let asked = match b.file().await {
+        (asked, FileEvent::Offered { name, size: 3_000_000, .. }) => {
+            assert_eq!(name.as_str(), "report.pdf");
+            asked
+        }
+        other => panic!("{other:?}"),
+    };
+    b.node.accept_file(asked);
+    let path = b.received(asked).await;
+    assert_eq!(path, two.downloads().join("report.pdf"));
+    assert_eq!(fs::read(&path).unwrap(), content);
+    a.sent(sent).await;
+    assert_eq!(listing(&two.downloads()), ["report.pdf"]);
+}
+
+#[tokio::test]
+async fn a_hundred_megabytes_arrive_with_progress() {
+    let (one, _two, mut a, mut b) = homes().await;
+    let content = bytes(100_000_000, 2);
+    let sent = a.node.offer_file(LINK, one.file("film", &content));
+    let asked = b.offered().await;
+    b.node.accept_file(asked);
+    let mut before = 0;
+    let path = loop {
+        match b.next().await {
+            Event::File { what: FileEvent::Progress { done, total, .. }, .. } => {
+                assert!(done >= before && done <= total, "{done} after {before} of {total}");
+                assert_eq!(total, 100_000_000);
+                before = done;
+            }
+            Event::File { what: FileEvent::Received { path }, .. } => break path,
+            Event::File { what: FileEvent::Started { .. }, .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(fs::read(path).unwrap() == content);
+    a.sent(sent).await;
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_file() {
+    let (one, _two, mut a, mut b) = homes().await;
+    let sent = a.node.offer_file(LINK, one.file("empty", b""));
+    let asked = b.offered().await;
+    b.node.accept_file(asked);
+    assert_eq!(fs::read(b.received(asked).await).unwrap(), b"");
+    a.sent(sent).await;
+}
+
+#[tokio::test]
+async fn several_at_once_and_both_ways() {
+    let (one, two, mut a, mut b) = homes().await;
+    let mut sent = Vec::new();
+    for number in 0..5u8 {
+        let content = bytes(1_000_000 + usize::from(number), u64::from(number) + 10);
+        sent.push(a.node.offer_file(LINK, one.file(&format!("a{number}"), &content)));
+    }
+    let back = b.node.offer_file(LINK, two.file("back", &bytes(500_000, 99)));
+    let mut received = 0;
+    while received < 5 {
+        match b.file().await {
+            (asked, FileEvent::Offered { .. }) => b.node.accept_file(asked),
+            (_, FileEvent::Received { .. }) => received += 1,
+            (_, FileEvent::Failed(why)) => panic!("{why:?}"),
+            _ => {}
+        }
+    }
+    let mut over = 0;
+    while over < 6 {
+        match a.file().await {
+            (asked, FileEvent::Offered { .. }) => a.node.accept_file(asked),
+            (_, FileEvent::Sent | FileEvent::Received { .. }) => over += 1,
+            (_, FileEvent::Failed(why)) => panic!("{why:?}"),
+            _ => {}
+        }
+    }
+    b.sent(back).await;
+    assert_eq!(listing(&two.downloads()), ["a0", "a1", "a2", "a3", "a4"]);
+}
+
+#[tokio::test]
+async fn nothing_is_overwritten() {
+    let (one, two, mut a, mut b) = homes().await;
+    fs::create_dir(two.downloads()).unwrap();
+    fs::write(two.downloads().join("a.txt"), "mine").unwrap();
+    for (content, expected) in [("one", "a (2).txt"), ("two", "a (3).txt"), ("two", "a (4).txt")] {
+        a.node.offer_file(LINK, one.file("a.txt", content.as_bytes()));
+        let asked = b.offered().await;
+        b.node.accept_file(asked);
+        let path = b.received(asked).await;
+        assert_eq!(path, two.downloads().join(expected));
+        assert_eq!(fs::read_to_string(path).unwrap(), content);
+    }
+    assert_eq!(fs::read_to_string(two.downloads().join("a.txt")).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn the_same_large_file_may_come_twice() {
+    let (one, two, mut a, mut b) = homes().await;
+    let content = bytes(1_000_000, 3);
+    let path = one.file("twice", &content);
+    for expected in ["twice", "twice (2)"] {
+        let sent = a.node.offer_file(LINK, path.clone());
+        let asked = b.offered().await;
+        b.node.accept_file(asked);
+        let path = b.received(asked).await;
+        assert_eq!(path, two.downloads().join(expected));
+        assert!(fs::read(path).unwrap() == content);
+        a.sent(sent).await;
+    }
+    assert!(fs::read(path).unwrap() == content);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_wanted_is_not_sent() {
+    let (one, two, mut a, mut b) = homes().await;
+    let sent = a.node.offer_file(LINK, one.file("spam", b"spam"));
+    let asked = b.offered().await;
+    b.node.decline_file(asked);
+    assert_eq!(b.failed(asked).await, FileFailure::Declined);
+    assert_eq!(a.failed(sent).await, FileFailure::Declined);
+    assert!(!two.downloads().exists());
+}
+
+#[tokio::test]
+async fn either_side_may_end_it() {
+    let (one, two, mut a, mut b) = homes().await;
+    let path = one.file("large", &bytes(50_000_000, 4));
+    for ours in [true, false] {
+        let sent = a.node.offer_file(LINK, path.clone());
+        let asked = b.offered().await;
+        b.node.accept_file(asked);
+        b.until(|event| {
+            matches!(event, Event::File { what: FileEvent::Started { .. }, .. }).then_some(())
+        })
+        .await;
+        if ours { a.node.cancel_file(sent) } else { b.node.cancel_file(asked) }
+        let (mine, theirs) = (a.failed(sent).await, b.failed(asked).await);
+        let expected = (FileFailure::Cancelled, FileFailure::CancelledByPeer);
+        assert_eq!(if ours { (mine, theirs) } else { (theirs, mine) }, expected);
+    }
+    assert_eq!(listing(&two.downloads()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_said_at_once() {
+    let (one, _two, mut a, _b) = homes().await;
+    let folder = a.node.offer_file(LINK, one.0.path().to_owned());
+    assert_eq!(a.failed(folder).await, FileFailure::NotAFile);
+    let none = a.node.offer_file(LINK, one.0.path().join("none"));
+    assert!(matches!(a.failed(none).await, FileFailure::Unreadable(_)));
+    let other = a.node.offer_file(whoelse_peer::LinkId(9), one.file("a", b"a"));
+    assert_eq!(a.failed(other).await, FileFailure::NoLink);
+}
+
+#[tokio::test]
+async fn without_a_folder_there_are_no_files() {
+    let one = Home::new();
+    let mut a = Side::start("luke", here()).await;
+    let mut b = Side::start("yoda", here()).await;
+    introduce(&mut a, &mut b, false).await;
+    let sent = a.node.offer_file(LINK, one.file("a", b"a"));
+    assert_eq!(a.failed(sent).await, FileFailure::NoFolder);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_in_use_is_refused_with_a_reason() {
+    let (one, two, mut a, _b) = homes().await;
+    let mut c = Side::start("luke", one.options()).await;
+    let mut d = Side::start("vader", two.options()).await;
+    introduce(&mut c, &mut d, false).await;
+    let sent = c.node.offer_file(LINK, one.file("a", b"a"));
+    match c.failed(sent).await {
+        FileFailure::Folder(why) => assert!(why.contains("in use by another whoelse"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    // The first goes on.
+    let sent = a.node.offer_file(LINK, one.file("b", b"b"));
+    match a.file().await {
+        (found, FileEvent::Asked { .. }) => assert_eq!(found, sent),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_killed_goes_on_where_it_was() {
+    for receiver in [true, false] {
+        let (one, two, mut a, mut b) = homes().await;
+        let content = bytes(200_000_000, 5);
+        a.node.offer_file(LINK, one.file("long", &content));
+        let asked = b.offered().await;
+        b.node.accept_file(asked);
+        b.until(|event| match event {
+            Event::File { what: FileEvent::Progress { done, .. }, .. } => (*done > 0).then_some(()),
+            Event::File { what: FileEvent::Received { .. }, .. } => panic!("too fast"),
+            _ => None,
+        })
+        .await;
+        // Both programs end without a word; the one that matters here comes back first.
+        drop(a);
+        drop(b);
+        let mut a = Side::start("luke", one.options()).await;
+        let mut b = Side::start("yoda", two.options()).await;
+        assert_eq!(kept(&mut a).await, ("yoda".to_owned(), true), "{receiver}");
+        assert_eq!(kept(&mut b).await, ("luke".to_owned(), false), "{receiver}");
+        // Who dials is the other now.
+        if receiver {
+            introduce(&mut b, &mut a, false).await;
+        } else {
+            introduce(&mut a, &mut b, false).await;
+        }
+        let path = b
+            .until(|event| match event {
+                Event::File { what: FileEvent::Received { path }, .. } => Some(path.clone()),
+                Event::File { what: what @ FileEvent::Failed(_), .. } => panic!("{what:?}"),
+                _ => None,
+            })
+            .await;
+        assert!(fs::read(path).unwrap() == content);
+        a.until(|event| {
+            matches!(event, Event::File { what: FileEvent::Sent, .. }).then_some(())
+        })
+        .await;
+    }
+}
+
+/// What an earlier run left: of whom, and whether we send it.
+async fn kept(side: &mut Side) -> (String, bool) {
+    side.until(|event| match event {
+        Event::File { what: FileEvent::Kept { device, sending, .. }, .. } => {
+            Some((device.clone(), *sending))
+        }
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_file_that_changed_meanwhile_is_not_sent() {
+    let (one, two, mut a, mut b) = homes().await;
+    let path = one.file("draft", &bytes(100_000, 6));
+    a.node.offer_file(LINK, path.clone());
+    b.offered().await;
+    a.node.shutdown().await;
+    b.node.shutdown().await;
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+    let mut a = Side::start("luke", one.options()).await;
+    let mut b = Side::start("yoda", two.options()).await;
+    introduce(&mut a, &mut b, false).await;
+    a.until(|event| match event {
+        Event::File { what: FileEvent::Failed(FileFailure::Changed), .. } => Some(()),
+        Event::File { what: what @ FileEvent::Failed(_), .. } => panic!("{what:?}"),
+        _ => None,
+    })
+    .await;
+}
+
+/// Somebody offers a file and does not keep the promise.
+async fn promised(home: &Home, name: &str, size: u64, hash: [u8; 32]) -> (Side, Raw, TransferId) {
+    let side = Side::start("yoda", home.options()).await;
+    let (mut side, mut raw) = Raw::pair(side).await;
+    let offer = FileFrame::Offer { token: [7; 16], name: name.to_owned(), size, hash };
+    raw.say(&Frame::File(offer)).await;
+    let asked = side.offered().await;
+    (side, raw, asked)
+}
+
+#[tokio::test]
+async fn what_is_not_as_offered_is_thrown_away() {
+    let home = Home::new();
+    let (mut side, raw, asked) = promised(&home, "evil", 5_000_000, [9; 32]).await;
+    side.node.accept_file(asked);
+    let garbage = tokio::spawn(async move {
+        while let Ok((mut send, _receive)) = raw.connection.accept_bi().await {
+            // The right length, and then anything.
+            drop(send.write_all(&5_000_000u64.to_le_bytes()).await);
+            drop(send.write_all(&bytes(100_000, 7)).await);
+        }
+        drop(raw);
+    });
+    assert_eq!(side.failed(asked).await, FileFailure::NotAsOffered);
+    assert_eq!(listing(&home.downloads()), Vec::<String>::new());
+    garbage.abort();
+}
+
+#[tokio::test]
+async fn whoever_has_nothing_to_give_is_given_up() {
+    let home = Home::new();
+    let (mut side, raw, asked) = promised(&home, "nothing", 5_000_000, [9; 32]).await;
+    side.node.accept_file(asked);
+    let nothing = tokio::spawn(async move {
+        while let Ok((mut send, _receive)) = raw.connection.accept_bi().await {
+            drop(send.finish());
+        }
+        drop(raw);
+    });
+    assert_eq!(side.failed(asked).await, FileFailure::NotAsOffered);
+    nothing.abort();
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_not_begun() {
+    let home = Home::new();
+    let (mut side, mut raw, asked) =
+        promised(&home, "huge", FILE_BYTES_MAX, [9; 32]).await;
+    side.node.accept_file(asked);
+    match side.failed(asked).await {
+        FileFailure::DiskFull { needed, free } => assert!(needed > free, "{needed} of {free}"),
+        other => panic!("{other:?}"),
+    }
+    raw.hear().await;
+    let told = raw.hear().await;
+    assert_eq!(told, Frame::File(FileFrame::Decline { token: [7; 16] }));
+    // What is longer than any file may be is not even asked about.
+    let offer = FileFrame::Offer {
+        token: [8; 16],
+        name: "larger".to_owned(),
+        size: FILE_BYTES_MAX + 1,
+        hash: [9; 32],
+    };
+    raw.say(&Frame::File(offer)).await;
+    assert_eq!(raw.hear().await, Frame::File(FileFrame::Decline { token: [8; 16] }));
+}
+
+#[tokio::test]
+async fn a_name_leads_nowhere_else() {
+    let home = Home::new();
+    let (mut side, mut raw, first) = promised(&home, "../../etc/passwd", 0, [0; 32]).await;
+    side.node.accept_file(first);
+    let path = side.received(first).await;
+    assert_eq!(path, home.downloads().join("passwd"));
+    for (number, name) in ["/abs", "..", "a\0b\u{202e}c", "CON", ".bashrc"].iter().enumerate() {
+        let token = [u8::try_from(number).unwrap() + 20; 16];
+        let name = (*name).to_owned();
+        let offer = FileFrame::Offer { token, name, size: 0, hash: [0; 32] };
+        raw.say(&Frame::File(offer)).await;
+        let asked = side.offered().await;
+        side.node.accept_file(asked);
+        let path = side.received(asked).await;
+        assert_eq!(path.parent().unwrap(), home.downloads());
+        assert!(path.is_file());
+    }
+}
+
+#[tokio::test]
+async fn offers_without_end_are_declined() {
+    let home = Home::new();
+    let (mut side, mut raw, _) = promised(&home, "first", 1, [9; 32]).await;
+    for number in 0..40u8 {
+        let offer = FileFrame::Offer {
+            token: [number + 50; 16],
+            name: "more".to_owned(),
+            size: 1,
+            hash: [9; 32],
+        };
+        raw.say(&Frame::File(offer)).await;
+    }
+    raw.hear().await;
+    for _ in 0..25 {
+        let told = raw.hear().await;
+        assert!(matches!(told, Frame::File(FileFrame::Decline { .. })), "{told:?}");
+    }
+    for _ in 0..15 {
+        side.offered().await;
+    }
+}
+
+#[tokio::test]
+async fn only_what_was_offered_is_served() {
+    let home = Home::new();
+    let side = Side::start("yoda", home.options()).await;
+    let (mut side, mut raw) = Raw::pair(side).await;
+    side.node.offer_file(LINK, home.file("open", &bytes(100_000, 8)));
+    raw.hear().await;
+    let hash = match raw.hear().await {
+        Frame::File(FileFrame::Offer { hash, .. }) => hash,
+        other => panic!("{other:?}"),
+    };
+    assert!(asks(&raw, hash).await > 100_000);
+    assert_eq!(asks(&raw, [1; 32]).await, 0);
+    side.node.close(LINK);
+    side.until(|event| matches!(event, Event::Closed { .. }).then_some(())).await;
+}
+
+/// How many bytes come when a file is asked for.
+async fn asks(raw: &Raw, hash: [u8; 32]) -> usize {
+    let request = iroh_blobs::protocol::GetRequest::blob(iroh_blobs::Hash::from_bytes(hash));
+    let (mut send, mut receive) = raw.connection.open_bi().await.unwrap();
+    // The kind of request is its first byte.
+    let mut bytes = vec![0];
+    bytes.extend(postcard::to_stdvec(&request).unwrap());
+    send.write_all(&bytes).await.unwrap();
+    send.finish().unwrap();
+    let read = receive.read_to_end(1_000_000);
+    timeout(PATIENCE, read).await.unwrap().map_or(0, |bytes| bytes.len())
+}

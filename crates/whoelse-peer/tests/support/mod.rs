@@ -1,0 +1,136 @@
+//! Two clients on this machine that have been introduced.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+pub mod raw;
+pub mod relay;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use whoelse_peer::{Event, LinkId, Node, Options, Peer};
+use whoelse_proto::{EndpointKey, RelayTicket};
+
+/// After this long a test has failed. Generous: the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The link of each side.
+pub const LINK: LinkId = LinkId(1);
+
+/// One client.
+pub struct Side {
+    pub node: Node,
+    pub events: mpsc::Receiver<Event>,
+    pub endpoint: EndpointKey,
+    pub ticket: RelayTicket,
+    pub addresses: Vec<SocketAddr>,
+    device: String,
+}
+
+/// Options of clients that both are on this machine.
+pub fn here() -> Options {
+    Options { loopback: true, ..Options::default() }
+}
+
+impl Side {
+    /// Starts a client and prepares its link.
+    pub async fn start(device: &str, options: Options) -> Self {
+        Self::start_with_room(device, options, 64).await
+    }
+
+    pub async fn start_with_room(device: &str, options: Options, room: usize) -> Self {
+        let (sender, mut events) = mpsc::channel(room);
+        let node = Node::start(options, sender);
+        node.prepare(LINK);
+        let (endpoint, ticket) = loop {
+            match next(&mut events).await {
+                Event::Prepared { link: LINK, endpoint, ticket } => break (endpoint, ticket),
+                Event::File { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        let device = device.to_owned();
+        Self { node, events, endpoint, ticket, addresses: Vec::new(), device }
+    }
+
+    pub async fn open(&mut self, with_relay: bool) {
+        self.node.open(LINK, with_relay);
+        match self.next().await {
+            Event::Opened { link: LINK, addresses } => self.addresses = addresses,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the other side is told of this one.
+    pub fn card(&self, relay: bool) -> Peer {
+        Peer {
+            endpoint: self.endpoint,
+            addresses: self.addresses.clone(),
+            relay,
+            device: self.device.clone(),
+        }
+    }
+
+    pub async fn next(&mut self) -> Event {
+        next(&mut self.events).await
+    }
+
+    /// Skips events until one is found for which there is an answer.
+    pub async fn until<T>(&mut self, find: impl Fn(&Event) -> Option<T>) -> T {
+        loop {
+            let event = self.next().await;
+            if let Some(found) = find(&event) {
+                return found;
+            }
+        }
+    }
+
+    pub async fn up(&mut self) {
+        self.until(|event| matches!(event, Event::Up { .. }).then_some(())).await;
+    }
+
+    /// The next text, which must have a number.
+    pub async fn text(&mut self, number: u64) -> String {
+        self.until(|event| match event {
+            Event::Text { number: found, text, .. } => {
+                assert_eq!(*found, number);
+                Some(text.clone())
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn acknowledged(&mut self, number: u64) {
+        self.until(|event| match event {
+            Event::Acknowledged { number: found, .. } if *found == number => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    pub fn say(&self, number: u64, text: &str) {
+        self.node.send(LINK, number, text.to_owned()).unwrap();
+    }
+}
+
+async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
+    timeout(PATIENCE, events.recv()).await.expect("nothing is told").expect("all is over")
+}
+
+/// Two clients, the first of which dials; both are up.
+pub async fn pair() -> (Side, Side) {
+    let (mut a, mut b) = (Side::start("luke", here()).await, Side::start("yoda", here()).await);
+    introduce(&mut a, &mut b, false).await;
+    (a, b)
+}
+
+/// Opens both ends, and lets the first dial.
+pub async fn introduce(a: &mut Side, b: &mut Side, relay: bool) {
+    tokio::join!(a.open(relay), b.open(relay));
+    b.node.expect(LINK, a.card(relay));
+    a.node.dial(LINK, b.card(relay));
+    tokio::join!(a.up(), b.up());
+}
