@@ -21,6 +21,7 @@ mod pauses;
 pub mod profile;
 mod tls;
 pub mod trust;
+pub mod unencrypted;
 
 pub use command::{Command, Passwords};
 pub use core::Core;
