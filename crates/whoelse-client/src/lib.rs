@@ -22,6 +22,7 @@ mod pauses;
 pub mod profile;
 mod tls;
 pub mod trust;
+pub mod unencrypted;
 
 pub use command::{Command, Passwords, SafetyStep};
 pub use core::Core;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::DEADLINE;
 
@@ -67,6 +68,26 @@ impl Lines {
             written = next;
             let so_far = || written.lines.join("\n");
             assert!(!timeout.timed_out(), "waited in vain for {what}; it wrote:\n{}", so_far());
+        }
+    }
+
+    /// Waits until something can be found among the lines; none if it cannot until then, or the end.
+    pub fn wait_until<T>(
+        &self,
+        until: Instant,
+        mut look: impl FnMut(&[String]) -> Option<T>,
+    ) -> Option<T> {
+        let mut written = self.shared.lock();
+        loop {
+            if let Some(found) = look(&written.lines) {
+                return Some(found);
+            }
+            let time = until.checked_duration_since(Instant::now())?;
+            if written.has_ended {
+                return None;
+            }
+            let waited = self.shared.more.wait_timeout(written, time);
+            written = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
