@@ -553,7 +553,7 @@ impl Files {
             // Most have none.
             drop(std::fs::remove_file(landing::waiting_place(downloads, &text(&found.token))));
         }
-        self.memory.end(found.token, &found.device, done);
+        self.memory.end(found.token, done);
         // If it cannot be noted, the other side's question about it may come again: no harm.
         drop(self.remember());
         let received = matches!(found.stage, Stage::Receiving(_));
