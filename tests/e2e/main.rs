@@ -14,6 +14,8 @@ mod examples;
 mod hostile;
 mod invites;
 mod kept;
+#[cfg(feature = "links")]
+mod links;
 mod lockout;
 mod logs;
 mod operator;
