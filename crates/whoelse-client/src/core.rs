@@ -17,6 +17,7 @@ mod login;
 mod receipts;
 #[cfg(test)]
 mod tests;
+mod unencrypted;
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -38,6 +39,7 @@ use crate::outbox::{Outbox, Pending};
 use crate::pauses::Pauses;
 use crate::profile::Device;
 use crate::trust::Distrust;
+use crate::unencrypted::LineOrder;
 use keeping::Outcome;
 
 /// Requests without an answer, above which no more are taken in while connected.
@@ -124,6 +126,9 @@ pub enum Action {
     },
     /// Tell whoever carries private links; what comes of it is reported with `handle_peer`.
     Peer(PeerOrder),
+    /// Tell whoever carries links that nobody encrypts; what comes of it is reported with
+    /// `handle_unencrypted`.
+    Unencrypted(LineOrder),
     /// Keep in the profile what is known of other people's devices.
     KeepPeers(Peers),
 }
@@ -163,6 +168,7 @@ pub struct Core {
     keeping: keeping::Keeping,
     receipts: receipts::Receipts,
     links: links::Links,
+    unencrypted: unencrypted::Unencrypted,
     /// How often the log is being looked into.
     looking: usize,
     /// The profile is to be opened once the client has left from which this session was taken.
@@ -266,6 +272,7 @@ impl Core {
             keeping: keeping::Keeping::default(),
             receipts: receipts::Receipts::default(),
             links,
+            unencrypted: unencrypted::Unencrypted::default(),
             looking: 0,
             profile_due: false,
             write_at_ms: 0,
@@ -321,7 +328,7 @@ impl Core {
         match self.line {
             Line::Session { .. } => self.outbox.len() < UNANSWERED_MAX && self.looking == 0,
             // An answer is input, too, and what stands without the server can be spoken over.
-            _ => self.config.interactive || self.asked.is_some() || self.links.any_stands(),
+            _ => self.config.interactive || self.asked.is_some() || self.any_link_stands(),
         }
     }
 
@@ -602,6 +609,7 @@ impl Core {
             return;
         }
         self.end_links();
+        self.end_unencrypted();
         let unanswered = self.outbox.take_all();
         if self.has_begun() {
             unanswered.into_iter().for_each(|pending| self.give_up_on(pending));

@@ -12,6 +12,7 @@ mod links;
 mod links;
 mod meeting;
 mod store;
+mod unencrypted;
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
@@ -36,6 +37,7 @@ use connection::{Connection, Garbage};
 use links::Carrier;
 use meeting::Meeting;
 use store::Looking;
+use unencrypted::{Line, Plain};
 
 /// Most that is taken in at once of what is typed.
 const INPUTS_MAX: usize = 64;
@@ -108,13 +110,14 @@ pub async fn run(
     };
     let mut stop = std::pin::pin!(stop);
     let mut shown_open = true;
+    driver.listen().await;
     loop {
         // What is kept can be told, and whoever tells nobody any more has something to do.
         driver.act();
         driver.hand_over(&told);
         driver.act();
         if let Some(ending) = driver.core.ending().cloned() {
-            driver.carrier.end().await;
+            tokio::join!(driver.carrier.end(), driver.plain.end());
             return Ended {
                 ending,
                 logged_in: driver.core.was_logged_in(),
@@ -145,6 +148,7 @@ pub async fn run(
             found = store::found(driver.looking.front_mut()) => Happened::Found(found),
             opened = opened(&mut driver.opening) => Happened::Opened(opened),
             event = driver.carrier.next(), if !behind => Happened::Peer(event),
+            line = driver.plain.next(), if !behind => Happened::Line(line),
             () = ready(driver.connection.as_ref(), !behind) => Happened::Ready,
             () = reached(deadline) => Happened::Deadline,
         };
@@ -161,6 +165,7 @@ enum Happened {
     Opened(Result<Opened, OpenError>),
     Found(io::Result<Found>),
     Peer(PeerEvent),
+    Line(Line),
     Ready,
     Deadline,
 }
@@ -181,6 +186,7 @@ struct Driver {
     /// Taken from the core, and not yet from us.
     untold: Option<Told>,
     carrier: Carrier,
+    plain: Plain,
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Opened, OpenError>> + Send>>;
@@ -205,6 +211,7 @@ impl Driver {
             log: None,
             store: options.store,
             carrier,
+            plain: Plain::new(),
             looking: VecDeque::new(),
             untold: None,
         })
@@ -239,6 +246,7 @@ impl Driver {
             }
             Happened::Found(found) => self.handle_found(found),
             Happened::Peer(event) => self.core.handle_peer(now_ms, event),
+            Happened::Line(line) => self.handle_line(now_ms, line),
             Happened::Ready => {
                 self.exchange(!behind);
                 self.core.tick(now_ms);
@@ -313,6 +321,7 @@ impl Driver {
                     self.change_profile(|profile, _| profile.keep_peers(&peers));
                 }
                 Action::Peer(order) => self.carry(order),
+                Action::Unencrypted(order) => self.carry_unencrypted(order),
             }
         }
     }

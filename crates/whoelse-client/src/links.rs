@@ -38,6 +38,8 @@ pub struct LinkOptions {
     pub private: Private,
     /// No address of this machine is told to anybody: links go over the relay.
     pub hide_address: bool,
+    /// Original clients may open links that nobody encrypts.
+    pub allow_unencrypted: bool,
 }
 
 /// What becomes of questions for a private link.

@@ -276,6 +276,8 @@ pub enum Notice {
 pub enum Answer {
     /// It is done.
     Done,
+    /// It has left, and nobody will say whether it arrived.
+    Unconfirmed,
     /// Names of people.
     Names(Vec<String>),
     /// A broadcast was passed on.

@@ -38,9 +38,15 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long the end of a line may take, so that what was said last still leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A line to or from an original client.
+/// A line to or from an original client. Those we open are named by whoever wants them; those of
+/// strangers have names that nobody can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LineId(u64);
+pub enum LineId {
+    /// We open it. Never used twice in a run.
+    Ours(u64),
+    /// Somebody else has opened it.
+    Theirs(u64),
+}
 
 /// What happened on a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +96,34 @@ pub enum Refused {
     TooLong,
 }
 
+/// What is to be done with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineOrder {
+    /// Open it.
+    Connect {
+        /// Which.
+        line: LineId,
+        /// Where the other end listens.
+        to: SocketAddr,
+    },
+    /// Say something.
+    Say {
+        /// On which line.
+        line: LineId,
+        /// Its number.
+        number: u64,
+        /// Who says it.
+        from: String,
+        /// What.
+        text: String,
+    },
+    /// End it, once what was said has left.
+    Close {
+        /// Which.
+        line: LineId,
+    },
+}
+
 /// What is told to a line.
 enum Order {
     Say { number: u64, object: Vec<u8> },
@@ -102,7 +136,9 @@ pub struct Lines {
     strangers: Option<mpsc::Receiver<(TcpStream, SocketAddr)>>,
     listeners: Vec<JoinHandle<()>>,
     lines: HashMap<LineId, Line>,
-    last: u64,
+    /// Lines that say what was left to say.
+    ending: Vec<JoinHandle<()>>,
+    strangers_met: u64,
 }
 
 #[derive(Debug)]
@@ -121,7 +157,14 @@ impl Lines {
     /// None yet; what happens on them is told to `events`, and not read faster than that is.
     #[must_use]
     pub fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events, strangers: None, listeners: Vec::new(), lines: HashMap::new(), last: 0 }
+        Self {
+            events,
+            strangers: None,
+            listeners: Vec::new(),
+            lines: HashMap::new(),
+            ending: Vec::new(),
+            strangers_met: 0,
+        }
     }
 
     /// Listens on a port of the system's choice, on all addresses; returns it.
@@ -157,7 +200,8 @@ impl Lines {
         if self.lines.len() >= LINES_MAX {
             return None;
         }
-        let line = self.next_id();
+        self.strangers_met += 1;
+        let line = LineId::Theirs(self.strangers_met);
         let (orders, waiting) = mpsc::channel(WAITING_MAX);
         let events = self.events.clone();
         let task = tokio::spawn(async move {
@@ -169,9 +213,8 @@ impl Lines {
     }
 
     /// Opens a line.
-    pub fn connect(&mut self, to: SocketAddr) -> LineId {
+    pub fn connect(&mut self, line: LineId, to: SocketAddr) {
         self.forget_ended();
-        let line = self.next_id();
         let (orders, waiting) = mpsc::channel(WAITING_MAX);
         let events = self.events.clone();
         let task = tokio::spawn(async move {
@@ -186,7 +229,6 @@ impl Lines {
             tell_end(line, trouble, &events).await;
         });
         self.lines.insert(line, Line { orders, task });
-        line
     }
 
     /// Says something on a line.
@@ -200,7 +242,7 @@ impl Lines {
         from: &str,
         text: &str,
     ) -> Result<(), Refused> {
-        let object = serde_json::json!({ "from": from, "message": text }).to_string().into_bytes();
+        let object = object(from, text);
         if object.len() > OBJECT_BYTES_MAX {
             return Err(Refused::TooLong);
         }
@@ -213,19 +255,25 @@ impl Lines {
 
     /// Ends a line, once what waits has been written; at once if that takes too long.
     pub fn close(&mut self, line: LineId) {
+        self.ending.retain(|task| !task.is_finished());
         if let Some(Line { orders, mut task }) = self.lines.remove(&line) {
             drop(orders);
-            tokio::spawn(async move {
+            self.ending.push(tokio::spawn(async move {
                 if timeout(FAREWELL, &mut task).await.is_err() {
                     task.abort();
                 }
-            });
+            }));
         }
     }
 
-    fn next_id(&mut self) -> LineId {
-        self.last += 1;
-        LineId(self.last)
+    /// Ends all lines like that.
+    pub async fn end(&mut self) {
+        let lines: Vec<LineId> = self.lines.keys().copied().collect();
+        lines.into_iter().for_each(|line| self.close(line));
+        for task in std::mem::take(&mut self.ending) {
+            // One that was broken off has ended, too.
+            task.await.unwrap_or_default();
+        }
     }
 
     fn forget_ended(&mut self) {
@@ -238,6 +286,17 @@ impl Drop for Lines {
         let lines = self.lines.values().map(|line| &line.task);
         self.listeners.iter().chain(lines).for_each(JoinHandle::abort);
     }
+}
+
+/// A text as an original client reads it.
+fn object(from: &str, text: &str) -> Vec<u8> {
+    serde_json::json!({ "from": from, "message": text }).to_string().into_bytes()
+}
+
+/// How many bytes a text becomes, of which [`OBJECT_BYTES_MAX`] are read there.
+#[must_use]
+pub fn object_bytes(from: &str, text: &str) -> usize {
+    object(from, text).len()
 }
 
 async fn accept(listener: TcpListener, arrived: mpsc::Sender<(TcpStream, SocketAddr)>) {
@@ -337,7 +396,8 @@ mod tests {
         let (ask, mut asked) = mpsc::channel(8);
         let (mut ours, mut theirs) = (Lines::new(tell), Lines::new(ask));
         let port = ours.listen().await.unwrap();
-        let out = theirs.connect((Ipv4Addr::LOCALHOST, port).into());
+        let out = LineId::Ours(1);
+        theirs.connect(out, (Ipv4Addr::LOCALHOST, port).into());
         let arrival = ours.arrival().await;
         let Some(Event::Incoming { line, address }) = ours.take_in(arrival) else {
             panic!("no line")
@@ -397,7 +457,8 @@ mod tests {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let line = ours.connect(address);
+        let line = LineId::Ours(1);
+        ours.connect(line, address);
         assert_eq!(ours.say(line, 1, "luke", &"x".repeat(1024)), Err(Refused::TooLong));
         let Event::Ended { line: ended, trouble: Some(_) } = next(&mut told).await else {
             panic!("connected")

@@ -6,6 +6,8 @@
 //! - `* ...`: the program speaks;
 //! - `NAME: ...`: a direct message (a name holds no space and ends with no colon);
 //! - `NAME (to everybody): ...`: a broadcast;
+//! - `NAME (private): ...`: what came over a private link; `NAME (private, unencrypted, not proven):
+//!   ...`: over one that anybody can read and be;
 //! - `[TIME] NAME: ...`: a direct message that has waited;
 //! - `[TIME] -> NAME (STATE): ...`: what this person wrote to somebody (a name ends with no colon,
 //!   and `->:` would be somebody's);

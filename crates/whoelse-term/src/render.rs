@@ -288,16 +288,16 @@ impl Render {
                 })
             }
             (_, Answer::Address { address, port }) => {
-                let line = match (address, port) {
-                    (Some(address), Some(port)) => {
-                        line.say("waits at ").say(*address).say(" port ").say(*port).say(", but ")
-                    }
-                    _ => line,
-                };
-                self.alert(line.say(
-                    "only for links that nobody encrypts, which this version does not make; a \
-                     message goes through the server",
-                ))
+                if address.is_none() || port.is_none() {
+                    return self.alert(line.say("not done; the server does not say where"));
+                }
+                let user = Shown::name(command.user().unwrap_or_default());
+                let line = line.say("not done; that client takes only links that nobody ");
+                let line = line.say("encrypts. To make one all the same: startprivate ").say(user);
+                self.alert(line.say(" --unencrypted"))
+            }
+            (_, Answer::Unconfirmed) => {
+                self.quiet(line.say("sent unencrypted; nobody confirms that it arrives"))
             }
             (_, Answer::Links(links)) => self.links(line, links),
             (_, Answer::Safety(safety)) => {

@@ -285,6 +285,11 @@ pub(crate) struct ClientArguments {
     #[arg(long, env = "WHOELSE_HIDE_ADDRESS", value_parser = FalseyValueParser::new())]
     pub(crate) hide_address: bool,
 
+    /// Original clients may open private links that nobody encrypts; every line of such is marked
+    #[arg(long, env = "WHOELSE_ALLOW_UNENCRYPTED", value_parser = FalseyValueParser::new())]
+    #[arg(conflicts_with = "hide_address")]
+    pub(crate) allow_unencrypted: bool,
+
     /// Plain lines even on a terminal: no colours, no redrawing
     #[arg(long, env = "WHOELSE_PLAIN", value_parser = FalseyValueParser::new())]
     pub(crate) plain: bool,
@@ -309,8 +314,12 @@ impl ClientArguments {
             PrivateArgument::Always => Private::Always,
             PrivateArgument::Never => Private::Never,
         };
-        let hide_address = self.hide_address;
-        LinkOptions { carried: cfg!(feature = "links"), private, hide_address }
+        LinkOptions {
+            carried: cfg!(feature = "links"),
+            private,
+            hide_address: self.hide_address,
+            allow_unencrypted: self.allow_unencrypted,
+        }
     }
 
     /// The host, and the port if one is given, behind the host or in the invite or for itself.

@@ -182,9 +182,15 @@ impl Peer {
     /// Logs in as an original client: objects without delimiters, one at a time.
     #[must_use]
     pub fn original(server: &Server, name: &str) -> Self {
+        Self::original_at(server, name, PRIVATE_PORT)
+    }
+
+    /// The same, with private links to this port.
+    #[must_use]
+    pub fn original_at(server: &Server, name: &str, port: u16) -> Self {
         let mut peer = Self::connect(server);
         peer.delimiter = b"";
-        peer.begin(name, json!({"private_port": PRIVATE_PORT}));
+        peer.begin(name, json!({ "private_port": port }));
         peer
     }
 

@@ -124,7 +124,13 @@ impl Core {
             _ => answer(&command, incoming),
         };
         self.follow(&command, &answer);
-        self.notice(Notice::Answered { command, answer });
+        match (&command, &answer) {
+            (
+                Command::StartPrivate { user, unencrypted: true },
+                Answer::Address { address: Some(address), port: Some(port) },
+            ) => self.open_line(user, (*address, *port).into()),
+            _ => self.notice(Notice::Answered { command, answer }),
+        }
         self.write(now_ms);
         self.ask_for_receipts();
         self.ask_who_is_present();

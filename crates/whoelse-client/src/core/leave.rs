@@ -153,7 +153,10 @@ impl Core {
 
     /// Whether nothing waits for an answer, from the server or over a private link.
     fn nothing_open(&self) -> bool {
-        self.outbox.is_empty() && self.looking == 0 && self.links.is_idle()
+        self.outbox.is_empty()
+            && self.looking == 0
+            && self.links.is_idle()
+            && self.unencrypted.is_idle()
     }
 
     fn say_at_ms(&self, leave: &Leave) -> u64 {

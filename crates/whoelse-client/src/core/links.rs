@@ -204,8 +204,7 @@ impl Links {
         self.all.iter().all(|link| link.texts.is_empty())
     }
 
-    /// Whether something can be said without the server.
-    pub(super) fn any_stands(&self) -> bool {
+    fn any_stands(&self) -> bool {
         self.all.iter().any(|link| link.stage.stands())
     }
 }
@@ -275,6 +274,11 @@ impl Core {
             PeerEvent::Failed { link, why } => self.end_link(link, LinkEnd::Failed(why)),
         }
         self.go_on_leaving(now_ms);
+    }
+
+    /// Whether something can be said without the server.
+    pub(super) fn any_link_stands(&self) -> bool {
+        self.links.any_stands() || self.unencrypted.any_stands()
     }
 
     /// Whether this client can make links: then the server is told so.
@@ -409,7 +413,7 @@ impl Core {
         }
     }
 
-    fn notice_link(&mut self, notice: LinkNotice) {
+    pub(super) fn notice_link(&mut self, notice: LinkNotice) {
         self.notice(Notice::Link(notice));
     }
 

@@ -130,7 +130,7 @@ impl Core {
             let command = request::Command::Login(request::Login {
                 username: who.name.as_str().into(),
                 password: password.expose().into(),
-                private_port: 0,
+                private_port: self.unencrypted.port(),
                 protocol: Some(PROTOCOL),
                 instance: Some(self.instance.clone().into()),
                 takeover: self.takes_over(),
@@ -156,7 +156,7 @@ impl Core {
                 device: self.introduce(&who),
                 receipts: self.wants_receipts() || self.takes_profile_over(),
                 links,
-                private_port: 0,
+                private_port: self.unencrypted.port(),
             });
             self.say(now_ms, Step::Join, command);
         }
@@ -179,7 +179,7 @@ impl Core {
                     takeover: self.takes_over(),
                     receipts: self.wants_receipts() || self.takes_profile_over(),
                     links,
-                    private_port: 0,
+                    private_port: self.unencrypted.port(),
                 });
                 self.say(now_ms, Step::Resume, command);
                 self.who = Some(who);

@@ -12,6 +12,7 @@ mod login;
 mod mail;
 mod original;
 mod reconnecting;
+mod unencrypted;
 
 use whoelse_proto::Password;
 use whoelse_proto::codec::Incoming;
@@ -177,6 +178,7 @@ impl Client {
                 Action::Keep { entries, .. } => format!("keep {}", keeping::said(&entries)),
                 Action::Look { command } => format!("look for {}", command.word()),
                 Action::Peer(order) => format!("{order:?}"),
+                Action::Unencrypted(order) => format!("{order:?}"),
                 Action::KeepPeers(_) => "keep the peers".to_owned(),
                 Action::Send(bytes) => {
                     String::from_utf8(bytes.to_vec()).unwrap().trim_end().to_owned()

@@ -1,5 +1,7 @@
 //! What a person is told of private links.
 
+use std::net::IpAddr;
+
 use super::{PeerFailure, Route, Trust};
 use whoelse_proto::LinkReason;
 
@@ -106,6 +108,42 @@ pub enum LinkNotice {
         /// The other person has asked for the link.
         asked_us: bool,
     },
+    /// A link that nobody encrypts stands, with whoever is at an address.
+    UnencryptedUp {
+        /// Who is there, by the word of the server, or of whoever is there.
+        user: String,
+        /// Where.
+        address: IpAddr,
+        /// It was opened there.
+        asked_us: bool,
+    },
+    /// Something came over a link that nobody encrypts. Anybody could have said it.
+    UnencryptedText {
+        /// Who claims to say it.
+        from: String,
+        /// What.
+        text: String,
+    },
+    /// A link that nobody encrypts has ended, or none came about.
+    UnencryptedEnded {
+        /// With whom.
+        user: String,
+        /// Where that was.
+        address: IpAddr,
+        /// It stood.
+        stood: bool,
+        /// The person here wanted so.
+        here: bool,
+        /// What went wrong, if anything did.
+        trouble: Option<String>,
+        /// What has not left, or may not have, the oldest first.
+        texts: Vec<NotSent>,
+    },
+    /// Nobody can open a link that nobody encrypts, though they may.
+    CannotListen {
+        /// Why, in the words of the system.
+        words: String,
+    },
     /// An invite has shown that a device is whose the server says.
     ByInvite {
         /// Whose.
@@ -151,6 +189,8 @@ pub enum LinkWhy {
     SeveralDevices,
     /// No key of that person was refused.
     NoKeyRefused,
+    /// It would tell the address, which is to be told to nobody.
+    AddressHidden,
 }
 
 /// Why a client makes no links.
@@ -220,6 +260,11 @@ pub enum LinkState {
     Interrupted(Route),
     /// It ends as soon as everything is acknowledged.
     Closing,
+    /// Nobody encrypts it.
+    Unencrypted {
+        /// It stands.
+        up: bool,
+    },
 }
 
 /// What there is to compare.

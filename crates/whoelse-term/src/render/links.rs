@@ -88,6 +88,42 @@ impl Render {
             LinkNotice::Changed { user, device, known, asked_us } => {
                 self.changed(user, device, known.as_ref(), *asked_us)
             }
+            LinkNotice::UnencryptedUp { user, address, asked_us } => {
+                let line = say_unencrypted(user);
+                let line = match asked_us {
+                    true => line.say(", as whoever is at ").say(*address).say(" says"),
+                    false => line.say(" at ").say(*address),
+                };
+                self.alert(line.say(
+                    ": anybody on the way can read and change it, and nobody proves who is there",
+                ))
+            }
+            LinkNotice::UnencryptedText { from, text } => {
+                let line = Line::new().say(Shown::name(from));
+                self.message(line.say(" (private, unencrypted, not proven): "), text, Tone::Plain)
+            }
+            LinkNotice::UnencryptedEnded { user, address, stood, here, trouble, texts } => {
+                let line = match stood {
+                    true => say_unencrypted(user).say(" ended"),
+                    false => {
+                        let line = Line::system().say("startprivate ").say(Shown::name(user));
+                        line.say(" --unencrypted: nothing came of it")
+                    }
+                };
+                let lines = match (here, trouble) {
+                    (true, _) => self.quiet(line),
+                    (false, Some(words)) => {
+                        let line = line.say("; ").say(*address).say(": ");
+                        self.alert(line.say(Shown::line(words)))
+                    }
+                    (false, None) => self.alert(line.say(": it was closed there")),
+                };
+                lines + &self.not_sent(user, texts)
+            }
+            LinkNotice::CannotListen { words } => {
+                let line = line.say("--allow-unencrypted: nobody can open such a link; ");
+                self.alert(line.say(Shown::line(words)))
+            }
             LinkNotice::ByInvite { user } => {
                 let line = line.say(Shown::name(user));
                 self.quiet(
@@ -238,6 +274,8 @@ impl Render {
                 LinkState::Standing(route) => line.say(way(route)),
                 LinkState::Interrupted(route) => line.say("interrupted, ").say(way(route)),
                 LinkState::Closing => line.say("ending"),
+                LinkState::Unencrypted { up: true } => line.say("direct, unencrypted, not proven"),
+                LinkState::Unencrypted { up: false } => line.say("being made, unencrypted"),
             };
             let line = match link.trust {
                 Some(trust) => line.say(", ").say(known(trust)),
@@ -308,12 +346,19 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             .say(user)
             .say(" are known; first, to show which is meant: startprivate ")
             .say(user),
+        LinkWhy::AddressHidden => {
+            line.say("it would tell your address, which you hide (--hide-address)")
+        }
         LinkWhy::NoKeyRefused => line.say("no key of ").say(user).say(" was refused"),
     }
 }
 
 fn say_link(user: &str) -> Line {
     Line::system().say("private link with ").say(Shown::name(user))
+}
+
+fn say_unencrypted(user: &str) -> Line {
+    Line::system().say("unencrypted private link with ").say(Shown::name(user))
 }
 
 fn say_device(line: Line, device: &str) -> Line {

@@ -74,8 +74,10 @@ impl Core {
     }
 
     /// The server does not see that the person does something, and could take it for gone.
-    fn note_activity(&mut self, now_ms: u64) {
-        if now_ms >= self.links.active_at_ms && matches!(self.line, Line::Session { .. }) {
+    pub(super) fn note_activity(&mut self, now_ms: u64) {
+        let in_session = matches!(self.line, Line::Session { .. });
+        // A server of the original system has no word for it.
+        if now_ms >= self.links.active_at_ms && in_session && !self.original {
             self.links.active_at_ms = now_ms + ACTIVE_MS;
             self.ask_server(Ask::Nothing, request::Command::Active);
         }

@@ -17,7 +17,10 @@ impl Core {
         command: Command,
     ) -> Option<Command> {
         let done = match &command {
-            Command::StartPrivate { unencrypted: true, .. } => return Some(command),
+            Command::StartPrivate { user, unencrypted: true } => match self.may_open_line(user) {
+                Ok(()) => return Some(command),
+                Err(why) => Err(why),
+            },
             Command::StartPrivate { .. } if self.original => return Some(command),
             Command::StartPrivate { user, .. } => self.start_link(now_ms, user),
             Command::Private { user, text } => self.say_privately(now_ms, user, text),
@@ -104,7 +107,15 @@ impl Core {
         }
         let asks = self.links.question_of(user).is_some();
         let Some(link) = self.links.with(user) else {
-            return Err(if asks { Why::Link(LinkWhy::Asks) } else { Why::NoLink });
+            return match self.say_unencrypted(user, text) {
+                Some(Ok(())) => {
+                    self.note_activity(now_ms);
+                    Ok(None)
+                }
+                Some(Err(why)) => Err(why),
+                None if asks => Err(Why::Link(LinkWhy::Asks)),
+                None => Err(Why::NoLink),
+            };
         };
         if link.texts.len() >= TEXTS_MAX {
             return Err(Why::Link(LinkWhy::TooManyTexts));
@@ -124,7 +135,11 @@ impl Core {
         }
         let asks = self.links.question_of(user).is_some();
         let Some(link) = self.links.with(user) else {
-            return Err(if asks { Why::Link(LinkWhy::Asks) } else { Why::NoLink });
+            return match self.stop_unencrypted(user) {
+                true => Ok(None),
+                false if asks => Err(Why::Link(LinkWhy::Asks)),
+                false => Err(Why::NoLink),
+            };
         };
         let id = link.id;
         self.close_link(now_ms, id, CLOSING_MS_MAX);
@@ -161,7 +176,7 @@ impl Core {
             trust: link.device.as_ref().map(|_| link.trust),
             texts: link.texts.len(),
         };
-        self.links.all.iter().map(line).collect()
+        self.links.all.iter().map(line).chain(self.list_unencrypted()).collect()
     }
 
     /// Ends what waits for others when the person leaves; what was said is waited for elsewhere.

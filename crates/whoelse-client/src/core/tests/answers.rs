@@ -88,8 +88,8 @@ fn answers_of_each_kind() {
         ),
         (
             Command::StartPrivate { user: "luke".into(), unencrypted: true },
-            r#""reply":"SUCCESS","address":"10.0.0.7","port":5000,"username":"luke""#,
-            Answer::Address { address, port: Some(5000) },
+            r#""reply":"SUCCESS","address":"10.0.0.7","username":"luke""#,
+            Answer::Address { address, port: None },
         ),
         (
             Command::StartPrivate { user: "luke".into(), unencrypted: true },

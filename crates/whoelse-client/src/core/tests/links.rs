@@ -163,7 +163,7 @@ fn stopping_ends_it_on_both_sides_after_what_was_said() {
 
 #[test]
 fn settings_answer_in_place_of_the_person() {
-    let private = |private| LinkOptions { carried: true, private, hide_address: false };
+    let private = |private| LinkOptions { carried: true, private, ..LinkOptions::default() };
     let mut world = World::with(1, [private(Private::Ask), private(Private::Never)]);
     world.wants(0, start("luke"));
     world.settle();
@@ -211,7 +211,7 @@ fn the_server_hears_that_a_client_makes_links() {
         // A script that wants none needs no device either.
         (Private::Never, false, false),
     ] {
-        let links = LinkOptions { carried: true, private, hide_address: false };
+        let links = LinkOptions { carried: true, private, ..LinkOptions::default() };
         let mut client = Client::of(Config { links, ..config(interactive) }).with_device(false);
         client.connects();
         client.types_password("secret");
@@ -336,7 +336,7 @@ fn a_link_that_finds_no_way_is_given_up() {
 
 #[test]
 fn without_relay_and_address_there_is_no_way() {
-    let hidden = LinkOptions { carried: true, private: Private::Ask, hide_address: true };
+    let hidden = LinkOptions { carried: true, hide_address: true, ..LinkOptions::default() };
     let mut world = World::with(1, [hidden.clone(), LinkOptions { hide_address: false, ..hidden }]);
     world.has_relay = false;
     world.wants(0, start("luke"));

@@ -678,7 +678,7 @@ fn both_asking_at_once_makes_one_link_in_every_order() {
 
 #[test]
 fn whoever_accepts_everything_is_not_asked() {
-    let always = LinkOptions { carried: true, private: Private::Always, hide_address: false };
+    let always = LinkOptions { carried: true, private: Private::Always, ..LinkOptions::default() };
     let mut world = World::with(1, [always.clone(), always]);
     world.wants(0, start("luke"));
     world.settle();

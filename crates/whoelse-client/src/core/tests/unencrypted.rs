@@ -1,0 +1,197 @@
+//! Links with original clients, which nobody encrypts.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::links::notice::{LinkWhy, NotSent};
+use crate::links::{LinkNotice, LinkOptions};
+use crate::unencrypted::{Event, LineId, LineOrder};
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn start() -> Command {
+    Command::StartPrivate { user: "luke".into(), unencrypted: true }
+}
+
+fn private(text: &str) -> Command {
+    Command::Private { user: "luke".into(), text: text.into() }
+}
+
+fn client(allow_unencrypted: bool) -> Client {
+    let links = LinkOptions { allow_unencrypted, ..LinkOptions::default() };
+    Client::of(Config { links, ..config(true) }).logged_in(WELCOME)
+}
+
+/// A client that has been told where luke is.
+fn connecting() -> Client {
+    let mut client = client(false);
+    client.wants(start());
+    let id = id_of(&client.done()[0]);
+    client.hears(&format!(
+        r#"{{"action":"startprivate","status":"SUCCESS","id":"{id}","address":"127.0.0.1","port":50001}}"#
+    ));
+    client
+}
+
+fn happens(client: &mut Client, event: Event) {
+    client.core.handle_unencrypted(client.now_ms, event);
+}
+
+fn say(line: LineId, number: u64, text: &str) -> String {
+    format!("{:?}", LineOrder::Say { line, number, from: "hans".into(), text: text.into() })
+}
+
+fn up(asked_us: bool) -> Notice {
+    let user = "luke".into();
+    Notice::Link(LinkNotice::UnencryptedUp { user, address: ADDRESS, asked_us })
+}
+
+fn ended(stood: bool, here: bool, trouble: Option<&str>, texts: &[(&str, bool)]) -> Notice {
+    let not_sent = |(text, tried): &(&str, bool)| NotSent { text: (*text).into(), tried: *tried };
+    Notice::Link(LinkNotice::UnencryptedEnded {
+        user: "luke".into(),
+        address: ADDRESS,
+        stood,
+        here,
+        trouble: trouble.map(str::to_owned),
+        texts: texts.iter().map(not_sent).collect(),
+    })
+}
+
+fn text(line: LineId, from: &str, text: &str) -> Event {
+    Event::Text { line, from: from.into(), text: text.into() }
+}
+
+fn refused(command: Command, why: LinkWhy) -> Notice {
+    answered(command, Answer::Refused(Refusal::new(Why::Link(why))))
+}
+
+#[test]
+fn what_is_said_before_the_line_stands_waits_and_counts_as_sent_when_written_only() {
+    let mut client = connecting();
+    let line = LineId::Ours(1);
+    let to = (ADDRESS, 50_001).into();
+    assert_eq!(client.done(), [format!("{:?}", LineOrder::Connect { line, to })]);
+    client.wants(private("one"));
+    assert!(client.done()[0].contains(r#""action":"active""#), "nothing else");
+    happens(&mut client, Event::Up(line));
+    assert_eq!(client.done(), [say(line, 1, "one")]);
+    client.wants(private("two"));
+    assert_eq!(client.done(), [say(line, 2, "two")]);
+    assert_eq!(
+        client.notices(),
+        [Notice::Link(LinkNotice::Waits { user: "luke".into() }), up(false)]
+    );
+    happens(&mut client, Event::Written { line, number: 1 });
+    assert_eq!(client.notices(), [answered(private("one"), Answer::Unconfirmed)]);
+    happens(&mut client, text(line, "luke", "what?"));
+    let said = LinkNotice::UnencryptedText { from: "luke".into(), text: "what?".into() };
+    assert_eq!(client.notices(), [Notice::Link(said)]);
+    happens(&mut client, Event::Ended { line, trouble: None });
+    assert_eq!(client.notices(), [ended(true, false, None, &[("two", true)])]);
+    client.wants(private("three"));
+    assert_eq!(
+        client.notices(),
+        [answered(private("three"), Answer::Refused(Refusal::new(Why::NoLink)))]
+    );
+}
+
+#[test]
+fn a_line_that_does_not_open_gives_back_what_waited_for_it() {
+    let mut client = connecting();
+    client.wants(private("one"));
+    client.notices();
+    let trouble = Some("nothing there".to_owned());
+    happens(&mut client, Event::Ended { line: LineId::Ours(1), trouble });
+    assert_eq!(client.notices(), [ended(false, false, Some("nothing there"), &[("one", false)])]);
+}
+
+#[test]
+fn there_is_one_line_with_a_person_and_none_that_tells_a_hidden_address() {
+    let mut client = connecting();
+    client.wants(start());
+    happens(&mut client, Event::Up(LineId::Ours(1)));
+    client.wants(start());
+    assert_eq!(
+        client.notices(),
+        [refused(start(), LinkWhy::LinkBeing), up(false), refused(start(), LinkWhy::LinkStands)]
+    );
+    let links = LinkOptions { hide_address: true, ..LinkOptions::default() };
+    let mut client = Client::of(Config { links, ..config(true) }).logged_in(WELCOME);
+    client.wants(start());
+    assert_eq!(client.notices(), [refused(start(), LinkWhy::AddressHidden)]);
+    assert_eq!(client.done(), [""; 0]);
+}
+
+#[test]
+fn somebody_who_opens_a_line_is_told_of_with_the_first_word_and_can_be_answered() {
+    let mut client = client(true);
+    let line = LineId::Theirs(1);
+    happens(&mut client, Event::Incoming { line, address: ADDRESS });
+    assert_eq!(client.told(), []);
+    happens(&mut client, text(line, "luke", "psst"));
+    let said = LinkNotice::UnencryptedText { from: "luke".into(), text: "psst".into() };
+    assert_eq!(client.notices(), [up(true), Notice::Link(said)]);
+    client.done();
+    client.wants(private("what?"));
+    assert_eq!(client.done()[0], say(line, 1, "what?"));
+    client.wants(Command::StopPrivate { user: "luke".into() });
+    assert_eq!(client.notices(), [ended(true, true, None, &[("what?", true)])]);
+    assert_eq!(client.done(), [format!("{:?}", LineOrder::Close { line })]);
+}
+
+#[test]
+fn nobody_changes_names_on_a_line_or_takes_ours_or_one_that_is_none() {
+    for (first, then) in [("luke", "yoda"), ("hans", ""), ("two words", ""), ("", "")] {
+        let mut client = client(true);
+        let line = LineId::Theirs(1);
+        happens(&mut client, Event::Incoming { line, address: ADDRESS });
+        happens(&mut client, text(line, first, "one"));
+        happens(&mut client, text(line, then, "two"));
+        assert_eq!(client.done(), [format!("{:?}", LineOrder::Close { line })], "{first}");
+        let told = client.notices();
+        assert_eq!(told.len(), if first == "luke" { 3 } else { 0 }, "{told:?}");
+    }
+}
+
+#[test]
+fn of_lines_without_a_name_the_oldest_makes_room() {
+    let mut client = client(true);
+    for number in 1..=5 {
+        happens(&mut client, Event::Incoming { line: LineId::Theirs(number), address: ADDRESS });
+    }
+    let close = LineOrder::Close { line: LineId::Theirs(1) };
+    assert_eq!(client.done(), [format!("{close:?}")]);
+}
+
+#[test]
+fn the_server_is_told_where_lines_may_be_opened() {
+    let links = LinkOptions { allow_unencrypted: true, ..LinkOptions::default() };
+    let mut client = Client::of(Config { links, ..config(true) });
+    client.core.handle_listening(Ok(50_001));
+    client.connects();
+    client.types_password("secret");
+    let login = client.done().pop().unwrap();
+    assert!(login.contains(r#""private_port":50001"#), "{login}");
+}
+
+#[test]
+fn what_is_too_long_for_an_original_client_is_not_taken() {
+    let mut client = connecting();
+    let long = "x".repeat(1000);
+    client.wants(private(&long));
+    let why = Why::TooLong { bytes: 1000 + 28, bytes_max: 1024 };
+    assert_eq!(client.notices(), [answered(private(&long), Answer::Refused(Refusal::new(why)))]);
+}
+
+#[test]
+fn leaving_ends_all_lines() {
+    let mut client = connecting();
+    happens(&mut client, Event::Up(LineId::Ours(1)));
+    client.done();
+    client.notices();
+    client.core.handle_interrupt();
+    assert_eq!(client.notices()[0], ended(true, true, None, &[]));
+    let close = LineOrder::Close { line: LineId::Ours(1) };
+    assert!(client.done().contains(&format!("{close:?}")));
+}
