@@ -134,8 +134,8 @@ fn what_became_of_a_request() {
         ),
         (
             answered(start("luke"), address),
-            "* startprivate luke: waits at 127.0.0.1 port 5000, but only for links that nobody \
-             encrypts, which this version does not make; a message goes through the server\n",
+            "* startprivate luke: not done; that client takes only links that nobody encrypts. To \
+             make one all the same: startprivate luke --unencrypted\n",
         ),
     ] {
         assert_eq!(lines, wording);

@@ -269,3 +269,56 @@ fn what_was_not_done_says_what_to_do() {
         assert_eq!(lines, format!("* startprivate luke: not done; {words}\n"));
     }
 }
+
+#[test]
+fn what_nobody_encrypts_says_so_on_every_line() {
+    let (user, address) = ("luke".to_owned(), std::net::IpAddr::from([192, 0, 2, 7]));
+    let up = |asked_us| link(LinkNotice::UnencryptedUp { user: user.clone(), address, asked_us });
+    let ended = |stood, here, trouble: Option<&str>| {
+        let trouble = trouble.map(str::to_owned);
+        let texts = vec![NotSent { text: "psst".into(), tried: stood }];
+        let user = user.clone();
+        link(LinkNotice::UnencryptedEnded { user, address, stood, here, trouble, texts })
+    };
+    let (from, text) = (user.clone(), "what\nnow?".to_owned());
+    for (lines, wording) in [
+        (
+            up(false),
+            "* unencrypted private link with luke at 192.0.2.7: anybody on the way can read and change \
+             it, and nobody proves who is there\n",
+        ),
+        (
+            up(true),
+            "* unencrypted private link with luke, as whoever is at 192.0.2.7 says: anybody on the way \
+             can read and change it, and nobody proves who is there\n",
+        ),
+        (
+            link(LinkNotice::UnencryptedText { from, text }),
+            "luke (private, unencrypted, not proven): what\n    | now?\n",
+        ),
+        (
+            ended(true, false, None),
+            "* unencrypted private link with luke ended: it was closed there\n\
+             * private luke: not confirmed, it may or may not have been read: psst\n",
+        ),
+        (
+            ended(true, true, None),
+            "* unencrypted private link with luke ended\n\
+             * private luke: not confirmed, it may or may not have been read: psst\n",
+        ),
+        (
+            ended(false, false, Some("no answer")),
+            "* startprivate luke --unencrypted: nothing came of it; 192.0.2.7: no answer\n\
+             * private luke: not sent: psst\n",
+        ),
+        (
+            answered(
+                Command::Private { user: "luke".into(), text: "psst".into() },
+                Answer::Unconfirmed,
+            ),
+            "* private luke: sent unencrypted; nobody confirms that it arrives\n",
+        ),
+    ] {
+        assert_eq!(lines, wording);
+    }
+}
