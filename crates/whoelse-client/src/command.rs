@@ -1,6 +1,7 @@
 //! What a person can ask for, as values. How it is typed is the screen's affair.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use whoelse_proto::{Password, Role, request};
 
@@ -85,6 +86,20 @@ pub enum Command {
         user: String,
         /// What to do.
         step: SafetyStep,
+    },
+    /// Send a file over a private link, which is made if there is none.
+    SendFile {
+        /// To whom.
+        user: String,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// List files under way.
+    Files,
+    /// Give a file up.
+    Cancel {
+        /// Its number in the list, or the person it is with.
+        which: String,
     },
     /// List private links and questions for them.
     Links,
@@ -178,6 +193,9 @@ impl Command {
             Self::Decline { .. } => "decline",
             Self::Safety { .. } => "safety",
             Self::Links => "links",
+            Self::SendFile { .. } => "sendfile",
+            Self::Files => "files",
+            Self::Cancel { .. } => "cancel",
             Self::Invite { .. } => "invite",
             Self::Invites | Self::RevokeInvite { .. } => "invites",
             Self::Devices | Self::RevokeDevice { .. } => "devices",
@@ -202,11 +220,14 @@ impl Command {
             | Self::Decline { user }
             | Self::Safety { user, .. }
             | Self::StopPrivate { user }
+            | Self::SendFile { user, .. }
             | Self::Lock { user }
             | Self::Unlock { user } => Some(user),
             Self::Broadcast { .. }
             | Self::Search { .. }
             | Self::Links
+            | Self::Files
+            | Self::Cancel { .. }
             | Self::Outbox
             | Self::Whoelse
             | Self::WhoelseSince { .. }
@@ -269,6 +290,9 @@ impl Command {
             | Self::Decline { .. }
             | Self::Safety { .. }
             | Self::Links
+            | Self::SendFile { .. }
+            | Self::Files
+            | Self::Cancel { .. }
             | Self::History { .. }
             | Self::Search { .. }
             | Self::Outbox => return None,

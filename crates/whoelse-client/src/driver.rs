@@ -195,7 +195,7 @@ impl Driver {
     fn new(options: Options) -> Result<Self, Trouble> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| Trouble::Other(error.to_string()))?;
-        let carrier = Carrier::new(options.config.links.hide_address);
+        let carrier = Carrier::new(&options.config.links);
         let meeting = Meeting::new(&options);
         let mut core = Core::new(options.config, seed);
         if meeting.has_profiles() {

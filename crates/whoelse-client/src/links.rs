@@ -5,14 +5,17 @@
 //! business of whoever carries [`PeerOrder`]s out; without anybody who does, there are no links.
 
 pub(crate) mod card;
+pub mod files;
 pub mod notice;
 pub mod peers;
 pub mod trust;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use whoelse_proto::{EndpointKey, RelayTicket};
 
+pub use files::{FileEvent, FileFailure, FileId, FileNotice};
 pub use notice::{LinkEnd, LinkLine, LinkNotice, LinkState, LinkWhy, NoLinks, NotSent, Safety};
 pub use peers::Peers;
 pub use trust::{Pin, Trust};
@@ -40,6 +43,8 @@ pub struct LinkOptions {
     pub hide_address: bool,
     /// Original clients may open links that nobody encrypts.
     pub allow_unencrypted: bool,
+    /// Where files go that have come. Without it none is accepted.
+    pub downloads: Option<PathBuf>,
 }
 
 /// What becomes of questions for a private link.
@@ -121,6 +126,37 @@ pub enum PeerOrder {
         /// Up to where.
         number: u64,
     },
+    /// Look whether a file can be read; report with `handle_file_checked`.
+    CheckFile {
+        /// The number of the transfer.
+        number: u64,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Offer a file; report with [`PeerEvent::Offering`] what the transfer is called.
+    OfferFile {
+        /// The number of the transfer.
+        number: u64,
+        /// Over which link.
+        link: LinkId,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Take a file that is offered.
+    AcceptFile {
+        /// Which.
+        file: FileId,
+    },
+    /// Refuse a file that is offered.
+    DeclineFile {
+        /// Which.
+        file: FileId,
+    },
+    /// End a transfer.
+    CancelFile {
+        /// Which.
+        file: FileId,
+    },
     /// Say goodbye and forget the link.
     Close {
         /// Which.
@@ -191,6 +227,20 @@ pub enum PeerEvent {
     Bye {
         /// Which.
         link: LinkId,
+    },
+    /// A transfer of ours is called like this.
+    Offering {
+        /// Its number.
+        number: u64,
+        /// What it is called.
+        file: FileId,
+    },
+    /// Something happened to a file.
+    File {
+        /// Which.
+        file: FileId,
+        /// What.
+        event: FileEvent,
     },
     /// It could not be made, or cannot go on. It is forgotten.
     Failed {

@@ -9,6 +9,7 @@ use whoelse_proto::codec::{IncomingDevice, IncomingInvite};
 use whoelse_proto::{Fingerprint, InviteLink, Place};
 
 use crate::command::Command;
+use crate::links::files::{FileLine, FileNotice};
 use crate::links::{LinkLine, LinkNotice, LinkWhy, Safety};
 use crate::log::Found;
 use crate::trust::Distrust;
@@ -264,6 +265,8 @@ pub enum Notice {
     },
     /// Something about a private link.
     Link(LinkNotice),
+    /// Something about a file.
+    File(FileNotice),
     /// The session has ended, for this reason, after it had begun.
     Ended {
         /// Why.
@@ -315,6 +318,8 @@ pub enum Answer {
     Devices(Vec<IncomingDevice>),
     /// Private links, the oldest first.
     Links(Vec<LinkLine>),
+    /// Files under way, the oldest first.
+    Files(Vec<FileLine>),
     /// What there is to compare.
     Safety(Safety),
     /// It was not done.

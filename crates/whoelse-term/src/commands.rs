@@ -47,6 +47,10 @@ pub enum Argument {
     Unencrypted,
     /// The word `confirm` or `accept`; may be missing.
     Step,
+    /// Where a file is: everything up to the end, perhaps in quotes.
+    Path,
+    /// The number of a file in the list, or the name of the person it is with.
+    Which,
 }
 
 /// What a line asks for.
@@ -115,6 +119,8 @@ struct Arguments {
     admin: bool,
     unencrypted: bool,
     step: Option<SafetyStep>,
+    path: String,
+    which: String,
     /// What is to be taken back: a number, or a name.
     number: Option<u64>,
     name: Option<String>,
@@ -122,7 +128,8 @@ struct Arguments {
 }
 
 use Argument::{
-    Admin, Count, RevokeName, RevokeNumber, Seconds, Step, Text, Unencrypted, User, Word,
+    Admin, Count, Path, RevokeName, RevokeNumber, Seconds, Step, Text, Unencrypted, User, Which,
+    Word,
 };
 
 /// Messages of a history, unless a number says otherwise.
@@ -245,8 +252,8 @@ pub static COMMANDS: &[Definition] = &[
     Definition {
         word: "accept",
         arguments: &[User],
-        help: "agree to the private link that a person asks for",
-        more: "That machine then learns your addresses, unless you run with --hide-address.",
+        help: "agree to the private link or file that a person offers",
+        more: "That machine then learns your addresses, unless you run with --hide-address. What was asked first is answered first.",
         also: &["yes", "ok", "allow"],
         admin: false,
         build: |Arguments { user, .. }| Wish::Command(Command::Accept { user }),
@@ -268,6 +275,35 @@ pub static COMMANDS: &[Definition] = &[
         also: &[],
         admin: false,
         build: |_| Wish::Command(Command::Links),
+    },
+    Definition {
+        word: "sendfile",
+        arguments: &[User, Path],
+        help: "send a file over a private link",
+        more: "The link is made first, if there is none. When the other accepts, it goes from machine to machine and is checked there. If the link or a machine fails, it goes on from there with the next link. cancel gives it up.",
+        also: &["send-file", "upload", "put", "file"],
+        admin: false,
+        build: |Arguments { user, path, .. }| {
+            Wish::Command(Command::SendFile { user, path: path.into() })
+        },
+    },
+    Definition {
+        word: "files",
+        arguments: &[],
+        help: "list files under way",
+        more: "",
+        also: &["transfers", "downloads"],
+        admin: false,
+        build: |_| Wish::Command(Command::Files),
+    },
+    Definition {
+        word: "cancel",
+        arguments: &[Which],
+        help: "give a file up, by its number in files or by the person",
+        more: "",
+        also: &["abort", "stop"],
+        admin: false,
+        build: |Arguments { which, .. }| Wish::Command(Command::Cancel { which }),
     },
     Definition {
         word: "safety",
@@ -401,10 +437,10 @@ fn arguments(definition: &'static Definition, mut rest: &str) -> Result<Argument
     let mut arguments = Arguments::default();
     for argument in definition.arguments {
         let (word, mut after) = match argument {
-            Text => (rest, ""),
+            Text | Path => (rest, ""),
             _ => split_word(rest),
         };
-        if word.is_empty() && matches!(argument, User | Text | Seconds) {
+        if word.is_empty() && matches!(argument, User | Text | Seconds | Path | Which) {
             return Err(UsageError::Missing { definition, argument: *argument });
         }
         match argument {
@@ -431,6 +467,8 @@ fn arguments(definition: &'static Definition, mut rest: &str) -> Result<Argument
             }
             User => arguments.user = word.to_owned(),
             Text => arguments.text = word.to_owned(),
+            Path => arguments.path = unquoted(word).to_owned(),
+            Which => arguments.which = word.to_owned(),
             Seconds => arguments.seconds = seconds(definition, word)?,
             Word => arguments.definition = Some(find(word.strip_prefix('/').unwrap_or(word))?),
         }
@@ -457,6 +495,13 @@ fn seconds(definition: &'static Definition, typed: &str) -> Result<u64, UsageErr
     } else {
         Err(UsageError::NotSeconds { definition, typed: typed.to_owned() })
     }
+}
+
+/// A path without the quotes that terminals put around what is dropped on them.
+fn unquoted(path: &str) -> &str {
+    let path = path.trim_end();
+    let inner = |quote| path.strip_prefix(quote)?.strip_suffix(quote);
+    inner('\'').or_else(|| inner('"')).filter(|inner| !inner.is_empty()).unwrap_or(path)
 }
 
 /// The first word, and what follows the space behind it.
@@ -507,6 +552,8 @@ impl Argument {
             RevokeName => "[revoke <name>]",
             Unencrypted => return None,
             Step => "[confirm]",
+            Path => "<path>",
+            Which => "<user>",
         })
     }
 }
@@ -549,6 +596,17 @@ mod tests {
             ("accept luke", Command::Accept { user: user() }),
             ("decline luke", Command::Decline { user: user() }),
             ("links", Command::Links),
+            ("files", Command::Files),
+            ("cancel luke", Command::Cancel { which: "luke".into() }),
+            ("cancel 3", Command::Cancel { which: "3".into() }),
+            (
+                "sendfile luke  /tmp/my file.pdf",
+                Command::SendFile { user: user(), path: "/tmp/my file.pdf".into() },
+            ),
+            (
+                "sendfile luke '/tmp/my file.pdf'",
+                Command::SendFile { user: user(), path: "/tmp/my file.pdf".into() },
+            ),
             ("safety luke", Command::Safety { user: user(), step: SafetyStep::Show }),
             ("safety luke confirm", Command::Safety { user: user(), step: SafetyStep::Confirm }),
             ("safety luke accept", Command::Safety { user: user(), step: SafetyStep::Accept }),
@@ -627,6 +685,8 @@ mod tests {
         assert_eq!(parse("broadcast  "), missing("broadcast", Text));
         assert_eq!(parse("whoelsesince"), missing("whoelsesince", Seconds));
         assert_eq!(parse("invites revoke"), missing("invites", RevokeNumber));
+        assert_eq!(parse("sendfile luke"), missing("sendfile", Path));
+        assert_eq!(parse("cancel"), missing("cancel", Which));
         assert_eq!(parse("devices revoke"), missing("devices", RevokeName));
         let not_number = |typed: &str| {
             Err(UsageError::NotNumber { definition: find("invites").unwrap(), typed: typed.into() })
@@ -651,6 +711,8 @@ mod tests {
             "help block",
             "whoelsesince 1",
             "links",
+            "files",
+            "cancel 3",
             "safety luke",
             "safety luke confirm",
             "startprivate luke",

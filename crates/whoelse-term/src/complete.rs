@@ -57,7 +57,7 @@ fn candidates(typed: &str, people: &People) -> (usize, Vec<Pair>) {
             let arguments = find(command.strip_prefix('/').unwrap_or(command))
                 .map_or::<&[Argument], _>(&[], |definition| definition.arguments);
             match arguments.first() {
-                Some(Argument::User) => people
+                Some(Argument::User | Argument::Which) => people
                     .beginning_with(word)
                     .into_iter()
                     .map(|name| pair(name, wants_more(arguments)))

@@ -91,6 +91,13 @@ impl Deref for Part {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Text(String);
 
+impl Text {
+    /// What takes away so many rows that were printed last and are still the last on the screen.
+    pub(crate) fn instead_of(rows: usize) -> Self {
+        Self(if rows == 0 { String::new() } else { format!("\u{1b}[{rows}A\u{1b}[J") })
+    }
+}
+
 impl Deref for Text {
     type Target = str;
 
@@ -195,6 +202,12 @@ impl Line {
     /// The finished line, with its end.
     pub(crate) fn end(self, tone: Tone, colour: bool) -> Text {
         finish(&self.0, tone, colour)
+    }
+
+    /// As much of the line as fits into a row of so many columns, which is to be replaced soon.
+    pub(crate) fn cut(self, columns: usize, colour: bool) -> Text {
+        let rows = wrap(&self.0, columns, "");
+        finish(rows.first().map_or("", String::as_str), Tone::Quiet, colour)
     }
 
     /// The finished line in rows that fit into so many columns, so that the terminal need not

@@ -39,6 +39,8 @@ struct State {
     printing: Option<Instant>,
     /// There will be no editor any more.
     closed: bool,
+    /// How often somebody else than the printer has had the terminal.
+    turns: u64,
 }
 
 /// Tells whether text may be written, and how.
@@ -66,7 +68,7 @@ pub(crate) struct Printing<'g>(&'g Gate);
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        let state = State { phase: Phase::Free, printing: None, closed: false };
+        let state = State { phase: Phase::Free, printing: None, closed: false, turns: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -101,7 +103,19 @@ impl Gate {
 
     /// The editor has returned, or the person has answered.
     pub(crate) fn free(&self) {
+        self.take_turn();
         self.set(Phase::Free);
+    }
+
+    /// Somebody else than the printer writes to the terminal.
+    pub(crate) fn take_turn(&self) {
+        self.lock().turns += 1;
+    }
+
+    /// How often somebody else than the printer has had the terminal: as long as that stays the same,
+    /// what was printed last stands at the bottom, above the line that is being typed.
+    pub(crate) fn turns(&self) -> u64 {
+        self.lock().turns
     }
 
     /// There will be no editor any more.

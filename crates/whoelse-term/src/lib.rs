@@ -6,6 +6,7 @@
 //! ([`shown`]), and never opens a socket itself.
 
 mod ask;
+mod bars;
 pub mod commands;
 mod complete;
 mod compose;

@@ -2,6 +2,7 @@
 //!
 //! Every answer begins with the command's word and, where it is about a person, the name.
 
+mod files;
 mod links;
 mod past;
 
@@ -93,6 +94,7 @@ impl Render {
             ),
             Notice::Ended { ending } => self.ending(ending),
             Notice::Link(notice) => self.link(notice),
+            Notice::File(notice) => self.file(notice),
             Notice::Stranger { .. }
             | Notice::Invited { .. }
             | Notice::JoinRefused { .. }
@@ -299,6 +301,7 @@ impl Render {
             (_, Answer::Unconfirmed) => {
                 self.quiet(line.say("sent unencrypted; nobody confirms that it arrives"))
             }
+            (_, Answer::Files(files)) => self.files(line, files),
             (_, Answer::Links(links)) => self.links(line, links),
             (_, Answer::Safety(safety)) => {
                 self.safety_of(line, command.user().unwrap_or_default(), safety)
@@ -447,9 +450,10 @@ impl Render {
 
     fn refusal(&self, command: &Command, refusal: &Refusal, people: &People) -> Text {
         let line = about(command).say(match command {
-            Command::Message { .. } | Command::Broadcast { .. } | Command::Private { .. } => {
-                "not sent; "
-            }
+            Command::Message { .. }
+            | Command::Broadcast { .. }
+            | Command::Private { .. }
+            | Command::SendFile { .. } => "not sent; ",
             _ => "not done; ",
         });
         let typed = command.user().unwrap_or_default();
@@ -555,6 +559,7 @@ impl Render {
                     Argument::User => ": whom? ",
                     Argument::Text => ": what? ",
                     Argument::Seconds => ": since how many seconds? ",
+                    Argument::Path => ": which file? ",
                     _ => ": which? ",
                 });
                 say_usage(line.say("use: "), definition)
@@ -669,6 +674,7 @@ fn about(command: &Command) -> Line {
     match (command, command.user()) {
         (_, Some(user)) => line.say(" ").say(Shown::name(user)),
         (Command::WhoelseSince { seconds }, None) => line.say(" ").say(*seconds),
+        (Command::Cancel { which }, None) => line.say(" ").say(Shown::name(which)),
         (Command::RevokeInvite { number }, None) => line.say(" revoke ").say(*number),
         (Command::RevokeDevice { name }, None) => line.say(" revoke ").say(Shown::name(name)),
         _ => line,

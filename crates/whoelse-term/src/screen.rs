@@ -35,6 +35,7 @@ impl Screen {
 
     /// Prints from the thread that reads what is typed, while nothing is being typed.
     pub(crate) fn print(&self, text: &Text) -> io::Result<()> {
+        self.gate.take_turn();
         let _held = self.gate.hold();
         self.write(text)
     }
@@ -73,6 +74,11 @@ impl Printer {
                 }
             }
         }
+    }
+
+    /// See [`Gate::turns`].
+    pub(crate) fn turns(&self) -> u64 {
+        self.screen.gate.turns()
     }
 
     /// Waits until everything printed so far stands on the screen.

@@ -6,11 +6,13 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Instant;
 
 use jiff_local::Timestamp;
 use tokio::sync::{mpsc as queue, watch};
 use whoelse_client::{Notice, Question, Tell, Told};
 
+use crate::bars::Bars;
 use crate::compose::Text;
 use crate::interruption::Caller;
 use crate::people::People;
@@ -52,6 +54,7 @@ impl Speaker {
     /// Speaks until there is nothing more to say, or nowhere to say it.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut batch = Vec::new();
+        let mut bars = Bars::default();
         let mut typing = false;
         // In mid-session; what comes of the answer is not known.
         let mut asking = false;
@@ -69,7 +72,8 @@ impl Speaker {
                             if !std::mem::replace(&mut asking, true) {
                                 text += &self.render.objection(words);
                             }
-                            self.printer.print(std::mem::take(&mut text))?;
+                            let words = bars.away(std::mem::take(&mut text), self.printer.turns());
+                            self.printer.print(words)?;
                             // The editor must have shown that before it is made to end.
                             self.printer.confirm()?;
                             caller.announce();
@@ -80,7 +84,9 @@ impl Speaker {
                         Some(Control::Ask(question))
                     }
                     Tell::Notice(notice) => {
-                        text += &self.say(&notice);
+                        if !bars.learn(&notice, &self.render, Instant::now()) {
+                            text += &self.say(&notice);
+                        }
                         match notice {
                             Notice::WithoutServer { name, .. } => {
                                 typing = true;
@@ -100,11 +106,13 @@ impl Speaker {
                 };
                 if let Some(control) = control {
                     // What was said before a question stands above it.
-                    self.print(std::mem::take(&mut text))?;
+                    let words = bars.away(std::mem::take(&mut text), self.printer.turns());
+                    self.print(words)?;
                     // If nobody reads what is typed any more, nobody needs to know.
                     self.controls.send(control).unwrap_or_default();
                 }
             }
+            let text = bars.around(text, self.printer.turns(), &self.render);
             self.print(text)?;
             self.printer.confirm()?;
             self.shown.send_replace(shown);

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -285,6 +285,10 @@ pub(crate) struct ClientArguments {
     #[arg(long, env = "WHOELSE_HIDE_ADDRESS", value_parser = FalseyValueParser::new())]
     pub(crate) hide_address: bool,
 
+    /// Where files go that others send [default: ~/Downloads]
+    #[arg(long, value_name = "DIR", env = "WHOELSE_DOWNLOADS")]
+    pub(crate) downloads: Option<PathBuf>,
+
     /// Original clients may open private links that nobody encrypts; every line of such is marked
     #[arg(long, env = "WHOELSE_ALLOW_UNENCRYPTED", value_parser = FalseyValueParser::new())]
     #[arg(conflicts_with = "hide_address")]
@@ -308,17 +312,21 @@ pub(crate) enum PrivateArgument {
 
 impl ClientArguments {
     /// How private links are dealt with.
-    pub(crate) fn links(&self) -> LinkOptions {
+    pub(crate) fn links(&self, home: Option<&Path>) -> LinkOptions {
         let private = match self.private {
             PrivateArgument::Ask => Private::Ask,
             PrivateArgument::Always => Private::Always,
             PrivateArgument::Never => Private::Never,
         };
+        let default = || home.map(|home| home.join("Downloads"));
+        let downloads = self.downloads.clone().or_else(default);
         LinkOptions {
             carried: cfg!(feature = "links"),
             private,
             hide_address: self.hide_address,
             allow_unencrypted: self.allow_unencrypted,
+            // What is received is told with its whole path.
+            downloads: downloads.and_then(|folder| std::path::absolute(folder).ok()),
         }
     }
 

@@ -38,12 +38,13 @@ pub(crate) fn run(arguments: ClientArguments) -> ExitCode {
         );
     }
     let port = given_port.unwrap_or(Config::PORT);
+    let home = etcetera::home_dir().ok();
     whoelse_term::run(Options {
         host,
         port,
         vouch: invite.as_ref().and_then(|invite| invite.vouch.clone()),
         invite: invite.map(|invite| invite.secret),
-        links: arguments.links(),
+        links: arguments.links(home.as_deref()),
         expected_key: expected_key.or(arguments.fingerprint),
         state: state(),
         store: !arguments.no_store,

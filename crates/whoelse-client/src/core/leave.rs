@@ -157,6 +157,20 @@ impl Core {
             && self.looking == 0
             && self.links.is_idle()
             && self.unencrypted.is_idle()
+            && !(self.is_end_of_input() && self.any_file_going())
+    }
+
+    fn is_end_of_input(&self) -> bool {
+        self.leave.as_ref().is_some_and(|leave| leave.quiet_since_ms.is_some())
+    }
+
+    /// A file is under way: what nobody types an end to waits for it as long as it moves.
+    pub(super) fn go_on_waiting(&mut self, now_ms: u64) {
+        if self.is_end_of_input()
+            && let Some(leave) = &mut self.leave
+        {
+            leave.until_ms = now_ms + CONFIRM_MS_MAX;
+        }
     }
 
     fn say_at_ms(&self, leave: &Leave) -> u64 {

@@ -4,6 +4,7 @@
 //! steps, the same on both sides: keys, a place at the relay, a card for the other side. Who asked
 //! dials. `making` holds these steps, `standing` what comes after them, `wishes` what people type.
 
+mod files;
 mod making;
 mod safety;
 mod standing;
@@ -48,6 +49,7 @@ pub(super) struct Links {
     made: u64,
     /// The oldest first.
     all: Vec<Link>,
+    files: files::Files,
     /// What the server was asked, by the id of the request.
     asked: BTreeMap<String, Ask>,
     /// Keys that were refused because others were known.
@@ -154,6 +156,7 @@ impl Links {
             wall: (0, 0),
             made: 0,
             all: Vec::new(),
+            files: files::Files::default(),
             asked: BTreeMap::new(),
             refused: BTreeMap::new(),
             told: VecDeque::new(),
@@ -270,10 +273,17 @@ impl Core {
             PeerEvent::Heard { link } => self.handle_heard(link),
             PeerEvent::Text { link, number, text } => self.handle_text(link, number, text),
             PeerEvent::Acknowledged { link, number } => self.handle_text_shown(link, number),
+            PeerEvent::Offering { number, file } => self.handle_offering(number, file),
+            PeerEvent::File { file, event } => self.handle_file(now_ms, file, event),
             PeerEvent::Bye { link } => self.end_link(link, LinkEnd::There),
             PeerEvent::Failed { link, why } => self.end_link(link, LinkEnd::Failed(why)),
         }
         self.go_on_leaving(now_ms);
+    }
+
+    /// Whether bytes of files are moving.
+    pub(super) fn any_file_going(&self) -> bool {
+        self.links.files.any_going()
     }
 
     /// Whether something can be said without the server.
@@ -338,6 +348,7 @@ impl Core {
 
     /// Ends all links: the client ends.
     pub(super) fn end_links(&mut self) {
+        self.end_files();
         while let Some(link) = self.links.all.first() {
             self.end_link(link.id, LinkEnd::Leaving);
         }
@@ -361,7 +372,10 @@ impl Core {
             }
             (stage, _) => {
                 let stood = stage.stands();
-                self.notice_link(LinkNotice::Ended { user, end, stood, texts });
+                self.notice_link(LinkNotice::Ended { user: user.clone(), end, stood, texts });
+                if !stood {
+                    self.drop_files(&user);
+                }
             }
         }
     }

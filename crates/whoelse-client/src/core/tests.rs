@@ -3,6 +3,7 @@
 mod absent;
 mod answers;
 mod devices;
+mod files;
 mod invites;
 mod keeping;
 mod leaving;

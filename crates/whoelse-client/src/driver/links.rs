@@ -4,8 +4,10 @@
 //! the first link. Its reports come through a bounded queue that is not read while the screen
 //! is behind; then it reads nothing more from the network.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -16,12 +18,17 @@ use whoelse_peer::{Event, Failure, Node, Options, Peer, Relay, SendError};
 use whoelse_proto::Fingerprint;
 
 use super::Driver;
+use crate::links::files::Progress;
 use crate::links::{
-    LinkId, PRIVATE_BYTES_MAX, PeerEvent, PeerFailure, PeerOrder, PeerPlace, Route, TEXTS_MAX,
+    FileEvent, FileFailure, FileId, LinkId, LinkOptions, PRIVATE_BYTES_MAX, PeerEvent, PeerFailure,
+    PeerOrder, PeerPlace, Route, TEXTS_MAX,
 };
 
 /// Reports that wait for the loop; then whatever carries links waits.
 const EVENTS_MAX: usize = 64;
+
+/// The folder in the profile for unfinished files.
+const FILES: &str = "files";
 
 /// How long the end of everything waits for goodbyes to leave.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -48,9 +55,23 @@ struct Running {
 }
 
 impl Carrier {
-    pub(super) fn new(hide_address: bool) -> Self {
-        let options = Options { hide_address, ..Options::default() };
+    pub(super) fn new(options: &LinkOptions) -> Self {
+        let options = Options {
+            hide_address: options.hide_address,
+            downloads: options.downloads.clone(),
+            ..Options::default()
+        };
         Self { options, running: None, relay: None }
+    }
+
+    /// Where the profile is that keeps unfinished files, unless there is another already.
+    pub(super) fn keep_files_in(&mut self, profile: &Path) {
+        self.options.folder = Some(profile.join(FILES));
+    }
+
+    /// Whether files of an earlier run may be unfinished.
+    fn has_files(&self) -> bool {
+        self.options.folder.as_ref().is_some_and(|folder| folder.exists())
     }
 
     /// The next report.
@@ -121,6 +142,10 @@ impl Driver {
     pub(super) fn carry(&mut self, order: PeerOrder) {
         let link = match order {
             PeerOrder::Relay => {
+                if self.carrier.has_files() {
+                    // It tells of them, and lets them go on with the next link.
+                    drop(self.carrier.node());
+                }
                 if let Some(running) = &self.carrier.running {
                     running.node.set_relay(self.carrier.relay);
                 }
@@ -133,6 +158,11 @@ impl Driver {
             | PeerOrder::Send { link, .. }
             | PeerOrder::Acknowledge { link, .. }
             | PeerOrder::Close { link } => link,
+            PeerOrder::CheckFile { .. }
+            | PeerOrder::OfferFile { .. }
+            | PeerOrder::AcceptFile { .. }
+            | PeerOrder::DeclineFile { .. }
+            | PeerOrder::CancelFile { .. } => return self.carry_file(order),
         };
         let done = match self.carrier.node() {
             Some(node) => carry_out(node, order),
@@ -143,11 +173,29 @@ impl Driver {
             self.core.handle_peer(self.now_ms(), PeerEvent::Failed { link, why });
         }
     }
+
+    fn carry_file(&mut self, order: PeerOrder) {
+        let now_ms = self.now_ms();
+        if let PeerOrder::CheckFile { number, path } = &order {
+            return self.core.handle_file_checked(now_ms, *number, check(path));
+        }
+        // Whoever has no thread for it has no link either.
+        let Some(node) = self.carrier.node() else { return };
+        match order {
+            PeerOrder::OfferFile { number, link, path } => {
+                let file = FileId(node.offer_file(theirs(link), path).0);
+                self.core.handle_peer(now_ms, PeerEvent::Offering { number, file });
+            }
+            PeerOrder::AcceptFile { file } => node.accept_file(transfer(file)),
+            PeerOrder::DeclineFile { file } => node.decline_file(transfer(file)),
+            PeerOrder::CancelFile { file } => node.cancel_file(transfer(file)),
+            _ => {}
+        }
+    }
 }
 
 fn carry_out(node: &Node, order: PeerOrder) -> Result<(), &'static str> {
     match order {
-        PeerOrder::Relay => {}
         PeerOrder::Prepare { link } => node.prepare(theirs(link)),
         PeerOrder::Open { link, relay } => node.open(theirs(link), relay),
         PeerOrder::Dial { link, to, device } => node.dial(theirs(link), peer(to, device)),
@@ -163,8 +211,28 @@ fn carry_out(node: &Node, order: PeerOrder) -> Result<(), &'static str> {
                 Err(SendError::WrongNumber) => Err("a text was out of order"),
             };
         }
+        // Carried out elsewhere.
+        PeerOrder::Relay
+        | PeerOrder::CheckFile { .. }
+        | PeerOrder::OfferFile { .. }
+        | PeerOrder::AcceptFile { .. }
+        | PeerOrder::DeclineFile { .. }
+        | PeerOrder::CancelFile { .. } => {}
     }
     Ok(())
+}
+
+/// Whether there is such a file, and it can be read.
+fn check(path: &Path) -> Result<(), FileFailure> {
+    let unreadable = |error: io::Error| FileFailure::Unreadable(error.to_string());
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(FileFailure::NotAFile);
+    }
+    File::open(path).map(drop).map_err(unreadable)
+}
+
+fn transfer(file: FileId) -> whoelse_peer::TransferId {
+    whoelse_peer::TransferId(file.0)
 }
 
 fn theirs(link: LinkId) -> whoelse_peer::LinkId {
@@ -204,8 +272,50 @@ fn translate(event: Event) -> Option<PeerEvent> {
         }
         Event::Bye { link } => PeerEvent::Bye { link: ours(link) },
         Event::Failed { link, why } => PeerEvent::Failed { link: ours(link), why: failure(why) },
-        Event::Unreached { .. } | Event::Closed { .. } | Event::File { .. } => return None,
+        Event::File { transfer, what } => {
+            PeerEvent::File { file: FileId(transfer.0), event: happening(what) }
+        }
+        Event::Unreached { .. } | Event::Closed { .. } => return None,
     })
+}
+
+fn happening(what: whoelse_peer::FileEvent) -> FileEvent {
+    use whoelse_peer::FileEvent as Theirs;
+    match what {
+        Theirs::Offered { link, name, size } => FileEvent::Offered { link: ours(link), name, size },
+        Theirs::Kept { device, name, size, sending } => {
+            FileEvent::Kept { device, name, size, sending }
+        }
+        Theirs::Asked { name, size } => FileEvent::Asked { name, size },
+        Theirs::Started { .. } => FileEvent::Started,
+        Theirs::Progress { done, total, bytes_per_second } => {
+            FileEvent::Progress(Progress { done, total, bytes_per_second })
+        }
+        Theirs::Waiting => FileEvent::Waiting,
+        Theirs::Received { path } => FileEvent::Received { path },
+        Theirs::Sent => FileEvent::Sent,
+        Theirs::Failed(why) => FileEvent::Failed(file_failure(why)),
+    }
+}
+
+fn file_failure(why: whoelse_peer::FileFailure) -> FileFailure {
+    use whoelse_peer::FileFailure as Theirs;
+    match why {
+        Theirs::NoLink => FileFailure::NoLink,
+        Theirs::NoFolder => FileFailure::NoFolder,
+        Theirs::Folder(words) => FileFailure::Folder(words),
+        Theirs::Unreadable(words) => FileFailure::Unreadable(words),
+        Theirs::NotAFile => FileFailure::NotAFile,
+        Theirs::TooLarge => FileFailure::TooLarge,
+        Theirs::TooMany => FileFailure::TooMany,
+        Theirs::Declined => FileFailure::Declined,
+        Theirs::Cancelled => FileFailure::Cancelled,
+        Theirs::CancelledByPeer => FileFailure::CancelledByPeer,
+        Theirs::NotAsOffered => FileFailure::NotAsOffered,
+        Theirs::Changed => FileFailure::Changed,
+        Theirs::DiskFull { needed, free } => FileFailure::DiskFull { needed, free },
+        Theirs::Unwritable(words) => FileFailure::Unwritable(words),
+    }
 }
 
 fn failure(failure: Failure) -> PeerFailure {

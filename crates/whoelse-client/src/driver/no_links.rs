@@ -2,19 +2,22 @@
 //! it makes none, and so it orders nothing.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use whoelse_proto::Fingerprint;
 
 use super::Driver;
-use crate::links::{PeerEvent, PeerOrder};
+use crate::links::{LinkOptions, PeerEvent, PeerOrder};
 
 /// Nothing that carries links.
 pub(super) struct Carrier;
 
 impl Carrier {
-    pub(super) fn new(_: bool) -> Self {
+    pub(super) fn new(_: &LinkOptions) -> Self {
         Self
     }
+
+    pub(super) fn keep_files_in(&mut self, _: &Path) {}
 
     pub(super) async fn next(&mut self) -> PeerEvent {
         std::future::pending().await

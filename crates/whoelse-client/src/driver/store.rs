@@ -58,6 +58,7 @@ impl Driver {
         let (mut device, mut kept, mut why) = (None, false, NoLog::Missing);
         match self.meeting.open_profile(name) {
             Ok(Some((profile, new, was_kept))) => {
+                self.carrier.keep_files_in(profile.folder());
                 self.profile = Some(profile);
                 (device, kept) = (Some(new), was_kept);
             }

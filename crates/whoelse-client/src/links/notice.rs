@@ -189,6 +189,12 @@ pub enum LinkWhy {
     SeveralDevices,
     /// No key of that person was refused.
     NoKeyRefused,
+    /// There are as many transfers as there may be.
+    TooManyFiles,
+    /// There is no such transfer.
+    NoFile,
+    /// There are several with that person.
+    SeveralFiles,
     /// It would tell the address, which is to be told to nobody.
     AddressHidden,
 }

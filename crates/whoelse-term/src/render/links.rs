@@ -346,6 +346,11 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             .say(user)
             .say(" are known; first, to show which is meant: startprivate ")
             .say(user),
+        LinkWhy::TooManyFiles => line.say("there are too many under way; files lists them"),
+        LinkWhy::NoFile => line.say("there is no such file under way; files lists them"),
+        LinkWhy::SeveralFiles => {
+            line.say("there are several with ").say(user).say("; files lists their numbers")
+        }
         LinkWhy::AddressHidden => {
             line.say("it would tell your address, which you hide (--hide-address)")
         }

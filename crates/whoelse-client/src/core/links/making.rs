@@ -123,6 +123,7 @@ impl Core {
         };
         let command = Command::StartPrivate { user: user.clone(), unencrypted: false };
         self.notice(Notice::Answered { command, answer });
+        self.drop_files(&user);
         if !texts.is_empty() {
             self.unconfirmed = true;
             self.notice_link(LinkNotice::NotSent { user: user.clone(), texts });
@@ -201,6 +202,9 @@ impl Core {
         let known = self.contradicted(&user, &device);
         self.links.refused.insert(user.clone(), (key, device.clone()));
         self.notice_link(LinkNotice::Changed { user: user.clone(), device, known, asked_us });
+        if !asked_us {
+            self.drop_files(&user);
+        }
         if !texts.is_empty() {
             self.unconfirmed = true;
             self.notice_link(LinkNotice::NotSent { user, texts });

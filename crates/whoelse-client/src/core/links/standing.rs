@@ -30,6 +30,7 @@ impl Core {
         }
         self.notice_link(LinkNotice::Up { user, route, trust });
         self.send_texts(now_ms, id);
+        self.offer_files(id);
     }
 
     /// Remembers the device that has proven itself. Says whether an invite has now shown whose it is.

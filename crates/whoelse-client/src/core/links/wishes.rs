@@ -6,8 +6,16 @@ use super::{Ask, CLOSING_MS_MAX, Link, Stage, Text};
 use crate::command::Command;
 use crate::core::{Core, Line};
 use crate::links::notice::{LinkWhy, NoLinks};
-use crate::links::{LinkEnd, LinkLine, LinkNotice, LinkState, PRIVATE_BYTES_MAX, TEXTS_MAX};
+use crate::links::{
+    FileId, LinkEnd, LinkId, LinkLine, LinkNotice, LinkState, PRIVATE_BYTES_MAX, TEXTS_MAX,
+};
 use crate::notice::{Answer, Notice, Refusal, Why};
+
+/// A question that waits for this person.
+enum Open {
+    Link(LinkId),
+    File(FileId),
+}
 
 impl Core {
     /// Does what concerns private links; gives back what does not.
@@ -26,6 +34,9 @@ impl Core {
             Command::Private { user, text } => self.say_privately(now_ms, user, text),
             Command::StopPrivate { user } => self.stop_link(now_ms, user),
             Command::Accept { user } => self.accept_question(now_ms, user),
+            Command::SendFile { user, path } => self.send_file(user, path),
+            Command::Cancel { which } => self.cancel_file(which),
+            Command::Files => Ok(Some(Answer::Files(self.list_files()))),
             Command::Decline { user } => self.decline_question(user),
             Command::Safety { user, step } => self.safety(now_ms, user, *step),
             Command::Links => Ok(Some(Answer::Links(self.list_links()))),
@@ -40,7 +51,7 @@ impl Core {
         None
     }
 
-    fn start_link(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
+    pub(super) fn start_link(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
         if self.is_me(user) {
             return Err(Why::Yourself);
         }
@@ -72,7 +83,7 @@ impl Core {
         Ok(None)
     }
 
-    fn may_make_links(&self) -> Result<(), Why> {
+    pub(super) fn may_make_links(&self) -> Result<(), Why> {
         if !self.links.options.carried {
             return Err(Why::Link(LinkWhy::NoLinks(NoLinks::NotBuilt)));
         }
@@ -147,7 +158,13 @@ impl Core {
     }
 
     fn accept_question(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
-        let question = self.links.question_of(user).ok_or(Why::Link(LinkWhy::NotAsked))?;
+        let question = match self.oldest_question(user)? {
+            Open::Link(question) => question,
+            Open::File(file) => {
+                self.answer_offer(file, true);
+                return Ok(None);
+            }
+        };
         let replaces = self.links.with(user).is_some();
         if !replaces {
             self.may_have_more()?;
@@ -157,9 +174,21 @@ impl Core {
     }
 
     fn decline_question(&mut self, user: &str) -> Result<Option<Answer>, Why> {
-        let question = self.links.question_of(user).ok_or(Why::Link(LinkWhy::NotAsked))?;
-        self.decline_link(question, LinkReason::Declined);
+        match self.oldest_question(user)? {
+            Open::Link(question) => drop(self.decline_link(question, LinkReason::Declined)),
+            Open::File(file) => self.answer_offer(file, false),
+        }
         Ok(Some(Answer::Done))
+    }
+
+    /// What a person waits for an answer to, the oldest of it.
+    fn oldest_question(&self, user: &str) -> Result<Open, Why> {
+        match (self.links.question_of(user), self.links.files.offer_of(user)) {
+            (Some(question), Some((number, file))) if number < question.0 => Ok(Open::File(file)),
+            (Some(question), _) => Ok(Open::Link(question)),
+            (None, Some((_, file))) => Ok(Open::File(file)),
+            (None, None) => Err(Why::Link(LinkWhy::NotAsked)),
+        }
     }
 
     pub(in crate::core) fn list_links(&self) -> Vec<LinkLine> {

@@ -69,6 +69,8 @@ pub(super) struct World {
     pub(super) active: usize,
     /// How each was told that the other is reached.
     pub(super) places: Vec<PeerPlace>,
+    /// What was ordered about files.
+    pub(super) files: Vec<(usize, PeerOrder)>,
 }
 
 impl World {
@@ -93,6 +95,7 @@ impl World {
             forges: false,
             registered_again: 0,
             active: 0,
+            files: Vec::new(),
             places: vec![
                 PeerPlace {
                     endpoint: EndpointKey([0; 32]),
@@ -365,6 +368,13 @@ impl World {
     fn carry(&mut self, at: usize, order: PeerOrder) {
         match order {
             PeerOrder::Relay => {}
+            PeerOrder::CheckFile { number, .. } => {
+                self.ends[at].core.handle_file_checked(self.now_ms, number, Ok(()));
+            }
+            PeerOrder::OfferFile { .. }
+            | PeerOrder::AcceptFile { .. }
+            | PeerOrder::DeclineFile { .. }
+            | PeerOrder::CancelFile { .. } => self.files.push((at, order)),
             PeerOrder::Prepare { link } => {
                 self.endpoints += 1;
                 let endpoint = EndpointKey([self.endpoints; 32]);
