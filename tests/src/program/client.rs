@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
+
 use super::{Ended, Running};
 
 /// A client whose standard input and output are not a terminal.
@@ -41,6 +43,12 @@ impl Client {
         line
     }
 
+    /// Waits for a line that contains a text, whatever was heard before or after.
+    #[must_use]
+    pub fn wait_for(&self, text: &str) -> String {
+        self.running.out.wait_for(text)
+    }
+
     /// Everything it has written to standard output.
     #[must_use]
     pub fn output(&self) -> Vec<String> {
@@ -62,6 +70,11 @@ impl Client {
     #[must_use]
     pub fn wait(&mut self) -> Ended {
         self.running.wait()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.running.signal(signal);
     }
 
     /// Kills it.

@@ -204,6 +204,8 @@ pub enum LinkWhy {
 pub enum NoLinks {
     /// The program was built without them.
     NotBuilt,
+    /// A script that takes none has no device of its own either.
+    Unwanted,
     /// The connection to the server is not encrypted, so that devices prove nothing.
     Plain,
     /// This client has no device of its own: another client of this person uses it, or there is no

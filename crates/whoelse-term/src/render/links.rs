@@ -308,6 +308,9 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
         LinkWhy::NoLinks(NoLinks::NotBuilt) => {
             line.say("this program was built without private links")
         }
+        LinkWhy::NoLinks(NoLinks::Unwanted) => {
+            line.say("this client takes no private links (--private never)")
+        }
         LinkWhy::NoLinks(NoLinks::Plain) => {
             line.say("private links need an encrypted connection to the server, and this is none")
         }

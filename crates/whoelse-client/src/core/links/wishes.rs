@@ -93,6 +93,9 @@ impl Core {
         if self.link.is_some_and(|link| link.key.is_none()) {
             return Err(Why::Link(LinkWhy::NoLinks(NoLinks::Plain)));
         }
+        if !self.introduces() {
+            return Err(Why::Link(LinkWhy::NoLinks(NoLinks::Unwanted)));
+        }
         if !self.makes_links() {
             return Err(Why::Link(LinkWhy::NoLinks(NoLinks::NoDevice)));
         }
