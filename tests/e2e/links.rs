@@ -151,6 +151,7 @@ fn another_key_stops_the_link_until_it_is_accepted() {
     hans.hear("nothing was sent");
     hans.say("private luke hello?");
     hans.hear("private luke: not sent; there is no private link with luke");
+    luke.hear("private talk with hans: nothing came of it");
     // The same if luke asks.
     luke.say("startprivate hans");
     hans.hear("STOP: luke asks for a private talk with a key that is not the one known here");
@@ -450,8 +451,9 @@ fn with_downloads(server: &Server) -> (Client, Client) {
 fn a_file_is_offered_accepted_and_lands_as_a_new_one_of_its_owner_only() {
     let server = server(&["hans", "luke"]);
     let (mut hans, mut luke) = with_downloads(&server);
-    let (path, content) = file(&server, "report (draft).pdf", 3_000_000);
-    for name in ["report (draft).pdf", "report (draft) (2).pdf"] {
+    for (name, bytes) in [("report (draft).pdf", 3_000_000), ("report (draft) (2).pdf", 3_000_001)]
+    {
+        let (path, content) = file(&server, "report (draft).pdf", bytes);
         hans.say(&format!("sendfile luke {path}"));
         luke.hear(
             "hans offers you a file: report (draft).pdf, 3.0 MB: accept hans, or decline hans",
