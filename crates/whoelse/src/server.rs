@@ -12,9 +12,8 @@ use crate::complain;
 pub(crate) fn run(arguments: &ServerArguments) -> ExitCode {
     let level = if arguments.debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     // To the relay's libraries every client that goes without a word is worth a warning.
-    let directives =
-        if arguments.debug { "" } else { "iroh_relay=error,noq=error,noq_proto=error" };
-    let filter = EnvFilter::builder().with_default_directive(level.into()).parse_lossy(directives);
+    let relay = if arguments.debug { "" } else { ",iroh_relay=error,noq=error,noq_proto=error" };
+    let filter = EnvFilter::builder().parse_lossy(format!("{level}{relay}"));
     let is_terminal = std::io::stderr().is_terminal();
     let has_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     tracing_subscriber::fmt()

@@ -26,8 +26,9 @@ use crate::socket::Socket;
 const TOO_MANY: &[u8] = b"{\"action\":\"error\",\"status\":\"TOO_MANY_CONNECTIONS\",\"message\":\
     \"Too many connections at once. Try again later.\"}\n";
 
-/// How often a connection is looked at that has said a part of a word.
+/// How often a connection is looked at that has said a part of a word, and for how long.
 const PEEK_PAUSE: Duration = Duration::from_millis(20);
+const PEEK_MAX: Duration = Duration::from_secs(1);
 
 /// How connections get in.
 pub(crate) struct Entrance {
@@ -179,7 +180,8 @@ async fn attend(hub: SharedHub, arrival: &Arrival, mut visit: Visit) {
     hub.borrow_mut().lost(connection);
 }
 
-/// Whether a connection in plain text begins as HTTP that asks for something. Nothing is consumed.
+/// Whether a connection in plain text begins as HTTP that asks for something, without much of a pause: no
+/// client of the relay makes one. Nothing is consumed.
 async fn wants_http(stream: &TcpStream) -> io::Result<bool> {
     let wait = async {
         let mut first = [0; 4];
@@ -192,7 +194,7 @@ async fn wants_http(stream: &TcpStream) -> io::Result<bool> {
             }
         }
     };
-    tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS_MAX), wait).await?
+    tokio::time::timeout(PEEK_MAX, wait).await.unwrap_or(Ok(false))
 }
 
 /// What somebody is told whose plain text has crossed a network.

@@ -83,7 +83,11 @@ fn answer(request: Request<Incoming>, slot: &Mutex<Option<Wanted>>) -> Response<
             .unwrap_or_else(|why| text(StatusCode::BAD_REQUEST, format!("{why}\n"))),
         (&Method::GET, RELAY_PROBE_PATH) => Response::default(),
         (&Method::GET, PORTAL_PATH) => portal(request.headers()),
-        _ => text(StatusCode::NOT_FOUND, ELSE.into()),
+        _ => {
+            let mut response = text(StatusCode::BAD_REQUEST, ELSE.into());
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
     }
 }
 

@@ -71,7 +71,7 @@ async fn a_challenge_comes_back_if_it_is_one() {
 #[tokio::test]
 async fn nothing_else_is_there() {
     for (said, expected) in [
-        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 404 "),
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 400 "),
         ("GET /relay HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 400 "),
         ("GET \x01\r\n\r\n", "HTTP/1.1 400 "),
     ] {
