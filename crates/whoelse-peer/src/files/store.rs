@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
+use iroh::endpoint::{Connection, RecvStream, SendStream};
 use iroh_blobs::api::Store;
 use iroh_blobs::api::blobs::{
     AddPathOptions, AddProgressItem, ExportMode, ExportOptions, ImportMode,
 };
 use iroh_blobs::api::remote::GetProgressItem;
 use iroh_blobs::get::GetError;
-use iroh_blobs::get::fsm::{AtBlobHeaderNextError, DecodeError};
+use iroh_blobs::get::fsm::DecodeError;
 use iroh_blobs::protocol::{
-    ChunkRanges, ChunkRangesExt, ERR_PERMISSION, GetRequest, ObserveRequest, Request,
+    ChunkRanges, ChunkRangesExt, ERR_PERMISSION, GetRequest, Request,
 };
 use iroh_blobs::provider::{StreamPair, events::EventSender, handle_get, handle_observe};
 use iroh_blobs::store::GcConfig;
@@ -66,7 +66,7 @@ pub(crate) struct Blobs {
 }
 
 /// Which parts of a file are there.
-pub(crate) struct Present(ChunkRanges, u64);
+pub(crate) struct Present(ChunkRanges);
 
 impl Blobs {
     /// Opens the store in a folder of its own.
@@ -116,7 +116,7 @@ impl Blobs {
     pub(crate) async fn present(&self, hash: FileHash, size: u64) -> Result<Present, String> {
         let found = self.store.blobs().observe(Hash::from_bytes(hash)).await;
         let found = found.map_err(|error| error.to_string())?;
-        Ok(Present(found.ranges & ChunkRanges::bytes(..size), size))
+        Ok(Present(found.ranges & ChunkRanges::bytes(..size)))
     }
 
     /// Gets what is not there yet of a part of a file from a peer, and tells how much of it has come. What has come stays, also if the rest does not.
@@ -142,7 +142,7 @@ impl Blobs {
             match step {
                 Some(GetProgressItem::Progress(bytes)) => {
                     // Whoever counts is gone only when all is.
-                    drop(progress.send(bytes.saturating_sub(before)).await);
+                    progress.send(bytes.saturating_sub(before)).await.unwrap_or_default();
                     before = bytes;
                 }
                 Some(GetProgressItem::Done(_)) => return Ok(()),
@@ -192,11 +192,6 @@ impl Blobs {
 }
 
 impl Present {
-    /// Nothing is missing.
-    pub(crate) fn is_complete(&self) -> bool {
-        (ChunkRanges::bytes(..self.1) - self.0.clone()).is_empty()
-    }
-
     /// How many bytes of a part are there.
     pub(crate) fn bytes(&self, part: Range<u64>) -> u64 {
         let chunks = self.0.clone() & ChunkRanges::bytes(part.clone());
@@ -215,11 +210,8 @@ where
     F: Fn(&FileHash) -> bool,
 {
     let mut pair = StreamPair::new(id, receive, send, EventSender::DEFAULT);
-    let request = match timeout(REQUEST_WAIT, pair.read_request()).await {
-        Ok(Ok(request)) => request,
-        // Dropped, its end hears of it.
-        Ok(Err(_)) | Err(_) => return,
-    };
+    // Dropped, its end hears of it.
+    let Ok(Ok(request)) = timeout(REQUEST_WAIT, pair.read_request()).await else { return };
     let may = |hash: &Hash| may(hash.as_bytes());
     // What goes wrong, the other end hears by the end of the stream.
     match request {
