@@ -492,7 +492,7 @@ fn a_file_needs_no_link_to_be_sent_and_can_be_declined_or_cancelled() {
     hans.hear("sendfile luke a.txt: not sent; cancelled");
     luke.hear("a.txt from hans: not received; hans cancelled it");
     hans.say("sendfile luke /there/is/none");
-    hans.hear("sendfile luke none: not sent; No such file");
+    hans.hear("sendfile luke none: not sent; there is no such file");
     hans.say("cancel luke");
     hans.hear("cancel luke: not done; there is no such file under way");
 }

@@ -45,6 +45,8 @@ pub struct LinkOptions {
     pub allow_unencrypted: bool,
     /// Where files go that have come. Without it none is accepted.
     pub downloads: Option<PathBuf>,
+    /// What `~` stands for at the beginning of a path.
+    pub home: Option<PathBuf>,
 }
 
 /// What becomes of questions for a private link.

@@ -1,5 +1,7 @@
-//! What the Tab key offers: commands first, then the names of people.
+//! What the Tab key offers: commands first, then the names of people, or the paths of files.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustyline::completion::{Completer, Pair};
@@ -15,6 +17,8 @@ const CANDIDATES_MAX: usize = 60;
 #[derive(Helper, Highlighter, Hinter, Validator)]
 pub(crate) struct Completion {
     pub(crate) people: Arc<Mutex<People>>,
+    /// What `~` stands for.
+    pub(crate) home: Option<PathBuf>,
 }
 
 impl Completer for Completion {
@@ -26,6 +30,9 @@ impl Completer for Completion {
         position: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        if let Some(found) = paths(&line[..position], self.home.as_deref()) {
+            return Ok(found);
+        }
         let people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(candidates(&line[..position], &people))
     }
@@ -81,6 +88,47 @@ fn candidates(typed: &str, people: &People) -> (usize, Vec<Pair>) {
     (start, pairs)
 }
 
+/// Where the name of a file begins, and what it may become; none if none is being typed.
+fn paths(typed: &str, home: Option<&Path>) -> Option<(usize, Vec<Pair>)> {
+    let mut words = typed.trim_start().splitn(2, char::is_whitespace);
+    let definition = find(words.next()?.trim_start_matches('/')).ok()?;
+    if definition.arguments.get(1) != Some(&Argument::Path) {
+        return None;
+    }
+    let (_, path) = words.next()?.trim_start().split_once(char::is_whitespace)?;
+    let path = path.trim_start().trim_start_matches(['\'', '"']);
+    let (folder, begin) = path.rsplit_once('/').map_or(("", path), |(folder, begin)| {
+        // The root is a folder, too.
+        (if folder.is_empty() { "/" } else { folder }, begin)
+    });
+    let place = match (folder, home) {
+        ("", _) => PathBuf::from("."),
+        ("~", Some(home)) => home.to_owned(),
+        (folder, Some(home)) if folder.starts_with("~/") => home.join(&folder[2..]),
+        (folder, _) => PathBuf::from(folder),
+    };
+    let mut pairs: Vec<Pair> = fs::read_dir(place)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            // What is hidden is offered to whoever asks for it, and what cannot be typed to nobody.
+            let is_meant = name.starts_with(begin)
+                && (!name.starts_with('.') || begin.starts_with('.'))
+                && !name.contains(char::is_control);
+            let is_folder = entry.path().is_dir();
+            is_meant.then(|| Pair {
+                replacement: if is_folder { format!("{name}/") } else { name.clone() },
+                display: name,
+            })
+        })
+        .collect();
+    pairs.sort_by(|one, other| one.display.cmp(&other.display));
+    pairs.truncate(CANDIDATES_MAX);
+    Some((typed.len() - begin.len(), pairs))
+}
+
 /// Whether something follows a name that most people type.
 fn wants_more(arguments: &[Argument]) -> bool {
     arguments.get(1).is_some_and(|argument| *argument != Argument::Unencrypted)
@@ -115,6 +163,35 @@ mod tests {
         }
         let (start, pairs) = candidates(typed, &people);
         pairs.into_iter().map(|pair| format!("{}{}", &typed[..start], pair.replacement)).collect()
+    }
+
+    #[test]
+    fn files_behind_the_person_they_are_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["report.pdf", "report (2).pdf", ".hidden"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join("re")).unwrap();
+        let root = folder.path().to_str().unwrap();
+        for (typed, offered) in [
+            (format!("sendfile luke {root}/re"), Some(vec!["re/", "report (2).pdf", "report.pdf"])),
+            (format!("/sendfile luke '{root}/report ("), Some(vec!["report (2).pdf"])),
+            (format!("sendfile luke {root}/."), Some(vec![".hidden"])),
+            ("sendfile luke ~/report.".into(), Some(vec!["report.pdf"])),
+            ("sendfile luke ~/re/".into(), Some(vec![])),
+            (format!("sendfile luke {root}/none/"), Some(vec![])),
+            ("sendfile lu".into(), None),
+            (format!("message luke {root}/re"), None),
+            ("sendfile".into(), None),
+        ] {
+            let found = paths(&typed, Some(folder.path()));
+            let found = found.map(|(start, pairs)| {
+                assert!(typed.is_char_boundary(start));
+                pairs.into_iter().map(|pair| pair.replacement).collect::<Vec<_>>()
+            });
+            let offered = offered.map(|it| it.into_iter().map(str::to_owned).collect());
+            assert_eq!(found, offered, "{typed}");
+        }
     }
 
     #[test]

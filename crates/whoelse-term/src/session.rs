@@ -197,7 +197,10 @@ impl Session {
         };
         let (controls, controlled) = mpsc::channel();
         let editor = if session.person && io::stdout().is_terminal() && !options.plain {
-            let completion = Completion { people: Arc::clone(&session.people) };
+            let completion = Completion {
+                people: Arc::clone(&session.people),
+                home: options.links.home.clone(),
+            };
             EditedLines::new(
                 &session.screen,
                 terminal,

@@ -325,6 +325,7 @@ impl ClientArguments {
             private,
             hide_address: self.hide_address,
             allow_unencrypted: self.allow_unencrypted,
+            home: home.map(Path::to_owned),
             // What is received is told with its whole path.
             downloads: downloads.and_then(|folder| std::path::absolute(folder).ok()),
         }

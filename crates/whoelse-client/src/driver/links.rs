@@ -224,7 +224,10 @@ fn carry_out(node: &Node, order: PeerOrder) -> Result<(), &'static str> {
 
 /// Whether there is such a file, and it can be read.
 fn check(path: &Path) -> Result<(), FileFailure> {
-    let unreadable = |error: io::Error| FileFailure::Unreadable(error.to_string());
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => FileFailure::NotThere,
+        _ => FileFailure::Unreadable(error.to_string()),
+    };
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(FileFailure::NotAFile);
     }

@@ -77,6 +77,8 @@ pub enum FileFailure {
     Folder(String),
     /// Our file cannot be read: what the system says.
     Unreadable(String),
+    /// There is nothing of that name.
+    NotThere,
     /// What was named is no file.
     NotAFile,
     /// It is longer than any may be.

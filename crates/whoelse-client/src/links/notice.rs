@@ -14,6 +14,8 @@ pub enum LinkNotice {
         user: String,
         /// What is known of the device.
         trust: Trust,
+        /// No address of this machine is told to it.
+        hidden: bool,
     },
     /// Somebody wanted one, and does not any more.
     NotWanted {

@@ -155,11 +155,12 @@ fn say_so_far(line: Line, progress: Progress) -> Line {
 fn say_progress(line: Line, progress: Progress) -> Line {
     let Progress { done, total, bytes_per_second } = progress;
     let line = line.say(percent(progress)).say(" % of ").say(Bytes(total).part());
-    let line = line.say(", ").say(Bytes(bytes_per_second).part()).say("/s");
-    match (total - done.min(total)).div_ceil(bytes_per_second.max(1)) {
-        _ if bytes_per_second == 0 => line,
-        left => line.say(", ").say(Spoken { ms: left.max(1) * 1000 }).say(" left"),
+    if bytes_per_second == 0 {
+        return line; // it is not known yet
     }
+    let line = line.say(", ").say(Bytes(bytes_per_second).part()).say("/s");
+    let left_s = total.saturating_sub(done).div_ceil(bytes_per_second).max(1);
+    line.say(", ").say(Spoken { ms: left_s.saturating_mul(1000) }).say(" left")
 }
 
 fn say_cells(line: Line, progress: Progress) -> Line {
@@ -177,6 +178,7 @@ fn say_failure(line: Line, file: &FileOf, why: &FileFailure) -> Line {
         FileFailure::Folder(words)
         | FileFailure::Unreadable(words)
         | FileFailure::Unwritable(words) => line.say(Shown::line(words)),
+        FileFailure::NotThere => line.say("there is no such file"),
         FileFailure::NotAFile => line.say("that is no file; folders have to be packed first"),
         FileFailure::TooLarge => line.say("it is too large"),
         FileFailure::TooMany => line.say("there are too many under way; files lists them"),

@@ -26,10 +26,12 @@ impl Render {
     pub(super) fn link(&self, notice: &LinkNotice) -> Text {
         let line = Line::system();
         match notice {
-            LinkNotice::Wanted { user, trust } => {
+            LinkNotice::Wanted { user, trust, hidden } => {
                 let user = Shown::name(user);
                 let line = line.say(&user).say(" asks for a private talk (").say(known(*trust));
-                let line = line.say("): accept ").say(&user).say(", or decline ").say(&user);
+                let line = line.say("): accept ").say(&user);
+                let line = if *hidden { line } else { line.say(" (it tells your address there)") };
+                let line = line.say(", or decline ").say(&user);
                 self.highlight(line)
             }
             LinkNotice::NotWanted { user, reason } => {

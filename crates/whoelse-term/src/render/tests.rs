@@ -1,5 +1,6 @@
 //! The wording, as a table: what happened, and every line a person sees of it.
 
+mod files;
 mod kept;
 mod links;
 

@@ -94,14 +94,22 @@ impl Core {
         if self.links.files.all.len() >= FILES_MAX {
             return Err(Why::Link(LinkWhy::TooManyFiles));
         }
+        let path = self.at_home(path);
         let number = self.links.next_id().0;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let file = FileOf { user: user.to_owned(), name: FileName::of(&name), sending: true };
-        let stage = At::Checking(path.to_owned());
+        let stage = At::Checking(path.clone());
         self.links.files.all.push(Transfer { number, id: None, file, stage });
-        let path = path.to_owned();
         self.actions.push_back(Action::Peer(PeerOrder::CheckFile { number, path }));
         Ok(None)
+    }
+
+    /// A path as people type it to a shell, which would have put the home folder into it.
+    fn at_home(&self, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), &self.config.links.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path.to_owned(),
+        }
     }
 
     /// Whether there is such a file as the person wants to send.

@@ -168,7 +168,8 @@ impl Core {
         let Some(link) = self.links.by_id(id) else { return };
         link.stage = Stage::Wanted { told: true };
         let (user, trust) = (link.user.clone(), link.trust);
-        self.notice_link(LinkNotice::Wanted { user, trust });
+        let hidden = self.links.options.hide_address;
+        self.notice_link(LinkNotice::Wanted { user, trust, hidden });
     }
 
     /// Declines without asking the person.

@@ -171,6 +171,21 @@ fn what_is_not_there_is_asked_of_nobody() {
 }
 
 #[test]
+fn a_tilde_is_the_home_of_who_types() {
+    let home = Some(PathBuf::from("/home/hans"));
+    let links = crate::links::LinkOptions { carried: true, home, ..Default::default() };
+    let mut client =
+        Client::of(Config { links, ..config(true) }).with_device(false).logged_in(WELCOME);
+    for (typed, meant) in
+        [("~/a b.pdf", "/home/hans/a b.pdf"), ("~a.pdf", "~a.pdf"), ("a~/b", "a~/b")]
+    {
+        client.wants(Command::SendFile { user: "luke".into(), path: typed.into() });
+        let done = client.done();
+        assert!(done[0].contains(&format!("{meant:?}")), "{done:?}");
+    }
+}
+
+#[test]
 fn declining_answers_the_file_and_tells_the_other() {
     let mut world = offered();
     world.wants(1, Command::Decline { user: "hans".into() });

@@ -49,7 +49,7 @@ fn one_asks_the_other_accepts_and_both_are_told() {
     world.settle();
     let asked = LinkNotice::Being { user: luke(), asked: true };
     assert_eq!(world.ends[0].link_notices(), [asked]);
-    let wanted = LinkNotice::Wanted { user: hans(), trust: Trust::New };
+    let wanted = LinkNotice::Wanted { user: hans(), trust: Trust::New, hidden: false };
     assert_eq!(world.ends[1].link_notices(), [wanted]);
     assert_eq!(world.ends[1].links(), [LinkState::Wanted]);
     world.wants(1, accept("hans"));

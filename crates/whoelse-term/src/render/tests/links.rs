@@ -80,14 +80,15 @@ fn a_link_that_stands_is_told_with_its_way_and_what_is_known() {
 #[test]
 fn what_does_not_stand_is_never_called_a_link() {
     let user = || "luke".to_owned();
-    let wanted = |trust| link(LinkNotice::Wanted { user: user(), trust });
+    let wanted = |trust, hidden| link(LinkNotice::Wanted { user: user(), trust, hidden });
     for (lines, wording) in [
         (
-            wanted(Trust::New),
-            "* luke asks for a private talk (first contact): accept luke, or decline luke\n",
+            wanted(Trust::New, false),
+            "* luke asks for a private talk (first contact): accept luke (it tells your address \
+             there), or decline luke\n",
         ),
         (
-            wanted(Trust::Compared),
+            wanted(Trust::Compared, true),
             "* luke asks for a private talk (compared): accept luke, or decline luke\n",
         ),
         (
