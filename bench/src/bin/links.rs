@@ -210,7 +210,12 @@ async fn measure() -> Outcome<()> {
         compare(&mut side, &mut other, &file, round).await?;
     }
     let theirs = other.ask("memory")?;
-    println!("memory: {} kB at first, {} kB after, the other {} kB", empty, memory()?, theirs.trim());
+    println!(
+        "memory: {} kB at first, {} kB after, the other {} kB",
+        empty,
+        memory()?,
+        theirs.trim()
+    );
     Ok(())
 }
 

@@ -45,7 +45,12 @@ pub(crate) enum Order {
 /// What a link tells.
 pub(crate) enum News {
     /// A connection stands, perhaps instead of another.
-    Up { link: LinkId, device: String, connection: Connection, frames: mpsc::Sender<FileFrame<'static>> },
+    Up {
+        link: LinkId,
+        device: String,
+        connection: Connection,
+        frames: mpsc::Sender<FileFrame<'static>>,
+    },
     /// It broke; there may be another.
     Down { link: LinkId },
     /// The other end says something.
@@ -216,7 +221,12 @@ impl Files {
         }
     }
 
-    async fn offer(&mut self, transfer: TransferId, link: LinkId, path: PathBuf) -> Result<(), FileFailure> {
+    async fn offer(
+        &mut self,
+        transfer: TransferId,
+        link: LinkId,
+        path: PathBuf,
+    ) -> Result<(), FileFailure> {
         let line = self.lines.get(&link).ok_or(FileFailure::NoLink)?;
         let device = line.device.clone();
         if self.transfers.len() >= TRANSFERS_MAX {
@@ -237,7 +247,13 @@ impl Files {
     }
 
     /// Our file was read through.
-    async fn read(&mut self, transfer: TransferId, source: Source, hash: FileHash, size: u64) -> Result<(), FileFailure> {
+    async fn read(
+        &mut self,
+        transfer: TransferId,
+        source: Source,
+        hash: FileHash,
+        size: u64,
+    ) -> Result<(), FileFailure> {
         let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
         (found.hash, found.size) = (hash, size);
         found.stage = Stage::Sending { rate: None, waiting: false };
@@ -331,9 +347,8 @@ impl Files {
             pieces: folder.pieces(),
             downloads,
         };
-        let task = self.tasks.spawn(async move {
-            Done::Received(transfer, plan.receive(&blobs).await)
-        });
+        let task =
+            self.tasks.spawn(async move { Done::Received(transfer, plan.receive(&blobs).await) });
         found.stage = Stage::Receiving(Some(task));
         self.tell(transfer, FileEvent::Started { link }).await;
         Ok(())
@@ -370,7 +385,12 @@ impl Files {
     async fn hear(&mut self, news: News) {
         match news {
             News::Up { link, device, connection, frames } => {
-                let line = Line { device: device.clone(), connection: Some(connection), frames, serving: None };
+                let line = Line {
+                    device: device.clone(),
+                    connection: Some(connection),
+                    frames,
+                    serving: None,
+                };
                 if let Some(before) = self.lines.insert(link, line) {
                     before.stop();
                 }
@@ -480,15 +500,24 @@ impl Files {
     }
 
     /// They offer a file we have not heard of, or of which they have not heard how it ended.
-    async fn asked(&mut self, link: LinkId, device: &str, token: Token, name: &str, size: u64, hash: FileHash) {
+    async fn asked(
+        &mut self,
+        link: LinkId,
+        device: &str,
+        token: Token,
+        name: &str,
+        size: u64,
+        hash: FileHash,
+    ) {
         match self.memory.ended(&token, device) {
             Some(true) => return self.say(device, FileFrame::Done { token }),
             Some(false) => return self.say(device, FileFrame::Cancel { token }),
             None => {}
         }
-        let asks = self.of(device).into_iter().filter(|transfer| {
-            matches!(self.transfers[transfer].stage, Stage::Asked(_))
-        });
+        let asks = self
+            .of(device)
+            .into_iter()
+            .filter(|transfer| matches!(self.transfers[transfer].stage, Stage::Asked(_)));
         let too_many = asks.count() >= ASKED_MAX || self.transfers.len() >= TRANSFERS_MAX;
         if too_many || size > FILE_BYTES_MAX || self.folder.is_err() || self.downloads.is_none() {
             return self.say(device, FileFrame::Decline { token });

@@ -1,5 +1,7 @@
 //! Files between two clients on one machine.
 
+#![allow(clippy::unwrap_used, reason = "whatever is not as expected fails its test")]
+
 mod support;
 
 use std::fs;
@@ -75,7 +77,10 @@ impl Side {
         loop {
             match self.file().await {
                 (found, FileEvent::Received { path }) if found == transfer => return path,
-                (_, FileEvent::Started { .. } | FileEvent::Waiting | FileEvent::Received { .. }) => {}
+                (
+                    _,
+                    FileEvent::Started { .. } | FileEvent::Waiting | FileEvent::Received { .. },
+                ) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -83,7 +88,9 @@ impl Side {
 
     async fn sent(&mut self, transfer: TransferId) {
         self.until(|event| match event {
-            Event::File { transfer: found, what: FileEvent::Sent } if *found == transfer => Some(()),
+            Event::File { transfer: found, what: FileEvent::Sent } if *found == transfer => {
+                Some(())
+            }
             Event::File { what: what @ FileEvent::Failed(_), .. } => panic!("{what:?}"),
             _ => None,
         })
@@ -206,7 +213,7 @@ async fn several_at_once_and_both_ways() {
 
 #[tokio::test]
 async fn nothing_is_overwritten() {
-    let (one, two, mut a, mut b) = homes().await;
+    let (one, two, a, mut b) = homes().await;
     fs::create_dir(two.downloads()).unwrap();
     fs::write(two.downloads().join("a.txt"), "mine").unwrap();
     for (content, expected) in [("one", "a (2).txt"), ("two", "a (3).txt"), ("two", "a (4).txt")] {
@@ -260,7 +267,11 @@ async fn either_side_may_end_it() {
             matches!(event, Event::File { what: FileEvent::Started { .. }, .. }).then_some(())
         })
         .await;
-        if ours { a.node.cancel_file(sent) } else { b.node.cancel_file(asked) }
+        if ours {
+            a.node.cancel_file(sent);
+        } else {
+            b.node.cancel_file(asked);
+        }
         let (mine, theirs) = (a.failed(sent).await, b.failed(asked).await);
         let expected = (FileFailure::Cancelled, FileFailure::CancelledByPeer);
         assert_eq!(if ours { (mine, theirs) } else { (theirs, mine) }, expected);
@@ -311,7 +322,7 @@ async fn a_folder_that_is_in_use_is_refused_with_a_reason() {
 #[tokio::test]
 async fn whoever_is_killed_goes_on_where_it_was() {
     for receiver in [true, false] {
-        let (one, two, mut a, mut b) = homes().await;
+        let (one, two, a, mut b) = homes().await;
         let content = bytes(200_000_000, 5);
         a.node.offer_file(LINK, one.file("long", &content));
         let asked = b.offered().await;
@@ -343,10 +354,8 @@ async fn whoever_is_killed_goes_on_where_it_was() {
             })
             .await;
         assert!(fs::read(path).unwrap() == content);
-        a.until(|event| {
-            matches!(event, Event::File { what: FileEvent::Sent, .. }).then_some(())
-        })
-        .await;
+        a.until(|event| matches!(event, Event::File { what: FileEvent::Sent, .. }).then_some(()))
+            .await;
     }
 }
 
@@ -363,7 +372,7 @@ async fn kept(side: &mut Side) -> (String, bool) {
 
 #[tokio::test]
 async fn a_file_that_changed_meanwhile_is_not_sent() {
-    let (one, two, mut a, mut b) = homes().await;
+    let (one, two, a, mut b) = homes().await;
     let path = one.file("draft", &bytes(100_000, 6));
     a.node.offer_file(LINK, path.clone());
     b.offered().await;
@@ -427,8 +436,7 @@ async fn whoever_has_nothing_to_give_is_given_up() {
 #[tokio::test]
 async fn what_has_no_room_is_not_begun() {
     let home = Home::new();
-    let (mut side, mut raw, asked) =
-        promised(&home, "huge", FILE_BYTES_MAX, [9; 32]).await;
+    let (mut side, mut raw, asked) = promised(&home, "huge", FILE_BYTES_MAX, [9; 32]).await;
     side.node.accept_file(asked);
     match side.failed(asked).await {
         FileFailure::DiskFull { needed, free } => assert!(needed > free, "{needed} of {free}"),

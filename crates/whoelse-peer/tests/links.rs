@@ -1,5 +1,7 @@
 //! Links between two clients on one machine, without a relay.
 
+#![allow(clippy::unwrap_used, reason = "whatever is not as expected fails its test")]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Links over a relay.
 
+#![allow(clippy::unwrap_used, reason = "whatever is not as expected fails its test")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -14,10 +16,7 @@ fn hidden() -> Options {
 }
 
 async fn relayed_pair(relay: &TestRelay) -> (Side, Side) {
-    let (mut a, mut b) = (
-        Side::start("luke", hidden()).await,
-        Side::start("yoda", hidden()).await,
-    );
+    let (mut a, mut b) = (Side::start("luke", hidden()).await, Side::start("yoda", hidden()).await);
     for side in [&a, &b] {
         relay.admit(side);
         side.node.set_relay(Some(relay.place));
@@ -29,10 +28,7 @@ async fn relayed_pair(relay: &TestRelay) -> (Side, Side) {
 #[tokio::test]
 async fn two_who_hide_their_addresses_talk_over_the_relay() {
     let relay = TestRelay::start().await;
-    let (mut a, mut b) = (
-        Side::start("luke", hidden()).await,
-        Side::start("yoda", hidden()).await,
-    );
+    let (mut a, mut b) = (Side::start("luke", hidden()).await, Side::start("yoda", hidden()).await);
     for side in [&a, &b] {
         relay.admit(side);
         side.node.set_relay(Some(relay.place));
@@ -41,10 +37,13 @@ async fn two_who_hide_their_addresses_talk_over_the_relay() {
     assert_eq!((a.addresses.len(), b.addresses.len()), (0, 0));
     b.node.expect(LINK, a.card(true));
     a.node.dial(LINK, b.card(true));
-    match a.until(|event| match event {
-        Event::Up { route, .. } => Some(*route),
-        _ => None,
-    }).await {
+    match a
+        .until(|event| match event {
+            Event::Up { route, .. } => Some(*route),
+            _ => None,
+        })
+        .await
+    {
         Route::Relayed => {}
         Route::Direct => panic!("direct"),
     }
@@ -57,8 +56,7 @@ async fn two_who_hide_their_addresses_talk_over_the_relay() {
 #[tokio::test]
 async fn two_with_addresses_end_up_direct() {
     let relay = TestRelay::start().await;
-    let (mut a, mut b) =
-        (Side::start("luke", here()).await, Side::start("yoda", here()).await);
+    let (mut a, mut b) = (Side::start("luke", here()).await, Side::start("yoda", here()).await);
     for side in [&a, &b] {
         relay.admit(side);
         side.node.set_relay(Some(relay.place));
@@ -79,10 +77,7 @@ async fn two_with_addresses_end_up_direct() {
 #[tokio::test]
 async fn who_has_no_ticket_is_told_and_gets_in_with_one() {
     let relay = TestRelay::start().await;
-    let (mut a, mut b) = (
-        Side::start("luke", hidden()).await,
-        Side::start("yoda", hidden()).await,
-    );
+    let (mut a, mut b) = (Side::start("luke", hidden()).await, Side::start("yoda", hidden()).await);
     relay.admit(&b);
     for side in [&a, &b] {
         side.node.set_relay(Some(relay.place));
@@ -107,10 +102,7 @@ async fn who_has_no_ticket_is_told_and_gets_in_with_one() {
 #[tokio::test]
 async fn a_relay_with_another_key_is_not_used() {
     let relay = TestRelay::start().await;
-    let (mut a, mut b) = (
-        Side::start("luke", hidden()).await,
-        Side::start("yoda", hidden()).await,
-    );
+    let (mut a, mut b) = (Side::start("luke", hidden()).await, Side::start("yoda", hidden()).await);
     relay.admit(&a);
     relay.admit(&b);
     a.node.set_relay(Some(Relay { key: Fingerprint([7; 32]), ..relay.place }));

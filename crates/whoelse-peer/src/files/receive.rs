@@ -110,11 +110,17 @@ impl Plan {
         Ok(landed.map_err(unwritable)?)
     }
 
-    async fn fetch_and_export(&self, blobs: &Blobs, waiting: &std::path::Path) -> Result<(), Unreceived> {
+    async fn fetch_and_export(
+        &self,
+        blobs: &Blobs,
+        waiting: &std::path::Path,
+    ) -> Result<(), Unreceived> {
         let mut tries = 0;
         loop {
             self.fetch(blobs).await?;
-            let Err(error) = blobs.export(self.hash, waiting.to_owned()).await else { return Ok(()) };
+            let Err(error) = blobs.export(self.hash, waiting.to_owned()).await else {
+                return Ok(());
+            };
             tries += 1;
             if tries >= EXPORTS_MAX {
                 return Err(self.local(error).into());

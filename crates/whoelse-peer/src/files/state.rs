@@ -175,8 +175,7 @@ mod tests {
         let path = place.path().join("a/b");
         let folder = Folder::open(&path).unwrap();
         assert_eq!(folder.read(), Ok(Memory::default()));
-        let mut memory = Memory::default();
-        memory.transfers = vec![kept(1), kept(2)];
+        let mut memory = Memory { transfers: vec![kept(1), kept(2)], ..Memory::default() };
         memory.end([1; 16], true);
         memory.end([9; 16], true);
         folder.write(&memory).unwrap();

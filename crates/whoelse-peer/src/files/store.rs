@@ -17,9 +17,7 @@ use iroh_blobs::api::blobs::{
 use iroh_blobs::api::remote::GetProgressItem;
 use iroh_blobs::get::GetError;
 use iroh_blobs::get::fsm::DecodeError;
-use iroh_blobs::protocol::{
-    ChunkRanges, ChunkRangesExt, ERR_PERMISSION, GetRequest, Request,
-};
+use iroh_blobs::protocol::{ChunkRanges, ChunkRangesExt, ERR_PERMISSION, GetRequest, Request};
 use iroh_blobs::provider::{StreamPair, events::EventSender, handle_get, handle_observe};
 use iroh_blobs::store::GcConfig;
 use iroh_blobs::store::fs::{FsStore, options::Options};
@@ -175,11 +173,8 @@ impl Blobs {
 
     /// Moves a whole file out, to a path where none is. It may be moved away from there later.
     pub(crate) async fn export(&self, hash: FileHash, target: PathBuf) -> Result<(), String> {
-        let options = ExportOptions {
-            hash: Hash::from_bytes(hash),
-            mode: ExportMode::TryReference,
-            target,
-        };
+        let options =
+            ExportOptions { hash: Hash::from_bytes(hash), mode: ExportMode::TryReference, target };
         let exported = self.store.blobs().export_with_opts(options).finish().await;
         exported.map(drop).map_err(|error| error.to_string())
     }

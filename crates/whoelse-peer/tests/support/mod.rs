@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-pub mod raw;
-pub mod relay;
+pub(crate) mod raw;
+pub(crate) mod relay;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,33 +14,33 @@ use whoelse_peer::{Event, LinkId, Node, Options, Peer};
 use whoelse_proto::{EndpointKey, RelayTicket};
 
 /// After this long a test has failed. Generous: the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The link of each side.
-pub const LINK: LinkId = LinkId(1);
+pub(crate) const LINK: LinkId = LinkId(1);
 
 /// One client.
-pub struct Side {
-    pub node: Node,
-    pub events: mpsc::Receiver<Event>,
-    pub endpoint: EndpointKey,
-    pub ticket: RelayTicket,
-    pub addresses: Vec<SocketAddr>,
+pub(crate) struct Side {
+    pub(crate) node: Node,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) endpoint: EndpointKey,
+    pub(crate) ticket: RelayTicket,
+    pub(crate) addresses: Vec<SocketAddr>,
     device: String,
 }
 
 /// Options of clients that both are on this machine.
-pub fn here() -> Options {
+pub(crate) fn here() -> Options {
     Options { loopback: true, ..Options::default() }
 }
 
 impl Side {
     /// Starts a client and prepares its link.
-    pub async fn start(device: &str, options: Options) -> Self {
+    pub(crate) async fn start(device: &str, options: Options) -> Self {
         Self::start_with_room(device, options, 64).await
     }
 
-    pub async fn start_with_room(device: &str, options: Options, room: usize) -> Self {
+    pub(crate) async fn start_with_room(device: &str, options: Options, room: usize) -> Self {
         let (sender, mut events) = mpsc::channel(room);
         let node = Node::start(options, sender);
         node.prepare(LINK);
@@ -55,7 +55,7 @@ impl Side {
         Self { node, events, endpoint, ticket, addresses: Vec::new(), device }
     }
 
-    pub async fn open(&mut self, with_relay: bool) {
+    pub(crate) async fn open(&mut self, with_relay: bool) {
         self.node.open(LINK, with_relay);
         match self.next().await {
             Event::Opened { link: LINK, addresses } => self.addresses = addresses,
@@ -64,7 +64,7 @@ impl Side {
     }
 
     /// What the other side is told of this one.
-    pub fn card(&self, relay: bool) -> Peer {
+    pub(crate) fn card(&self, relay: bool) -> Peer {
         Peer {
             endpoint: self.endpoint,
             addresses: self.addresses.clone(),
@@ -73,12 +73,12 @@ impl Side {
         }
     }
 
-    pub async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         next(&mut self.events).await
     }
 
     /// Skips events until one is found for which there is an answer.
-    pub async fn until<T>(&mut self, find: impl Fn(&Event) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&mut self, find: impl Fn(&Event) -> Option<T>) -> T {
         loop {
             let event = self.next().await;
             if let Some(found) = find(&event) {
@@ -87,12 +87,12 @@ impl Side {
         }
     }
 
-    pub async fn up(&mut self) {
+    pub(crate) async fn up(&mut self) {
         self.until(|event| matches!(event, Event::Up { .. }).then_some(())).await;
     }
 
     /// The next text, which must have a number.
-    pub async fn text(&mut self, number: u64) -> String {
+    pub(crate) async fn text(&mut self, number: u64) -> String {
         self.until(|event| match event {
             Event::Text { number: found, text, .. } => {
                 assert_eq!(*found, number);
@@ -103,7 +103,7 @@ impl Side {
         .await
     }
 
-    pub async fn acknowledged(&mut self, number: u64) {
+    pub(crate) async fn acknowledged(&mut self, number: u64) {
         self.until(|event| match event {
             Event::Acknowledged { number: found, .. } if *found == number => Some(()),
             _ => None,
@@ -111,7 +111,7 @@ impl Side {
         .await;
     }
 
-    pub fn say(&self, number: u64, text: &str) {
+    pub(crate) fn say(&self, number: u64, text: &str) {
         self.node.send(LINK, number, text.to_owned()).unwrap();
     }
 }
@@ -121,14 +121,14 @@ async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
 }
 
 /// Two clients, the first of which dials; both are up.
-pub async fn pair() -> (Side, Side) {
+pub(crate) async fn pair() -> (Side, Side) {
     let (mut a, mut b) = (Side::start("luke", here()).await, Side::start("yoda", here()).await);
     introduce(&mut a, &mut b, false).await;
     (a, b)
 }
 
 /// Opens both ends, and lets the first dial.
-pub async fn introduce(a: &mut Side, b: &mut Side, relay: bool) {
+pub(crate) async fn introduce(a: &mut Side, b: &mut Side, relay: bool) {
     tokio::join!(a.open(relay), b.open(relay));
     b.node.expect(LINK, a.card(relay));
     a.node.dial(LINK, b.card(relay));

@@ -9,11 +9,11 @@ use whoelse_proto::EndpointKey;
 
 use super::{LINK, PATIENCE, Side};
 
-pub const ALPN: &[u8] = b"whoelse-link/1";
+pub(crate) const ALPN: &[u8] = b"whoelse-link/1";
 
 /// The frames, as the specification has them.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Frame {
+pub(crate) enum Frame {
     Hello { version: u16, received: u64 },
     Text { number: u64, text: String },
     Ack { number: u64 },
@@ -23,7 +23,7 @@ pub enum Frame {
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FileFrame {
+pub(crate) enum FileFrame {
     Offer { token: [u8; 16], name: String, size: u64, hash: [u8; 32] },
     Accept { token: [u8; 16] },
     Decline { token: [u8; 16] },
@@ -32,15 +32,15 @@ pub enum FileFrame {
     Done { token: [u8; 16] },
 }
 
-pub struct Raw {
-    pub endpoint: Endpoint,
-    pub connection: Connection,
-    pub send: SendStream,
-    pub receive: RecvStream,
+pub(crate) struct Raw {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) connection: Connection,
+    pub(crate) send: SendStream,
+    pub(crate) receive: RecvStream,
 }
 
 /// An end that a client expects, or will.
-pub async fn endpoint() -> Endpoint {
+pub(crate) async fn endpoint() -> Endpoint {
     Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::generate())
         .alpns(vec![ALPN.to_vec()])
@@ -50,7 +50,7 @@ pub async fn endpoint() -> Endpoint {
 }
 
 /// What a client is told of it.
-pub fn card(endpoint: &Endpoint, device: &str) -> Peer {
+pub(crate) fn card(endpoint: &Endpoint, device: &str) -> Peer {
     Peer {
         endpoint: EndpointKey(*endpoint.id().as_bytes()),
         addresses: Vec::new(),
@@ -60,7 +60,7 @@ pub fn card(endpoint: &Endpoint, device: &str) -> Peer {
 }
 
 /// Dials a client.
-pub async fn dial(endpoint: &Endpoint, side: &Side, alpn: &[u8]) -> Option<Connection> {
+pub(crate) async fn dial(endpoint: &Endpoint, side: &Side, alpn: &[u8]) -> Option<Connection> {
     let ways = side.addresses.iter().filter(|address| address.ip().is_loopback());
     let id = EndpointId::from_bytes(&side.endpoint.0).unwrap();
     let to = EndpointAddr::from_parts(id, ways.copied().map(TransportAddr::Ip));
@@ -69,7 +69,7 @@ pub async fn dial(endpoint: &Endpoint, side: &Side, alpn: &[u8]) -> Option<Conne
 
 impl Raw {
     /// A client and somebody with whom it is linked.
-    pub async fn pair(mut side: Side) -> (Side, Self) {
+    pub(crate) async fn pair(mut side: Side) -> (Side, Self) {
         let endpoint = endpoint().await;
         side.open(false).await;
         side.node.expect(LINK, card(&endpoint, "vader"));
@@ -79,7 +79,7 @@ impl Raw {
     }
 
     /// Connects and says hello.
-    pub async fn call(endpoint: Endpoint, side: &Side) -> Self {
+    pub(crate) async fn call(endpoint: Endpoint, side: &Side) -> Self {
         let connection = dial(&endpoint, side, ALPN).await.unwrap();
         let (send, receive) = connection.open_bi().await.unwrap();
         let mut raw = Self { endpoint, connection, send, receive };
@@ -87,16 +87,16 @@ impl Raw {
         raw
     }
 
-    pub async fn say(&mut self, frame: &Frame) {
+    pub(crate) async fn say(&mut self, frame: &Frame) {
         self.write(&bytes(frame)).await;
     }
 
-    pub async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.send.write_all(bytes)).await.unwrap().unwrap();
     }
 
     /// The next frame that is no ping.
-    pub async fn hear(&mut self) -> Frame {
+    pub(crate) async fn hear(&mut self) -> Frame {
         loop {
             let mut length = [0; 4];
             self.read(&mut length).await;
@@ -114,7 +114,7 @@ impl Raw {
     }
 }
 
-pub fn bytes(frame: &Frame) -> Vec<u8> {
+pub(crate) fn bytes(frame: &Frame) -> Vec<u8> {
     let content = postcard::to_stdvec(frame).unwrap();
     let mut bytes = u32::try_from(content.len()).unwrap().to_be_bytes().to_vec();
     bytes.extend(content);

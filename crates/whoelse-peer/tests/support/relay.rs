@@ -33,15 +33,15 @@ impl AccessControl for Gate {
 }
 
 /// A relay, which can die and come back.
-pub struct TestRelay {
+pub(crate) struct TestRelay {
     gate: Gate,
     tls: rustls::ServerConfig,
-    pub place: Relay,
+    pub(crate) place: Relay,
     server: Option<Server>,
 }
 
 impl TestRelay {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let key = KeyPair::generate().unwrap();
         let spki = key.subject_public_key_info();
         let certificate = CertificateParams::default().self_signed(&key).unwrap();
@@ -54,7 +54,7 @@ impl TestRelay {
     }
 
     /// Comes back, at the same address, with nobody admitted.
-    pub async fn resume(&mut self) {
+    pub(crate) async fn resume(&mut self) {
         self.gate.0.lock().unwrap().clear();
         let mut relay = RelayConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let certificate = CertConfig::Manual { server_config: self.tls.clone() };
@@ -66,12 +66,12 @@ impl TestRelay {
         self.server = Some(Server::spawn(config).await.unwrap());
     }
 
-    pub async fn die(&mut self) {
+    pub(crate) async fn die(&mut self) {
         self.server.take().unwrap().shutdown().await.unwrap();
     }
 
     /// Does what the server does when a session registers a ticket.
-    pub fn admit(&self, side: &Side) {
+    pub(crate) fn admit(&self, side: &Side) {
         let ticket = side.ticket.expose_text();
         self.gate.0.lock().unwrap().insert(side.endpoint.0, ticket);
     }
