@@ -300,7 +300,7 @@ pub enum Answer {
     /// An invite was made.
     Invited {
         /// What is to be passed on. Whoever has it can use it.
-        link: InviteLink,
+        link: Box<InviteLink>,
         /// For how many seconds it is valid.
         expires_in_s: u64,
         /// Where the server can be reached was guessed.

@@ -5,6 +5,7 @@
 mod files;
 mod links;
 mod past;
+mod unencrypted;
 
 use jiff_local::tz::TimeZone;
 use jiff_local::{SignedDuration, Timestamp};
@@ -306,44 +307,36 @@ impl Render {
             (_, Answer::Safety(safety)) => {
                 self.safety_of(line, command.user().unwrap_or_default(), safety)
             }
-            (Command::Safety { user, step: SafetyStep::Accept }, Answer::Done) => {
-                let line = line.say("the new key is taken, as not compared; to try again: ");
-                self.quiet(line.say("startprivate ").say(Shown::name(user)))
-            }
-            (Command::Safety { .. }, Answer::Done) => {
-                self.quiet(line.say("that device counts as compared from now on"))
-            }
-            (Command::Decline { .. }, Answer::Done) => self.quiet(line.say("declined")),
-            (Command::Block { user }, Answer::Done) => {
-                self.quiet(line.say(Shown::name(user)).say(" is blocked now"))
-            }
-            (Command::Unblock { user }, Answer::Done) => {
-                self.quiet(line.say(Shown::name(user)).say(" is no longer blocked"))
-            }
             (_, Answer::Invited { link, expires_in_s, guessed, here }) => {
                 self.invited(command, link, *expires_in_s)
                     + &self.invited_elsewhere(command, link, *guessed, here.as_ref())
             }
             (_, Answer::Invites(invites)) => self.invites(line, invites),
             (_, Answer::Devices(devices)) => self.devices(line, devices),
-            (Command::RevokeInvite { .. }, Answer::Done) => self.quiet(line.say("taken back")),
-            (Command::RevokeDevice { .. }, Answer::Done) => {
-                self.quiet(line.say("that device needs the password again"))
-            }
-            (Command::Passwd(_), Answer::Done) => {
-                self.quiet(line.say("changed; your other devices need the new password"))
-            }
-            (Command::Lock { user }, Answer::Done) => {
-                self.quiet(line.say(Shown::name(user)).say(" cannot log in any more"))
-            }
-            (Command::Unlock { user }, Answer::Done) => {
-                self.quiet(line.say(Shown::name(user)).say(" can log in again"))
-            }
-            (Command::Message { .. } | Command::Private { .. }, Answer::Done) => {
-                self.quiet(line.say("sent"))
-            }
-            (_, Answer::Done) => self.quiet(line.say("done")),
+            (_, Answer::Done) => self.done(command),
         }
+    }
+
+    /// The line for something that was simply done.
+    fn done(&self, command: &Command) -> Text {
+        let line = about(command);
+        self.quiet(match command {
+            Command::Safety { user, step: SafetyStep::Accept } => {
+                let line = line.say("the new key is taken, as not compared; to try again: ");
+                line.say("startprivate ").say(Shown::name(user))
+            }
+            Command::Safety { .. } => line.say("that device counts as compared from now on"),
+            Command::Decline { .. } => line.say("declined"),
+            Command::Block { user } => line.say(Shown::name(user)).say(" is blocked now"),
+            Command::Unblock { user } => line.say(Shown::name(user)).say(" is no longer blocked"),
+            Command::RevokeInvite { .. } => line.say("taken back"),
+            Command::RevokeDevice { .. } => line.say("that device needs the password again"),
+            Command::Passwd(_) => line.say("changed; your other devices need the new password"),
+            Command::Lock { user } => line.say(Shown::name(user)).say(" cannot log in any more"),
+            Command::Unlock { user } => line.say(Shown::name(user)).say(" can log in again"),
+            Command::Message { .. } | Command::Private { .. } => line.say("sent"),
+            _ => line.say("done"),
+        })
     }
 
     /// One name a line, under a line that says what they are.

@@ -16,8 +16,9 @@ use whoelse_engine::{
 use whoelse_proto::event::{Answer, Meeting, Outcome};
 use whoelse_proto::request::{Device, Join, Login, Passwd, Resume};
 use whoelse_proto::{
-    Command, DeviceKey, EndpointKey, Event, Fingerprint, InviteSecret, LinkAnswer, LinkName, LinkReason,
-    Name, NewLink, Nonce, Place, Purpose, RelayTicket, Request, RequestId, Role, Signature,
+    Command, DeviceKey, EndpointKey, Event, Fingerprint, InviteSecret, LinkAnswer, LinkName,
+    LinkReason, Name, NewLink, Nonce, Place, Purpose, RelayTicket, Request, RequestId, Role,
+    Signature,
 };
 
 use crate::choices::Choices;

@@ -172,7 +172,7 @@ impl Core {
         let expires_in_s = incoming.expires_in.unwrap_or(0);
         // What the key belongs to is where we are, not where the server says that it is.
         let here = Some(&self.config.place).filter(|here| !is_same(here, &link.place)).cloned();
-        Answer::Invited { link, expires_in_s, guessed, here }
+        Answer::Invited { link: Box::new(link), expires_in_s, guessed, here }
     }
 
     /// What lets whoever uses the invite know this device, and be known by it.

@@ -142,12 +142,11 @@ impl Driver {
     pub(super) fn carry(&mut self, order: PeerOrder) {
         let link = match order {
             PeerOrder::Relay => {
-                if self.carrier.has_files() {
-                    // It tells of them, and lets them go on with the next link.
-                    drop(self.carrier.node());
-                }
-                if let Some(running) = &self.carrier.running {
-                    running.node.set_relay(self.carrier.relay);
+                // With files of an earlier run it begins now: it tells of them.
+                let relay = self.carrier.relay;
+                let begins = self.carrier.running.is_some() || self.carrier.has_files();
+                if let Some(node) = begins.then(|| self.carrier.node()).flatten() {
+                    node.set_relay(relay);
                 }
                 return;
             }

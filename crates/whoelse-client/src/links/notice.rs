@@ -283,7 +283,7 @@ pub struct Safety {
     /// The number, for each device of that person that may be meant, the newest last.
     pub numbers: Vec<SafetyNumber>,
     /// A key that was refused, and has to be compared before it is accepted.
-    pub refused: Option<SafetyNumber>,
+    pub refused: Option<Box<SafetyNumber>>,
 }
 
 /// A number to compare.

@@ -26,31 +26,9 @@ impl Render {
     pub(super) fn link(&self, notice: &LinkNotice) -> Text {
         let line = Line::system();
         match notice {
-            LinkNotice::Wanted { user, trust, hidden } => {
-                let user = Shown::name(user);
-                let line = line.say(&user).say(" asks for a private talk (").say(known(*trust));
-                let line = line.say("): accept ").say(&user);
-                let line = if *hidden { line } else { line.say(" (it tells your address there)") };
-                let line = line.say(", or decline ").say(&user);
-                self.highlight(line)
-            }
-            LinkNotice::NotWanted { user, reason } => {
-                let line =
-                    line.say(Shown::name(user)).say(" does not ask for a private talk any more");
-                self.quiet(match reason {
-                    LinkReason::Offline => line.say(": the line is lost"),
-                    LinkReason::NoAnswer => line.say(": there was no answer for two minutes"),
-                    _ => line,
-                })
-            }
-            LinkNotice::TurnedAway { user, reason } => {
-                let line =
-                    line.say(Shown::name(user)).say(" asked for a private talk and was declined: ");
-                self.quiet(match reason {
-                    LinkReason::Busy => line.say("there are too many already"),
-                    _ => line.say("you take none (--private never)"),
-                })
-            }
+            LinkNotice::Wanted { .. }
+            | LinkNotice::NotWanted { .. }
+            | LinkNotice::TurnedAway { .. } => self.question(notice),
             LinkNotice::Being { user, asked: true } => {
                 let user = Shown::name(user);
                 let line = line.say("startprivate ").say(&user).say(": asked; waiting for ");
@@ -90,48 +68,49 @@ impl Render {
             LinkNotice::Changed { user, device, known, asked_us } => {
                 self.changed(user, device, known.as_ref(), *asked_us)
             }
-            LinkNotice::UnencryptedUp { user, address, asked_us } => {
-                let line = say_unencrypted(user);
-                let line = match asked_us {
-                    true => line.say(", as whoever is at ").say(*address).say(" says"),
-                    false => line.say(" at ").say(*address),
-                };
-                self.alert(line.say(
-                    ": anybody on the way can read and change it, and nobody proves who is there",
-                ))
-            }
-            LinkNotice::UnencryptedText { from, text } => {
-                let line = Line::new().say(Shown::name(from));
-                self.message(line.say(" (private, unencrypted, not proven): "), text, Tone::Plain)
-            }
-            LinkNotice::UnencryptedEnded { user, address, stood, here, trouble, texts } => {
-                let line = match stood {
-                    true => say_unencrypted(user).say(" ended"),
-                    false => {
-                        let line = Line::system().say("startprivate ").say(Shown::name(user));
-                        line.say(" --unencrypted: nothing came of it")
-                    }
-                };
-                let lines = match (here, trouble) {
-                    (true, _) => self.quiet(line),
-                    (false, Some(words)) => {
-                        let line = line.say("; ").say(*address).say(": ");
-                        self.alert(line.say(Shown::line(words)))
-                    }
-                    (false, None) => self.alert(line.say(": it was closed there")),
-                };
-                lines + &self.not_sent(user, texts)
-            }
-            LinkNotice::CannotListen { words } => {
-                let line = line.say("--allow-unencrypted: nobody can open such a link; ");
-                self.alert(line.say(Shown::line(words)))
-            }
+            LinkNotice::UnencryptedUp { .. }
+            | LinkNotice::UnencryptedText { .. }
+            | LinkNotice::UnencryptedEnded { .. }
+            | LinkNotice::CannotListen { .. } => self.unencrypted(notice),
             LinkNotice::ByInvite { user } => {
                 let line = line.say(Shown::name(user));
                 self.quiet(
                     line.say(" used your invite: that proves the key, which counts as compared"),
                 )
             }
+        }
+    }
+
+    /// What others ask for.
+    fn question(&self, notice: &LinkNotice) -> Text {
+        let line = Line::system();
+        match notice {
+            LinkNotice::Wanted { user, trust, hidden } => {
+                let user = Shown::name(user);
+                let line = line.say(&user).say(" asks for a private talk (").say(known(*trust));
+                let line = line.say("): accept ").say(&user);
+                let line = if *hidden { line } else { line.say(" (it tells your address there)") };
+                let line = line.say(", or decline ").say(&user);
+                self.highlight(line)
+            }
+            LinkNotice::NotWanted { user, reason } => {
+                let line =
+                    line.say(Shown::name(user)).say(" does not ask for a private talk any more");
+                self.quiet(match reason {
+                    LinkReason::Offline => line.say(": the line is lost"),
+                    LinkReason::NoAnswer => line.say(": there was no answer for two minutes"),
+                    _ => line,
+                })
+            }
+            LinkNotice::TurnedAway { user, reason } => {
+                let line =
+                    line.say(Shown::name(user)).say(" asked for a private talk and was declined: ");
+                self.quiet(match reason {
+                    LinkReason::Busy => line.say("there are too many already"),
+                    _ => line.say("you take none (--private never)"),
+                })
+            }
+            _ => Text::default(),
         }
     }
 
@@ -174,7 +153,7 @@ impl Render {
     }
 
     /// What was not acknowledged, each by itself.
-    fn not_sent(&self, user: &str, texts: &[NotSent]) -> Text {
+    pub(super) fn not_sent(&self, user: &str, texts: &[NotSent]) -> Text {
         texts.iter().fold(Text::default(), |lines, it| {
             let line = Line::system().say("private ").say(Shown::name(user));
             let line = line.say(match it.tried {
@@ -365,10 +344,6 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
 
 fn say_link(user: &str) -> Line {
     Line::system().say("private link with ").say(Shown::name(user))
-}
-
-fn say_unencrypted(user: &str) -> Line {
-    Line::system().say("unencrypted private link with ").say(Shown::name(user))
 }
 
 fn say_device(line: Line, device: &str) -> Line {

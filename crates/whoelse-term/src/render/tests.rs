@@ -155,7 +155,7 @@ fn what_became_of_requests_about_people_and_devices() {
     };
     let invited = |guessed, here| {
         let answer = Answer::Invited {
-            link: link("chat.example:443"),
+            link: Box::new(link("chat.example:443")),
             expires_in_s: 604_800,
             guessed,
             here,
@@ -250,7 +250,8 @@ fn a_line_to_pass_on_is_never_broken() {
         vouch: None,
     };
     let line = format!("whoelse client {}", link.expose());
-    let answer = Answer::Invited { link, expires_in_s: 60, guessed: true, here: None };
+    let answer =
+        Answer::Invited { link: Box::new(link), expires_in_s: 60, guessed: true, here: None };
     let told = Notice::Answered { command: Command::Invite { role: Role::Member }, answer };
     let lines = render.notice(&told, &People::default(), Timestamp::UNIX_EPOCH);
     assert!(lines.lines().any(|it| it == line), "{}", &*lines);

@@ -188,7 +188,7 @@ impl Core {
     pub(super) fn handle_file(&mut self, now_ms: u64, id: FileId, event: FileEvent) {
         match event {
             FileEvent::Offered { link, name, size } => {
-                self.handle_file_offered(id, link, name, size)
+                self.handle_file_offered(id, link, name, size);
             }
             FileEvent::Kept { device, name, size, sending } => {
                 self.handle_file_kept(id, &device, name, size, sending);

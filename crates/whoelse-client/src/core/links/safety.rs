@@ -60,7 +60,7 @@ impl Core {
         let meant = pins.iter().filter(|pin| linked.is_none_or(|key| key == pin.key));
         let numbers: Vec<_> = meant.map(|pin| number(pin.key, &pin.device, Some(pin))).collect();
         let refused = self.links.refused.get(user);
-        let refused = refused.map(|(key, device)| number(*key, device, None));
+        let refused = refused.map(|(key, device)| Box::new(number(*key, device, None)));
         if numbers.is_empty() && refused.is_none() {
             return Err(Why::Link(LinkWhy::NotMet));
         }

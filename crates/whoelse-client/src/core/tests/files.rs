@@ -10,7 +10,7 @@ use crate::links::files::{
     FileEvent, FileFailure, FileId, FileNotice, FileOf, FileState, Progress,
 };
 use crate::links::notice::LinkWhy;
-use crate::links::{LinkId, LinkNotice, PeerEvent, PeerOrder};
+use crate::links::{LinkId, LinkNotice, LinkOptions, PeerEvent, PeerOrder};
 
 fn send_file() -> Command {
     Command::SendFile { user: "luke".into(), path: PathBuf::from("/tmp/a.pdf") }
@@ -157,7 +157,7 @@ fn a_link_that_does_not_come_about_takes_the_file_along() {
 
 #[test]
 fn what_is_not_there_is_asked_of_nobody() {
-    let links = crate::links::LinkOptions { carried: true, ..Default::default() };
+    let links = LinkOptions { carried: true, ..Default::default() };
     let mut client =
         Client::of(Config { links, ..config(true) }).with_device(false).logged_in(WELCOME);
     client.wants(send_file());
@@ -173,7 +173,7 @@ fn what_is_not_there_is_asked_of_nobody() {
 #[test]
 fn a_tilde_is_the_home_of_who_types() {
     let home = Some(PathBuf::from("/home/hans"));
-    let links = crate::links::LinkOptions { carried: true, home, ..Default::default() };
+    let links = LinkOptions { carried: true, home, ..Default::default() };
     let mut client =
         Client::of(Config { links, ..config(true) }).with_device(false).logged_in(WELCOME);
     for (typed, meant) in
@@ -260,7 +260,7 @@ fn a_file_outlives_its_link_and_its_run() {
     // The next run hears of it by the device.
     let mut world = World::new(1);
     let kept = FileEvent::Kept {
-        device: format!("{} luke", whoelse_proto::DeviceKey([2; 32])),
+        device: format!("{} luke", DeviceKey([2; 32])),
         name: FileName::of("a.pdf"),
         size: 100,
         sending: true,

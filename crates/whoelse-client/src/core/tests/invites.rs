@@ -172,7 +172,7 @@ fn asks_for_an_invite(link: Link, guessed: bool) -> (InviteLink, bool, Option<Pl
         } => {
             assert_eq!(expires_in_s, 604_800);
             assert_eq!(link.secret, InviteSecret::new([9; 16]));
-            (link, guessed, here)
+            (*link, guessed, here)
         }
         other => panic!("{other:?}"),
     }

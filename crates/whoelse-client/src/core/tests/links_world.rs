@@ -233,11 +233,7 @@ impl World {
                     let text = String::from_utf8(bytes.to_vec()).unwrap();
                     text.lines().for_each(|line| self.serve(at, line));
                 }
-                Action::Connect if !self.cut => {
-                    if self.now_ms > 1_000 {
-                        self.connect(at);
-                    }
-                }
+                Action::Connect if !self.cut && self.now_ms > 1_000 => self.connect(at),
                 Action::Peer(order) => self.carry(at, order),
                 Action::KeepPeers(peers) => self.ends[at].peers = peers,
                 _ => {}
@@ -246,6 +242,7 @@ impl World {
     }
 
     /// The server.
+    #[expect(clippy::too_many_lines, reason = "a small server, an arm for each request")]
     fn serve(&mut self, at: usize, line: &str) {
         let request: serde_json::Value = serde_json::from_str(line).unwrap();
         let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
@@ -612,7 +609,7 @@ fn random_life(seed: u64) -> usize {
             18 => world.has_relay = !world.has_relay,
             _ => {
                 let steps = world.below(8);
-                (0..steps).for_each(|_| drop(world.step()));
+                (0..steps).for_each(|_| _ = world.step());
             }
         }
         for end in &world.ends {

@@ -207,7 +207,7 @@ fn the_number_is_shown_with_how_to_compare_it() {
          * if it is the same: safety luke confirm\n"
     );
     let numbers = vec![number("laptop", true, Some(1_700_000_000))];
-    let refused = Some(number("phone", false, None));
+    let refused = Some(Box::new(number("phone", false, None)));
     let shown = answered(safety(SafetyStep::Show), Answer::Safety(Safety { numbers, refused }));
     assert!(!shown.contains("confirm"), "{shown}");
     assert!(shown.contains("  device phone, refused:\n"), "{shown}");
