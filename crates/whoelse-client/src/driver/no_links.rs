@@ -1,6 +1,7 @@
 //! Where private links would be carried, if this program were built with them: the core is told that
 //! it makes none, and so it orders nothing.
 
+use std::future::{Ready, pending, ready};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -20,10 +21,12 @@ impl Carrier {
     pub(super) fn keep_files_in(&mut self, _: &Path) {}
 
     pub(super) async fn next(&mut self) -> PeerEvent {
-        std::future::pending().await
+        pending().await
     }
 
-    pub(super) async fn end(&mut self) {}
+    pub(super) fn end(&mut self) -> Ready<()> {
+        ready(())
+    }
 }
 
 impl Driver {
