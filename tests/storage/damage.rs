@@ -205,7 +205,7 @@ fn each_flipped_bit_in_the_last_batch_is_reported() {
     let bytes = intact.disk.contents(newest);
     let end = 1 + bytes.iter().rposition(|byte| *byte != 0).unwrap();
     let is_batch = |offset: &usize| bytes[*offset..].starts_with(b"\xFFwb\xFF");
-    let last = (8_192..end).step_by(8).filter(is_batch).next_back().unwrap();
+    let last = (8_192..end).step_by(8).rfind(is_batch).unwrap();
     for bit in last as u64 * 8..end as u64 * 8 {
         let damaged = intact.disk.kill();
         damaged.damage(newest, |bytes| flip(bytes, bit));
