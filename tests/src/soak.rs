@@ -185,7 +185,7 @@ pub const ROWS: [Row; 13] = [
     Row {
         number: "9",
         name: "pauses",
-        what: "A minute of silence and of absence, on a clock that is put ahead.",
+        what: "Silence and absence last as long as promised, on a clock that is put ahead.",
         run: |field, _| pauses::run(field),
     },
     Row {

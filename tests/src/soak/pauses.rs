@@ -84,13 +84,16 @@ impl Scene {
         let (reader, _) = Line::log_in(self.ground.address(), READER, "reader", entry)?;
         reader.reset();
         while hear(&mut self.writer, "logout_broadcast", QUIET)?.is_some() {}
-        self.pass(5)?;
-        if hear(&mut self.writer, "logout_broadcast", QUIET)?.is_some() {
-            faults.push("it has left within 5 s".to_owned());
+        for seconds in [4, 15] {
+            self.pass(seconds)?;
+            if hear(&mut self.writer, "logout_broadcast", QUIET)?.is_some() {
+                faults.push(format!("it has left within 19 s, {seconds} s after a look"));
+            }
         }
-        self.pass(16)?;
+        // On a busy machine the server learns late that the line is broken.
+        self.pass(6)?;
         if hear(&mut self.writer, "logout_broadcast", PATIENCE)?.is_none() {
-            faults.push("it has not left after 21 s".to_owned());
+            faults.push("it has not left after 25 s".to_owned());
         }
         Ok(())
     }
@@ -108,8 +111,10 @@ impl Scene {
         trouble("the reader is not let in again")
     }
 
-    /// Puts the clock ahead, and has the server look at it.
+    /// Puts the clock ahead, and has the server look at it, once it has noted when it did what has
+    /// been seen of it.
     fn pass(&mut self, seconds: i64) -> Outcome<()> {
+        self.writer.ask(&json!({"action": "active"}))?;
         self.ahead_s += seconds;
         self.switches.set(Switch::MonotonicNs, self.ahead_s * SECOND_NS)?;
         self.writer.ask(&json!({"action": "active"})).map(drop)
