@@ -19,6 +19,7 @@ mod kill;
 mod line;
 mod long;
 mod network;
+mod pauses;
 mod people;
 mod post;
 mod power;
@@ -79,7 +80,7 @@ pub struct Row {
 }
 
 /// All rows that are run here.
-pub const ROWS: [Row; 12] = [
+pub const ROWS: [Row; 13] = [
     Row {
         number: "4",
         name: "kill-9",
@@ -180,6 +181,12 @@ pub const ROWS: [Row; 12] = [
             Scale::Ci => clock::run(field, 20),
             Scale::Soak => clock::run(field, 200),
         },
+    },
+    Row {
+        number: "9",
+        name: "pauses",
+        what: "Silence and absence last as long as promised, on a clock that is put ahead.",
+        run: |field, _| pauses::run(field),
     },
     Row {
         number: "10",

@@ -14,10 +14,10 @@ const COPIED: [&str; 7] =
     ["Cargo.toml", "Cargo.lock", "crates", "tests", "bench", "xtask", "fuzz/targets"];
 
 /// Seeds in which a bug has to be found.
-const SEEDS: &str = "0..2000";
+const SEEDS: &str = "0..4000";
 
 /// How long each is looked for, in seconds.
-const SECONDS: &str = "120";
+const SECONDS: &str = "900";
 
 /// Seeds that must hold when no bug is on: otherwise the others prove nothing.
 const CONTROL_SEEDS: &str = "0..60";

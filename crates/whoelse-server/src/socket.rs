@@ -19,6 +19,9 @@ use crate::tls::Tls;
 /// A socket, shared by the hub, which writes, and its door, which reads.
 pub(crate) struct Socket {
     way: Way,
+    /// The system has said that the line is broken. It does so once, to whoever asks first; after
+    /// that the end looks as if it had come in order.
+    is_broken: Cell<bool>,
     /// Tells the door to look at its connection again.
     pub(crate) wake: Notify,
     /// Set off when the hub has forgotten the connection: all that wait for it end.
@@ -50,7 +53,8 @@ impl Socket {
     }
 
     fn over(way: Way) -> Self {
-        Self { way, wake: Notify::new(), gone: Gone::default() }
+        let (wake, gone) = (Notify::new(), Gone::default());
+        Self { way, is_broken: Cell::new(false), wake, gone }
     }
 
     pub(crate) fn is_secured(&self) -> bool {
@@ -120,8 +124,14 @@ impl Socket {
             Way::Pipe(pipe) => return pipe.is_silent(),
         };
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        let peeked = SockRef::from(stream).peek(&mut byte);
-        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        match SockRef::from(stream).peek(&mut byte) {
+            Ok(_) => false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+            Err(error) => {
+                self.is_broken.set(self.is_broken.get() || error.kind() != ErrorKind::Interrupted);
+                false
+            }
+        }
     }
 
     /// Whether the line is whole: what was written after the other side had gone comes back as an
@@ -130,7 +140,11 @@ impl Socket {
         // In TLS an orderly end says only that nothing more will be said: a library says it whether or
         // not it has read everything, and the system's word about what was thrown away comes later.
         match &self.way {
-            Way::Plain(stream) => matches!(stream.take_error(), Ok(None)),
+            Way::Plain(stream) => {
+                let is_whole = matches!(stream.take_error(), Ok(None));
+                self.is_broken.set(self.is_broken.get() || !is_whole);
+                !self.is_broken.get()
+            }
             Way::Secured(..) => false,
             Way::Pipe(pipe) => pipe.key().is_none() && pipe.is_whole(),
         }

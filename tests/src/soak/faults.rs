@@ -24,7 +24,7 @@ use super::post::Post;
 use super::said::Said;
 use super::shim::Switch;
 use super::trace::{Entry, Trace};
-use super::trouble::{Outcome, While, trouble};
+use super::trouble::{Outcome, Trouble, While, trouble};
 use super::verdict::Verdict;
 
 /// What the server ends with when the disk fails.
@@ -129,8 +129,15 @@ fn at_point(field: &Field, point: i64, failure: (Errno, bool)) -> Outcome<Tally>
     let end = match server.ready_or_end()? {
         Some(end) => end,
         None => {
-            write_until_it_ends(&ground, &mut post);
-            server.wait(PATIENCE)?
+            let why = write_until_it_ends(&ground, &mut post);
+            if !failure.1 && server.logged().contains(NO_MATTER) {
+                return unharmed(&mut ground, server, &post);
+            }
+            server.wait(PATIENCE).map_err(|trouble| {
+                let faults = switches.read(Switch::Failed);
+                let confirmed = post.confirmed();
+                Trouble(format!("{trouble}; {faults:?} faults, {confirmed} confirmed, {why}"))
+            })?
         }
     };
     let mut tally = Tally { confirmed: post.confirmed() as u64, ..Tally::default() };
@@ -143,15 +150,35 @@ fn at_point(field: &Field, point: i64, failure: (Errno, bool)) -> Outcome<Tally>
     Ok(tally)
 }
 
-fn write_until_it_ends(ground: &Ground, post: &mut Post) {
-    let Ok((mut line, _)) = Line::log_in(ground.address(), 0, "writer", &Door::Password) else {
-        return;
+/// The one operation without which the server goes on, as it says: the file keeps an invite that
+/// is of no use any more.
+const NO_MATTER: &str = "could not remove the file of the first invite";
+
+/// The server went on in spite of the fault, and everything has to be as if there had been none.
+fn unharmed(ground: &mut Ground, mut server: Process, post: &Post) -> Outcome<Tally> {
+    let mut tally = Tally { reached: 1, confirmed: post.confirmed() as u64, ..Tally::default() };
+    let end = server.terminate()?;
+    if end.status.code() != Some(0) {
+        tally.exits += 1;
+        tally.faults.push(format!("it ended with {}: {}", end.status, end.log));
+    }
+    ground.unswitch();
+    tally.lost = post.lost(&recover(ground)?) as u64;
+    Ok(tally)
+}
+
+/// Says why it writes no more.
+fn write_until_it_ends(ground: &Ground, post: &mut Post) -> String {
+    let mut line = match Line::log_in(ground.address(), 0, "writer", &Door::Password) {
+        Ok((line, _)) => line,
+        Err(why) => return format!("not logged in: {why}"),
     };
     for batch in 0..BATCHES {
-        if post.send(&mut line, 1 + batch % 3, 100).is_err() {
-            return;
+        if let Err(why) = post.send(&mut line, 1 + batch % 3, 100) {
+            return format!("at batch {batch}: {why}");
         }
     }
+    format!("all {BATCHES} batches were written")
 }
 
 fn judge_end(end: &End, tally: &mut Tally) {

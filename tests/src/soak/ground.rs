@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use whoelse_proto::Fingerprint;
 
 use super::shim::Switches;
-use super::trouble::{Outcome, Trouble, While, trouble};
+use super::trouble::{Outcome, While, trouble};
 
 /// How long a server may take to be ready, however much it has to recover.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -98,7 +99,9 @@ impl Ground {
         let err = File::create(&log).during("making a log")?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(err);
         let started = Instant::now();
+        let spawning = SPAWNING.lock();
         let mut child = command.spawn().during("starting the server")?;
+        drop(spawning);
         let out = lines(child.stdout.take().during("the server has no output")?);
         Ok(Process { child, out, said: Vec::new(), log, started })
     }
@@ -123,6 +126,10 @@ fn lines(out: ChildStdout) -> Receiver<String> {
     receiver
 }
 
+/// Held while a process is started: until it runs its program it has whatever this one has open,
+/// such as the socket with which another thread finds out whether a port is free.
+static SPAWNING: Mutex<()> = Mutex::new(());
+
 /// Below the ports that the system gives to those who connect: a client that tries again and again
 /// would else one day be given the very port it connects to, and speak with itself.
 fn free_port() -> Outcome<u16> {
@@ -130,6 +137,7 @@ fn free_port() -> Outcome<u16> {
     const COUNT: u16 = 10_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or_default();
+    let _spawning = SPAWNING.lock();
     for _ in 0..COUNT {
         let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(offset);
         let port = FIRST + next % COUNT;
@@ -240,21 +248,27 @@ impl Process {
         self.wait(START_PATIENCE)
     }
 
+    /// What it has logged so far.
+    pub(crate) fn logged(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log).trim().to_owned()
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn wait(&mut self, patience: Duration) -> Outcome<End> {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().during("waiting for the server")? {
                 let after = began.elapsed();
-                let log = std::fs::read(&self.log).unwrap_or_default();
-                let log = String::from_utf8_lossy(&log).trim().to_owned();
+                let log = self.logged();
                 if log.contains("panicked at") {
                     return trouble(format!("the server panicked: {log}"));
                 }
                 return Ok(End { status, log, after });
             }
             if began.elapsed() > patience {
-                return Err(Trouble(format!("the server does not end within {patience:?}")));
+                let log = self.logged();
+                return trouble(format!("the server does not end within {patience:?}: {log}"));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

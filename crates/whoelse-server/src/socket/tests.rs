@@ -229,3 +229,19 @@ async fn damage_ends_it() {
     let mut buffer = [0; 10];
     assert_eq!(read(&socket, &mut buffer).await.unwrap_err().kind(), ErrorKind::InvalidData);
 }
+
+#[tokio::test]
+async fn a_line_that_broke_while_somebody_looked_is_not_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let socket = Socket::plain(stream);
+    assert!(socket.is_silent() && socket.is_whole());
+    SockRef::from(&other).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(other);
+    socket.readable().await.unwrap();
+    // The system says once that a line is broken, to whoever asks first.
+    assert!(!socket.is_silent());
+    assert!(!socket.is_whole());
+    assert!(!socket.is_whole(), "nor later");
+}
