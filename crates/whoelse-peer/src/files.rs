@@ -136,7 +136,14 @@ impl Files {
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
-                    Some(order) => files.order(order).await,
+                    Some(order) => {
+                        // Whoever orders has heard what links told before: an offer needs its link.
+                        for _ in 0..news.len() {
+                            let Ok(news) = news.try_recv() else { break };
+                            files.hear(news).await;
+                        }
+                        files.order(order).await;
+                    }
                     None => break,
                 },
                 Some(news) = news.recv() => files.hear(news).await,
