@@ -298,6 +298,25 @@ fn a_hidden_address_makes_the_link_a_relayed_one() {
 }
 
 #[test]
+fn a_hidden_address_leads_nowhere_without_a_relay() {
+    let server = setup(&["hans", "luke", "yoda"]).flags(&["--no-relay"]).start();
+    let mut hans = client(&server, "hans", &["--hide-address"]);
+    let mut luke = client(&server, "luke", &[]);
+    hans.hear("luke logged in");
+    hans.say("startprivate luke");
+    luke.hear("hans asks for a private talk");
+    luke.say("accept hans");
+    hans.hear("private talk with luke: nothing came of it; there is no way: the server relays");
+    luke.hear("private talk with hans: nothing came of it; hans has broken it off");
+    // Who hides nothing needs no relay.
+    let mut yoda = client(&server, "yoda", &[]);
+    yoda.say("startprivate luke");
+    luke.hear("yoda asks");
+    luke.say("accept yoda");
+    yoda.hear("private link with luke: direct");
+}
+
+#[test]
 fn a_direct_link_outlives_the_server() {
     let mut server = server(&["hans", "luke"]);
     let (mut hans, mut luke) = linked(&server);

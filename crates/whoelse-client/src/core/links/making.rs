@@ -244,8 +244,12 @@ impl Core {
 
     /// The server lets it into the relay, or has none.
     fn handle_relay(&mut self, id: LinkId, relay: bool) {
+        let is_hidden = self.links.options.hide_address;
         let Some(link) = self.links.by_id(id) else { return };
         link.relay = relay;
+        if is_hidden && !relay {
+            return self.end_link(id, LinkEnd::Failed(PeerFailure::NoRoute));
+        }
         self.actions.push_back(Action::Peer(PeerOrder::Open { link: id, relay }));
     }
 
