@@ -50,7 +50,7 @@ impl Render {
             }
             FileNotice::Waiting { file, progress } => {
                 let line = say_way(line, file).say(": interrupted at ").say(percent(*progress));
-                let line = line.say(" %; it goes on with the next private link with ");
+                let line = line.say(" %; it goes on as soon as there is a link with ");
                 self.alert(line.say(Shown::name(&file.user)))
             }
             FileNotice::Kept { file, size } => {

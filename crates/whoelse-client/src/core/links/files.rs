@@ -216,11 +216,16 @@ impl Core {
             }
             FileEvent::Progress(progress) => {
                 let Some(it) = self.links.files.by_id(id) else { return };
-                if !matches!(it.stage, At::Going(_)) {
-                    return;
-                }
+                let again = match it.stage {
+                    At::Going(_) => false,
+                    At::Waiting(_) => true,
+                    _ => return,
+                };
                 it.stage = At::Going(progress);
                 let (number, file) = (it.number, it.file.clone());
+                if again {
+                    self.notice_file(FileNotice::Started { file: file.clone(), again });
+                }
                 self.notice_file(FileNotice::Progress { number, file, progress });
                 self.go_on_waiting(now_ms);
             }
@@ -268,6 +273,14 @@ impl Core {
         let stage = At::Waiting(Progress { total: size, ..Progress::default() });
         self.links.files.all.push(Transfer { number, id: Some(id), file: file.clone(), stage });
         self.notice_file(FileNotice::Kept { file, size });
+    }
+
+    /// Nothing is heard from a person: files wait, whatever becomes of the link.
+    pub(super) fn interrupt_files(&mut self, user: &str) {
+        let going = |it: &&Transfer| it.file.user == user && matches!(it.stage, At::Going(_));
+        let going = self.links.files.all.iter().filter(going).filter_map(|it| it.id);
+        let going: Vec<FileId> = going.collect();
+        going.into_iter().for_each(|id| self.handle_file_waiting(id));
     }
 
     fn handle_file_waiting(&mut self, id: FileId) {

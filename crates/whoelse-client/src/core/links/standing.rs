@@ -158,7 +158,8 @@ impl Core {
         let until_ms = (!server_away).then_some(now_ms + SILENT_MS_MAX);
         link.stage = Stage::Interrupted { route, until_ms };
         let user = link.user.clone();
-        self.notice_link(LinkNotice::Interrupted { user, server_away });
+        self.notice_link(LinkNotice::Interrupted { user: user.clone(), server_away });
+        self.interrupt_files(&user);
     }
 
     pub(super) fn handle_heard(&mut self, id: LinkId) {

@@ -59,6 +59,11 @@ impl Core {
             return Err(Why::Link(LinkWhy::NoConnection));
         }
         self.may_make_links()?;
+        // Whoever hears nothing need not wait for the end of it.
+        let is_dead = |link: &&mut Link| matches!(link.stage, Stage::Interrupted { .. });
+        if let Some(dead) = self.links.with(user).filter(is_dead).map(|link| link.id) {
+            self.end_link(dead, LinkEnd::Here);
+        }
         if let Some(link) = self.links.with(user) {
             let stands = link.stage.stands();
             return Err(if stands {

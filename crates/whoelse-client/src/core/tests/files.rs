@@ -272,6 +272,31 @@ fn a_file_outlives_its_link_and_its_run() {
 }
 
 #[test]
+fn a_file_waits_as_long_as_nothing_is_heard() {
+    let mut world = offered();
+    world.file(0, 5, FileEvent::Started);
+    world.file(0, 5, FileEvent::Progress(HALF));
+    world.file_notices(0);
+    let (now_ms, link) = (world.now_ms, LinkId(1));
+    world.ends[0].core.handle_peer(now_ms, PeerEvent::Silent { link });
+    world.settle();
+    let ours = file("luke", true);
+    let waiting = FileNotice::Waiting { file: ours.clone(), progress: HALF };
+    assert_eq!(world.file_notices(0), [waiting]);
+    // Whoever carries it may find out, too, or not.
+    world.file(0, 5, FileEvent::Waiting);
+    world.ends[0].core.handle_peer(now_ms, PeerEvent::Heard { link });
+    world.file(0, 5, FileEvent::Progress(HALF));
+    assert_eq!(
+        world.file_notices(0),
+        [
+            FileNotice::Started { file: ours.clone(), again: true },
+            FileNotice::Progress { number: 2, file: ours, progress: HALF }
+        ]
+    );
+}
+
+#[test]
 fn a_script_ends_when_what_moves_has_arrived_and_a_person_at_once() {
     let mut world = offered();
     world.file(0, 5, FileEvent::Started);

@@ -43,6 +43,20 @@ fn ended(user: String, end: LinkEnd, stood: bool) -> LinkNotice {
 }
 
 #[test]
+fn who_hears_nothing_may_begin_anew_at_once() {
+    let mut world = linked();
+    world.silence();
+    world.settle();
+    assert!(matches!(world.ends[0].links()[..], [LinkState::Interrupted(_)]));
+    world.ends[0].link_notices();
+    world.wants(0, start("luke"));
+    world.settle();
+    let asked = LinkNotice::Being { user: luke(), asked: true };
+    assert_eq!(world.ends[0].link_notices(), [ended(luke(), LinkEnd::Here, true), asked]);
+    assert_eq!(world.ends[0].links(), [LinkState::Asked]);
+}
+
+#[test]
 fn one_asks_the_other_accepts_and_both_are_told() {
     let mut world = World::new(1);
     world.wants(0, start("luke"));

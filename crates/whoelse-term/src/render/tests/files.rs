@@ -58,7 +58,7 @@ fn a_file_from_offer_to_end() {
         ),
         (
             said(FileNotice::Waiting { file: file(false), progress: half }),
-            "* a report.pdf from luke: interrupted at 48 %; it goes on with the next private link with \
+            "* a report.pdf from luke: interrupted at 48 %; it goes on as soon as there is a link with \
              luke\n",
         ),
         (
