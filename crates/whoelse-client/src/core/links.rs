@@ -29,8 +29,9 @@ const MAKING_MS_MAX: u64 = 30_000;
 /// A link ends this long after [`PeerEvent::Silent`]: 8 s after the silence has begun.
 const SILENT_MS_MAX: u64 = 4_000;
 
-/// When our session is back, a relayed link may take so long to be heard again.
-const RESUME_MS_MAX: u64 = 10_000;
+/// When our session is back, a relayed link may take so long to be heard again: the other client may
+/// have tried to reach the server just before that was back, and then waits for half a minute.
+const RESUME_MS_MAX: u64 = 45_000;
 
 /// How long the end of a link waits for acknowledgements.
 const CLOSING_MS_MAX: u64 = 2_000;
@@ -58,6 +59,8 @@ pub(super) struct Links {
     told: VecDeque<(u64, LinkId, u64)>,
     /// The server is told of activity no sooner than this.
     active_at_ms: u64,
+    /// Until then the clients of others may be on their way back to the server.
+    resuming_until_ms: u64,
 }
 
 /// What the server was asked about a link.
@@ -161,6 +164,7 @@ impl Links {
             refused: BTreeMap::new(),
             told: VecDeque::new(),
             active_at_ms: 0,
+            resuming_until_ms: 0,
         }
     }
 
@@ -328,6 +332,9 @@ impl Core {
 
     /// A session has begun: the relay has to hear of links that it carried.
     pub(super) fn resume_links(&mut self, now_ms: u64) {
+        if self.links.any_stands() {
+            self.links.resuming_until_ms = now_ms + RESUME_MS_MAX;
+        }
         let mut relayed = Vec::new();
         for link in &mut self.links.all {
             if let Stage::Interrupted { until_ms: until_ms @ None, .. } = &mut link.stage {

@@ -151,11 +151,16 @@ impl Core {
     /// Nothing was heard of the other end for some seconds.
     pub(super) fn handle_silent(&mut self, now_ms: u64, id: LinkId) {
         let in_session = matches!(self.line, Line::Session { .. });
+        let resuming_until_ms = self.links.resuming_until_ms;
         let Some(link) = self.links.by_id(id) else { return };
         let Stage::Standing { route } = link.stage else { return };
         // The relay is the server: it will be back when that is.
-        let server_away = route == Route::Relayed && !in_session;
-        let until_ms = (!server_away).then_some(now_ms + SILENT_MS_MAX);
+        let relayed = route == Route::Relayed;
+        let server_away = relayed && (!in_session || now_ms < resuming_until_ms);
+        let until_ms = match server_away {
+            true => in_session.then_some(resuming_until_ms),
+            false => Some(now_ms + SILENT_MS_MAX),
+        };
         link.stage = Stage::Interrupted { route, until_ms };
         let user = link.user.clone();
         self.notice_link(LinkNotice::Interrupted { user: user.clone(), server_away });

@@ -301,6 +301,29 @@ fn a_relayed_link_waits_for_the_server_and_its_ticket_is_known_again() {
 }
 
 #[test]
+fn a_relayed_link_waits_for_the_other_client_to_be_back_as_well() {
+    let mut world = World::new(1);
+    world.route = Route::Relayed;
+    link(&mut world);
+    // Ours is back before it has noticed any silence.
+    world.wait(60_000);
+    world.cut = true;
+    world.hang_up(0);
+    world.hang_up(1);
+    world.connect(0);
+    world.settle();
+    world.silence();
+    world.settle();
+    world.wait(30_000);
+    assert_eq!(world.ends[0].links(), [LinkState::Interrupted(Route::Relayed)]);
+    world.connect(1);
+    world.settle();
+    world.hear();
+    world.settle();
+    assert_eq!(world.ends[0].links(), [LinkState::Standing(Route::Relayed)]);
+}
+
+#[test]
 fn a_relayed_link_that_stays_silent_after_the_return_ends() {
     let mut world = World::new(1);
     world.route = Route::Relayed;
@@ -314,7 +337,7 @@ fn a_relayed_link_that_stays_silent_after_the_return_ends() {
     world.cut = false;
     world.connect(0);
     world.settle();
-    world.wait(9_900);
+    world.wait(44_900);
     assert!(world.stands(0));
     world.wait(200);
     assert!(!world.stands(0));
