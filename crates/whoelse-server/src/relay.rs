@@ -6,6 +6,7 @@
 //! here from the entrance, counted there for as long as it lives; nothing here listens on TCP.
 
 mod admissions;
+mod allowance;
 mod caller;
 mod discovery;
 mod frames;
@@ -54,7 +55,6 @@ struct House {
     keys: KeyCache,
     metrics: Arc<Metrics>,
     admissions: Admissions,
-    bytes_per_second: u32,
 }
 
 impl Relay {
@@ -83,8 +83,7 @@ impl Relay {
             clients: Clients::default(),
             keys: KeyCache::new(KEYS_KEPT),
             metrics: Arc::default(),
-            admissions: Admissions::default(),
-            bytes_per_second,
+            admissions: Admissions::new(bytes_per_second),
         });
         Ok(Self { runtime: Some(runtime), house, discovery })
     }

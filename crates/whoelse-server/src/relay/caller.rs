@@ -17,7 +17,7 @@ use tracing::debug;
 use whoelse_proto::limits::HANDSHAKE_MS_MAX;
 use whoelse_proto::{EndpointKey, RelayTicket};
 
-use super::frames::Frames;
+use super::frames::{Frames, Person};
 use super::{Caller, Guest, House, http};
 
 /// Packets that may wait for one reader; the next is dropped, as on any full line.
@@ -63,11 +63,12 @@ async fn carry(
     parts: Parts,
     guest: Guest,
 ) -> io::Result<()> {
-    let mut frames = Frames::new(line, house.bytes_per_second, &guest.cutter)?;
+    let (own, person) = (house.admissions.allowance()?, Person::default());
+    let mut frames = Frames::new(line, own, Person::clone(&person), &guest.cutter);
     let header = parts.headers.get(CLIENT_AUTH_HEADER).cloned();
     let proven = handshake::serverside(&mut frames, header).await.map_err(io::Error::other)?;
     let request = ClientRequest::new(proven.client_key, version, parts);
-    let gate = Gate { house: Arc::clone(&house), guest, connection: OnceLock::new() };
+    let gate = Gate { house: Arc::clone(&house), guest, person, connection: OnceLock::new() };
     let gate: Arc<dyn DynAccessControl> = Arc::new(gate);
     let held = proven
         .authorize_with(&request, &gate, &mut frames)
@@ -85,6 +86,8 @@ async fn carry(
 struct Gate {
     house: Arc<House>,
     guest: Guest,
+    /// Whose it is, for its frames.
+    person: Person,
     /// Once it was let in.
     connection: OnceLock<ConnectionId>,
 }
@@ -93,13 +96,14 @@ impl AccessControl for Gate {
     async fn on_connect(&self, request: &ClientRequest) -> Access {
         let endpoint = EndpointKey(*request.endpoint_id().as_bytes());
         let ticket = request.auth_token().and_then(|text| RelayTicket::parse(&text).ok());
-        let is_admitted = ticket.is_some_and(|ticket| {
+        let allowance = ticket.and_then(|ticket| {
             let admissions = &self.house.admissions;
             admissions.enter(endpoint, &ticket, request.connection_id(), &self.guest.cutter)
         });
-        if !is_admitted {
+        let Some(allowance) = allowance else {
             return Access::Deny { reason: Some("not admitted".into()) };
-        }
+        };
+        self.person.get_or_init(|| allowance);
         let connection = self.connection.get_or_init(|| request.connection_id());
         debug_assert_eq!(*connection, request.connection_id(), "a gate is for one connection");
         self.guest.welcome();

@@ -1,7 +1,9 @@
-//! Frames of a WebSocket as iroh's relay wants them: at a bounded rate, and cut at any time.
+//! Frames of a WebSocket as iroh's relay wants them: at a bounded rate, of which so many wait, and cut at
+//! any time.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,27 +12,33 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use iroh_relay::ExportKeyingMaterial;
 use iroh_relay::protos::streams::StreamError;
-use iroh_relay::server::streams::{Bucket, MaybeTlsStream};
-use tokio::time::{Sleep, sleep_until};
+use iroh_relay::server::streams::MaybeTlsStream;
+use tokio::time::{Sleep, sleep, sleep_until};
 use tokio_websockets::{Limits, Message, Payload, ServerBuilder, WebSocketStream};
 
 use super::Cutter;
+use super::allowance::Allowance;
 
 /// Longest frame that is taken, in bytes: what iroh's relay takes, 64 KiB, and room for its head.
 const FRAME_BYTES_MAX: usize = 128 * 1024;
 
-/// What may come at once after a silence, as a part of a second.
-const BURST: u32 = 10;
+/// How long a reader may take nothing. iroh's relay has a limit for what it writes, and none for when
+/// that leaves.
+const STALL_MAX: Duration = Duration::from_secs(10);
 
-/// How often what may come is refilled.
-const REFILL: Duration = Duration::from_millis(100);
+/// Whose allowance it is, once that is known.
+pub(super) type Person = Arc<OnceLock<Arc<Allowance>>>;
 
 /// The frames of one connection.
 pub(super) struct Frames {
     socket: WebSocketStream<MaybeTlsStream>,
-    bucket: Bucket,
+    /// Until it is known whose it is.
+    own: Arc<Allowance>,
+    person: Person,
     /// More has come than may: nothing is read until then.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Something wants to leave and cannot: so it goes on until then.
+    stall: Option<Pin<Box<Sleep>>>,
     cut: Pin<Box<dyn Future<Output = ()> + Send>>,
     is_cut: bool,
 }
@@ -39,17 +47,19 @@ impl Frames {
     /// The frames on a line that has become a WebSocket.
     pub(super) fn new(
         line: MaybeTlsStream,
-        bytes_per_second: u32,
+        own: Arc<Allowance>,
+        person: Person,
         cutter: &Cutter,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let limits = Limits::default().max_payload_len(Some(FRAME_BYTES_MAX));
         let socket = ServerBuilder::new().limits(limits).serve(line);
-        let burst = i64::from(bytes_per_second / BURST).max(1);
-        let bucket = Bucket::new(burst, i64::from(bytes_per_second), REFILL)
-            .map_err(|error| io::Error::other(error.to_string()))?;
         let cutter = cutter.clone();
         let cut = Box::pin(async move { cutter.wait().await });
-        Ok(Self { socket, bucket, pause: None, cut, is_cut: false })
+        Self { socket, own, person, pause: None, stall: None, cut, is_cut: false }
+    }
+
+    fn allowance(&self) -> &Arc<Allowance> {
+        self.person.get().unwrap_or(&self.own)
     }
 
     /// Whether it was cut; if not, the task wakes when it is.
@@ -66,12 +76,27 @@ impl Frames {
             &mut Context<'_>,
         ) -> Poll<Result<(), tokio_websockets::Error>>,
     ) -> Poll<Result<(), StreamError>> {
+        let failed = |kind| Poll::Ready(Err(StreamError::from_std(io::Error::from(kind))));
         if self.is_cut(context) {
-            return Poll::Ready(Err(StreamError::from_std(io::Error::from(
-                io::ErrorKind::ConnectionAborted,
-            ))));
+            return failed(io::ErrorKind::ConnectionAborted);
         }
-        poll(Pin::new(&mut self.socket), context).map_err(StreamError::from_std)
+        let outcome = poll(Pin::new(&mut self.socket), context).map_err(StreamError::from_std);
+        if outcome.is_ready() {
+            self.stall = None;
+            return outcome;
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        ready!(stall.as_mut().poll(context));
+        failed(io::ErrorKind::TimedOut)
+    }
+
+    /// Waits until as little has come as may.
+    fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -83,11 +108,8 @@ impl Stream for Frames {
         if this.is_cut(context) {
             return Poll::Ready(None);
         }
-        if let Some(pause) = &mut this.pause {
-            ready!(pause.as_mut().poll(context));
-            this.pause = None;
-        }
         loop {
+            ready!(this.poll_pause(context));
             let message = match ready!(Pin::new(&mut this.socket).poll_next(context)) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return Poll::Ready(Some(Err(StreamError::from_std(error)))),
@@ -96,17 +118,13 @@ impl Stream for Frames {
             if message.is_close() {
                 return Poll::Ready(None);
             }
-            let is_binary = message.is_binary();
-            let bytes: Bytes = message.into_payload().into();
             // Whatever it is, it has come.
-            let pause = this.bucket.consume(bytes.len().max(1)).err();
+            let pause = this.allowance().consume(message.as_payload().len());
             this.pause = pause.map(|until| Box::pin(sleep_until(until)));
-            if is_binary {
-                return Poll::Ready(Some(Ok(bytes)));
-            }
-            if let Some(pause) = &mut this.pause {
-                ready!(pause.as_mut().poll(context));
-                this.pause = None;
+            if message.is_binary()
+                && let Some(frame) = this.allowance().hold(message.as_payload())
+            {
+                return Poll::Ready(Some(Ok(frame)));
             }
         }
     }

@@ -202,11 +202,13 @@ mod table {
 
     #[test]
     fn tickets_are_for_one_end_and_until_they_are_void() {
-        let admissions = Admissions::default();
+        let admissions = Admissions::new(RATE);
         let (one, other) = (EndpointKey([1; 32]), EndpointKey([2; 32]));
         let (luke, yoda) = (AccountId(1), AccountId(2));
         let cutter = Cutter::default();
-        let enters = |end, with: u8| admissions.enter(end, &ticket(with), connection(), &cutter);
+        let enters = |end, with: u8| {
+            admissions.enter(end, &ticket(with), connection(), &cutter).is_some()
+        };
         assert!(!enters(one, 1), "a stranger");
         admissions.admit(luke, one, &ticket(1));
         assert!(enters(one, 1));
@@ -225,17 +227,35 @@ mod table {
 
     #[test]
     fn of_one_end_the_oldest_connections_make_room() {
-        let admissions = Admissions::default();
+        let admissions = Admissions::new(RATE);
         let end = EndpointKey([1; 32]);
         admissions.admit(AccountId(1), end, &ticket(1));
         let cutters: Vec<Cutter> = (0..6).map(|_| Cutter::default()).collect();
         for cutter in &cutters[..4] {
-            assert!(admissions.enter(end, &ticket(1), connection(), cutter));
+            assert!(admissions.enter(end, &ticket(1), connection(), cutter).is_some());
         }
         let fifth = connection();
-        assert!(admissions.enter(end, &ticket(1), fifth, &cutters[4]));
+        assert!(admissions.enter(end, &ticket(1), fifth, &cutters[4]).is_some());
         let cut: Vec<bool> = cutters.iter().map(is_cut).collect();
         assert_eq!(cut, [true, false, false, false, false, false]);
         admissions.leave(fifth);
+    }
+
+    #[test]
+    fn all_connections_of_a_person_share_what_it_may_use() {
+        let admissions = Admissions::new(RATE);
+        let (one, other, third) = (EndpointKey([1; 32]), EndpointKey([2; 32]), EndpointKey([3; 32]));
+        for (account, end) in [(1, one), (1, other), (2, third)] {
+            admissions.admit(AccountId(account), end, &ticket(1));
+        }
+        let cutter = Cutter::default();
+        let enter = |end| admissions.enter(end, &ticket(1), connection(), &cutter).unwrap();
+        let first = enter(one);
+        assert!(Arc::ptr_eq(&first, &enter(other)));
+        assert!(!Arc::ptr_eq(&first, &enter(third)), "somebody else");
+        let kept = Arc::downgrade(&first);
+        drop(first);
+        assert!(kept.upgrade().is_none());
+        enter(one);
     }
 }
