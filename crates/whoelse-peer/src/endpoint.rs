@@ -99,7 +99,11 @@ impl Plan {
 
     fn relay_mode(&self) -> RelayMode {
         if !self.with_relay {
-            return RelayMode::Disabled;
+            // An end with neither addresses nor a relay reaches nobody, but it is one.
+            return match self.hide_address {
+                true => RelayMode::Custom(RelayMap::empty()),
+                false => RelayMode::Disabled,
+            };
         }
         // Without a relay yet there may be one later.
         let known = self.place.borrow().and_then(|relay| relay::config(&relay, &self.ticket));

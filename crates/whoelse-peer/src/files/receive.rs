@@ -125,8 +125,11 @@ impl Plan {
             if tries >= EXPORTS_MAX {
                 return Err(self.local(error).into());
             }
-            // The same bytes came before, and have been moved away since; that is forgotten by and by.
+            // The same bytes came before, and have been moved away since. That is forgotten by and by, once nobody
+            // wants to keep them.
+            blobs.forget(&text(&self.token)).await;
             sleep(SWEEP + PAUSE).await;
+            blobs.keep(self.hash, &text(&self.token)).await.map_err(FileFailure::Unwritable)?;
         }
     }
 
