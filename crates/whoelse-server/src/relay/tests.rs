@@ -206,9 +206,8 @@ mod table {
         let (one, other) = (EndpointKey([1; 32]), EndpointKey([2; 32]));
         let (luke, yoda) = (AccountId(1), AccountId(2));
         let cutter = Cutter::default();
-        let enters = |end, with: u8| {
-            admissions.enter(end, &ticket(with), connection(), &cutter).is_some()
-        };
+        let enters =
+            |end, with: u8| admissions.enter(end, &ticket(with), connection(), &cutter).is_some();
         assert!(!enters(one, 1), "a stranger");
         admissions.admit(luke, one, &ticket(1));
         assert!(enters(one, 1));
@@ -244,7 +243,8 @@ mod table {
     #[test]
     fn all_connections_of_a_person_share_what_it_may_use() {
         let admissions = Admissions::new(RATE);
-        let (one, other, third) = (EndpointKey([1; 32]), EndpointKey([2; 32]), EndpointKey([3; 32]));
+        let (one, other, third) =
+            (EndpointKey([1; 32]), EndpointKey([2; 32]), EndpointKey([3; 32]));
         for (account, end) in [(1, one), (1, other), (2, third)] {
             admissions.admit(AccountId(account), end, &ticket(1));
         }
