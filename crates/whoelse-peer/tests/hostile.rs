@@ -71,7 +71,7 @@ async fn another_protocol_is_refused() {
     side.open(false).await;
     side.node.expect(LINK, card(&endpoint, "vader"));
     assert!(dial(&endpoint, &side, b"whoelse-link/0").await.is_none());
-    Raw::call(endpoint, &side).await;
+    let _raw = Raw::call(endpoint, &side).await;
     side.up().await;
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod raw;
 pub(crate) mod relay;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(crate) struct Side {
     pub(crate) ticket: RelayTicket,
     pub(crate) addresses: Vec<SocketAddr>,
     device: String,
+    /// What was told before the link was prepared: of files of an earlier run.
+    early: VecDeque<Event>,
 }
 
 /// Options of clients that both are on this machine.
@@ -44,20 +47,21 @@ impl Side {
         let (sender, mut events) = mpsc::channel(room);
         let node = Node::start(options, sender);
         node.prepare(LINK);
+        let mut early = VecDeque::new();
         let (endpoint, ticket) = loop {
             match next(&mut events).await {
                 Event::Prepared { link: LINK, endpoint, ticket } => break (endpoint, ticket),
-                Event::File { .. } => {}
+                event @ Event::File { .. } => early.push_back(event),
                 other => panic!("{other:?}"),
             }
         };
         let device = device.to_owned();
-        Self { node, events, endpoint, ticket, addresses: Vec::new(), device }
+        Self { node, events, endpoint, ticket, addresses: Vec::new(), device, early }
     }
 
     pub(crate) async fn open(&mut self, with_relay: bool) {
         self.node.open(LINK, with_relay);
-        match self.next().await {
+        match next(&mut self.events).await {
             Event::Opened { link: LINK, addresses } => self.addresses = addresses,
             other => panic!("{other:?}"),
         }
@@ -74,6 +78,9 @@ impl Side {
     }
 
     pub(crate) async fn next(&mut self) -> Event {
+        if let Some(event) = self.early.pop_front() {
+            return event;
+        }
         next(&mut self.events).await
     }
 
