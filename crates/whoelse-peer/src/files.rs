@@ -262,8 +262,17 @@ impl Files {
         size: u64,
     ) -> Result<(), FileFailure> {
         let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
-        (found.hash, found.size) = (hash, size);
         found.stage = Stage::Sending { rate: None, waiting: false };
+        let device = found.device.clone();
+        if self.memory.transfers.iter().any(|kept| kept.token == found.token) {
+            // It was offered before.
+            if (found.hash, found.size) != (hash, size) {
+                return Err(FileFailure::Changed);
+            }
+            self.present(transfer, &device);
+            return Ok(());
+        }
+        (found.hash, found.size) = (hash, size);
         let what = FileEvent::Asked { name: found.name.clone(), size };
         let kept = Kept {
             token: found.token,
@@ -273,7 +282,6 @@ impl Files {
             hash,
             source: Some(source),
         };
-        let device = found.device.clone();
         self.memory.transfers.push(kept);
         self.remember()?;
         self.tell(transfer, what).await;
@@ -434,10 +442,10 @@ impl Files {
                         self.give_up(transfer, why).await;
                     }
                 }
+                // They offer it again when they are ready, or say that they know nothing of it.
                 Stage::Receiving(None) => {
-                    if let Err(why) = self.fetch(transfer).await {
-                        self.give_up(transfer, why).await;
-                    }
+                    let token = found.token;
+                    self.say(device, FileFrame::Accept { token });
                 }
                 Stage::Reading(_) | Stage::Asked(_) | Stage::Receiving(Some(_)) => {}
             }
@@ -448,11 +456,22 @@ impl Files {
         let Some(found) = self.transfers.get(&transfer) else { return Ok(()) };
         let kept = self.memory.transfers.iter().find(|kept| kept.token == found.token);
         let source = kept.and_then(|kept| kept.source.as_ref());
-        if !source.is_some_and(|source| source.is_unchanged(found.size)) {
+        let Some(source) = source.filter(|source| source.is_unchanged(found.size)) else {
             return Err(FileFailure::Changed);
+        };
+        let (name, path) = (text(&found.token), source.path.clone());
+        let (hash, size) = (found.hash, found.size);
+        let blobs = self.blobs().await?;
+        if blobs.keep(hash, &name).await.is_ok() && blobs.is_whole(hash, size).await {
+            self.present(transfer, device);
+            return Ok(());
         }
-        self.blobs().await?;
-        self.present(transfer, device);
+        // The program was killed before the store had noted it.
+        let task = self
+            .tasks
+            .spawn(async move { Done::Read(transfer, receive::read(&blobs, path, &name).await) });
+        let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
+        found.stage = Stage::Reading(task);
         Ok(())
     }
 

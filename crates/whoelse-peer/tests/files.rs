@@ -4,13 +4,16 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 
 use support::raw::{FileFrame, Frame, Raw};
 use support::{LINK, PATIENCE, Side, here, introduce};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use whoelse_peer::{Event, FILE_BYTES_MAX, FileEvent, FileFailure, Options, TransferId};
 
@@ -32,6 +35,41 @@ impl Home {
 
     fn downloads(&self) -> PathBuf {
         self.0.path().join("downloads")
+    }
+
+    /// What a process leaves that was killed here. The store of one that ends in this process without a word is never
+    /// closed, so it is used in another place.
+    fn left(&self) -> Self {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (left, before) = (Self::new(), self.files());
+            for (path, ..) in &before {
+                let to = left.0.path().join(path.strip_prefix(self.0.path()).unwrap());
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                // One that is gone meanwhile makes another attempt.
+                drop(fs::copy(path, to));
+            }
+            if self.files() == before {
+                return left;
+            }
+            assert!(Instant::now() < deadline, "it changes all the time");
+        }
+    }
+
+    fn files(&self) -> BTreeSet<(PathBuf, u64, SystemTime)> {
+        let (mut folders, mut found) = (vec![self.0.path().to_owned()], BTreeSet::new());
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.metadata() {
+                    Ok(about) if about.is_dir() => folders.push(entry.path()),
+                    Ok(about) => {
+                        found.insert((entry.path(), about.len(), about.modified().unwrap()));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        found
     }
 
     fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -322,7 +360,9 @@ async fn a_folder_that_is_in_use_is_refused_with_a_reason() {
 #[tokio::test]
 async fn whoever_is_killed_goes_on_where_it_was() {
     for receiver in [true, false] {
-        let (one, two, a, mut b) = homes().await;
+        // What runs there ends with it, as with a process.
+        let programs = Runtime::new().unwrap();
+        let (one, two, a, mut b) = programs.spawn(homes()).await.unwrap();
         let content = bytes(200_000_000, 5);
         a.node.offer_file(LINK, one.file("long", &content));
         let asked = b.offered().await;
@@ -336,8 +376,10 @@ async fn whoever_is_killed_goes_on_where_it_was() {
         // Both programs end without a word; the one that matters here comes back first.
         drop(a);
         drop(b);
-        let mut a = Side::start("luke", one.options()).await;
-        let mut b = Side::start("yoda", two.options()).await;
+        tokio::task::spawn_blocking(|| programs.shutdown_timeout(PATIENCE)).await.unwrap();
+        let (one_left, two_left) = (one.left(), two.left());
+        let mut a = Side::start("luke", one_left.options()).await;
+        let mut b = Side::start("yoda", two_left.options()).await;
         assert_eq!(kept(&mut a).await, ("yoda".to_owned(), true), "{receiver}");
         assert_eq!(kept(&mut b).await, ("luke".to_owned(), false), "{receiver}");
         // Who dials is the other now.

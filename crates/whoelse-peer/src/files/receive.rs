@@ -15,7 +15,7 @@ use whoelse_proto::FileName;
 use super::landing;
 use super::rate::Rate;
 use super::state::{Source, Token};
-use super::store::{Blobs, FetchError, FileHash, SWEEP};
+use super::store::{Blobs, FetchError, FileHash, Present, SWEEP};
 use super::text;
 use crate::FILE_BYTES_MAX;
 use crate::api::{Event, FileEvent, FileFailure, TransferId};
@@ -36,8 +36,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often the other side is told how much has come.
 const HAVE: Duration = Duration::from_millis(250);
 
-/// How often a file that is whole but cannot be moved out is fetched anew.
-const EXPORTS_MAX: u32 = 2;
+/// How often what is there of a file and cannot be used is fetched anew.
+const TRIES_MAX: u32 = 3;
 
 /// Everything there is to know for it.
 pub(super) struct Plan {
@@ -60,6 +60,13 @@ pub(super) enum Unreceived {
     /// The connection is over; there may be another.
     Line,
     Failed(FileFailure),
+}
+
+/// Why an attempt has failed.
+enum Trouble {
+    /// What is there of the file cannot be used, and why: the store knows it in a place where it is no more.
+    Gone(String),
+    Other(Unreceived),
 }
 
 impl From<FileFailure> for Unreceived {
@@ -117,25 +124,36 @@ impl Plan {
     ) -> Result<(), Unreceived> {
         let mut tries = 0;
         loop {
-            self.fetch(blobs).await?;
-            let Err(error) = blobs.export(self.hash, waiting.to_owned()).await else {
-                return Ok(());
-            };
-            tries += 1;
-            if tries >= EXPORTS_MAX {
-                return Err(self.local(error).into());
+            match self.attempt(blobs, waiting).await {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Other(why)) => return Err(why),
+                Err(Trouble::Gone(error)) => {
+                    tries += 1;
+                    if tries >= TRIES_MAX {
+                        return Err(self.local(error).into());
+                    }
+                    self.renew(blobs).await?;
+                }
             }
-            // The same bytes came before, and have been moved away since. That is forgotten by and by, once nobody
-            // wants to keep them.
-            blobs.forget(&text(&self.token)).await;
-            sleep(SWEEP + PAUSE).await;
-            blobs.keep(self.hash, &text(&self.token)).await.map_err(FileFailure::Unwritable)?;
         }
     }
 
+    async fn attempt(&self, blobs: &Blobs, waiting: &std::path::Path) -> Result<(), Trouble> {
+        let present = blobs.present(self.hash, self.size).await.map_err(Trouble::Gone)?;
+        self.fetch(blobs, &present).await.map_err(Trouble::Other)?;
+        blobs.export(self.hash, waiting.to_owned()).await.map_err(Trouble::Gone)
+    }
+
+    /// The same bytes came before and were moved away since: forgets them, which happens by and by once nobody wants
+    /// to keep them.
+    async fn renew(&self, blobs: &Blobs) -> Result<(), FileFailure> {
+        blobs.forget(&text(&self.token)).await;
+        sleep(SWEEP + PAUSE).await;
+        blobs.keep(self.hash, &text(&self.token)).await.map_err(FileFailure::Unwritable)
+    }
+
     /// Fetches until nothing is missing.
-    async fn fetch(&self, blobs: &Blobs) -> Result<(), Unreceived> {
-        let present = blobs.present(self.hash, self.size).await.map_err(FileFailure::Unwritable)?;
+    async fn fetch(&self, blobs: &Blobs, present: &Present) -> Result<(), Unreceived> {
         let missing = self.size - present.bytes(0..self.size);
         self.has_room(missing)?;
         let (counts, mut counted) = mpsc::channel(64);

@@ -117,6 +117,11 @@ impl Blobs {
         Ok(Present(found.ranges & ChunkRanges::bytes(..size)))
     }
 
+    /// Whether all of a file is there.
+    pub(crate) async fn is_whole(&self, hash: FileHash, size: u64) -> bool {
+        self.present(hash, size).await.is_ok_and(|present| present.bytes(0..size) == size)
+    }
+
     /// Gets what is not there yet of a part of a file from a peer, and tells how much of it has come. What has come stays, also if the rest does not.
     pub(crate) async fn fetch(
         &self,
