@@ -38,14 +38,16 @@ impl Engine {
         command: &Command<'_>,
     ) -> Option<u64> {
         let per_second = self.rules.requests_per_second;
-        // What ends or confirms something makes room for others.
-        let makes_room = matches!(
-            command,
-            Command::Ack { .. }
-                | Command::Logout { .. }
-                | Command::EndPrivate { .. }
-                | Command::Relay { ticket: None, .. }
-        );
+        // What ends or confirms something makes room for others; what ends nothing does not.
+        let makes_room = match command {
+            Command::Ack { .. } | Command::Logout { .. } => true,
+            Command::EndPrivate { link } => self.state.introductions.find(account, link).is_some(),
+            Command::Relay { endpoint, ticket: None } => {
+                let session = self.state.account_mut(account).session.as_ref();
+                session.is_some_and(|session| session.relayed.contains(endpoint))
+            }
+            _ => false,
+        };
         if per_second == 0 || makes_room {
             return None;
         }

@@ -47,7 +47,7 @@ pub struct Config {
     pub connections: usize,
     /// Whether private links are relayed, if this build can.
     pub relay: bool,
-    /// What one end of a relayed link may send, in bytes per second.
+    /// What one person may send over relayed links, all together, in bytes per second.
     pub relay_rate: u32,
     /// With fewer free bytes on the disk nothing new is taken; 0 means it is not looked at.
     pub min_free_bytes: u64,

@@ -159,7 +159,7 @@ pub(crate) struct ServerArguments {
     #[arg(long, env = "WHOELSE_NO_RELAY", value_parser = FalseyValueParser::new())]
     no_relay: bool,
 
-    /// What one end of a relayed private link may send per second, as in 512K or 4M
+    /// What one person may send per second over relayed private links, as in 512K or 4M
     #[arg(long, value_name = "SIZE", env = "WHOELSE_RELAY_RATE", default_value = "4M")]
     #[arg(value_parser = relay_rate)]
     relay_rate: u32,

@@ -25,6 +25,9 @@ pub(super) const HELD_BYTES_MAX: usize = 4 << 20;
 /// The same of all people.
 pub(super) const HELD_BYTES_MAX_IN_ALL: usize = 64 << 20;
 
+/// From here on everybody may hold an eighth of that, so that a few who hold much leave room for others.
+const SCARCE_BYTES: usize = HELD_BYTES_MAX_IN_ALL / 2;
+
 /// What somebody may use, and has used.
 #[derive(Debug)]
 pub(super) struct Allowance {
@@ -56,7 +59,8 @@ impl Allowance {
         let mut held = Held { frame: Box::default(), cost, allowance: Arc::clone(self) };
         let own = self.held.fetch_add(cost, Ordering::Relaxed) + cost;
         let in_all = self.held_in_all.fetch_add(cost, Ordering::Relaxed) + cost;
-        if own > HELD_BYTES_MAX || in_all > HELD_BYTES_MAX_IN_ALL {
+        let own_max = if in_all > SCARCE_BYTES { HELD_BYTES_MAX / 8 } else { HELD_BYTES_MAX };
+        if own > own_max || in_all > HELD_BYTES_MAX_IN_ALL {
             return None;
         }
         held.frame = frame.into();
@@ -115,6 +119,18 @@ mod tests {
         assert!(small.is_some());
         drop(small);
         assert_eq!(in_all.load(Ordering::Relaxed), HELD_BYTES_MAX_IN_ALL - 1_000);
+    }
+
+    #[test]
+    fn a_few_who_hold_much_leave_room_for_others() {
+        let in_all = Arc::new(AtomicUsize::new(0));
+        let held_by = |allowance: &Arc<Allowance>| -> Vec<Bytes> {
+            std::iter::from_fn(|| allowance.hold(&[0; 60_000])).collect()
+        };
+        let new = || Arc::new(Allowance::new(1 << 20, &in_all).unwrap());
+        let many: Vec<_> = (0..20).map(|_| held_by(&new())).collect();
+        let later = held_by(&new());
+        assert_eq!(later.len(), HELD_BYTES_MAX / 8 / (60_000 + FRAME_COST), "{}", many.len());
     }
 
     #[tokio::test(start_paused = true)]
