@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use whoelse_server::{
     Checked, Failure, Kind, Operation, backup, check_backup, check_folder, operate, restore,
 };
 
+use crate::files::{copy, everything};
 use crate::records::Source;
 use crate::reference::Reference;
 
@@ -65,32 +66,6 @@ fn killed(seed: u64) -> (TempDir, Reference) {
     copy(live.path(), killed.path());
     opened.store.close().unwrap();
     (killed, reference)
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, name) = (entry.as_ref().unwrap().path(), entry.unwrap().file_name());
-        if path.is_dir() {
-            fs::create_dir(to.join(&name)).unwrap();
-            copy(&path, &to.join(name));
-        } else if !name.to_string_lossy().ends_with("-shm") {
-            fs::copy(path, to.join(name)).unwrap();
-        }
-    }
-}
-
-/// Every file of a folder, with what is in it.
-fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(everything(&path));
-        } else {
-            all.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
-    all
 }
 
 fn check(folder: &Path) -> Result<Checked, Failure> {

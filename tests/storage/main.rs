@@ -6,6 +6,7 @@ mod backup;
 mod damage;
 mod database;
 mod erase;
+mod files;
 mod journal;
 mod records;
 mod reference;

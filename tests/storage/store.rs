@@ -16,6 +16,7 @@ use whoelse_server::store::{
 };
 use whoelse_tests::sim::disk::{Fault, SimDisk};
 
+use crate::files::copy;
 use crate::records::Source;
 use crate::reference::Reference;
 
@@ -174,15 +175,7 @@ fn segments_are_used_again_when_the_database_has_what_is_in_them() {
 /// What a process has done so far is what it would leave if it were killed now.
 fn killed(folder: &Path) -> TempDir {
     let killed = tempfile::tempdir().unwrap();
-    std::fs::create_dir(killed.path().join(JOURNAL_FOLDER)).unwrap();
-    for file in ["whoelse.db", "whoelse.db-wal"].map(|name| folder.join(name)) {
-        std::fs::copy(&file, killed.path().join(file.file_name().unwrap())).unwrap();
-    }
-    for file in std::fs::read_dir(folder.join(JOURNAL_FOLDER)).unwrap() {
-        let file = file.unwrap();
-        let to = killed.path().join(JOURNAL_FOLDER).join(file.file_name());
-        std::fs::copy(file.path(), to).unwrap();
-    }
+    copy(folder, killed.path());
     killed
 }
 

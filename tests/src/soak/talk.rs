@@ -48,6 +48,14 @@ pub(crate) struct Terms {
     pub(crate) seed: u64,
 }
 
+impl Terms {
+    /// How many times as patient each of many is as one of a few: the server is to be measured, and not how
+    /// often a thousand threads can wake up beside it.
+    fn crowd(self) -> u32 {
+        u32::try_from(self.people / 50).unwrap_or(u32::MAX).max(1)
+    }
+}
+
 /// What has been counted so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
@@ -257,7 +265,8 @@ impl Talker {
         while !self.shared.is_over() {
             if self.visit().is_err() {
                 // The line broke, or nobody is there: a moment later somebody may be.
-                std::thread::sleep(Duration::from_millis(self.random.random_range(2..12)));
+                let pause = Duration::from_millis(self.random.random_range(2..12));
+                std::thread::sleep(pause * self.shared.terms.crowd());
             }
         }
     }
@@ -302,7 +311,7 @@ impl Talker {
             if !new.is_empty() {
                 line.say_bytes(new.as_bytes())?;
             }
-            line.read(TICK)?;
+            line.read(TICK * self.shared.terms.crowd().min(10))?;
             while let Some(value) = line.next()? {
                 self.take(&value);
             }
