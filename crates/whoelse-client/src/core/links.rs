@@ -365,7 +365,8 @@ impl Core {
     fn end_link(&mut self, id: LinkId, end: LinkEnd) {
         let Some(at) = self.links.all.iter().position(|link| link.id == id) else { return };
         let mut link = self.links.all.remove(at);
-        self.forget_link(&link, &end);
+        // What the server has ended it need not be told of.
+        self.forget_link(&link, matches!(end, LinkEnd::Refused(_) | LinkEnd::ServerLost));
         let texts = link.not_sent();
         self.unconfirmed |= !texts.is_empty();
         let user = link.user;
@@ -388,11 +389,10 @@ impl Core {
     }
 
     /// Tells everybody who has to do with a link that it is over.
-    fn forget_link(&mut self, link: &Link, end: &LinkEnd) {
+    fn forget_link(&mut self, link: &Link, by_server: bool) {
         if link.carried {
             self.actions.push_back(Action::Peer(PeerOrder::Close { link: link.id }));
         }
-        let by_server = matches!(end, LinkEnd::Refused(_) | LinkEnd::ServerLost);
         if !matches!(self.line, Line::Session { .. }) {
             return;
         }

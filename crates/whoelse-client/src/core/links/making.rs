@@ -68,15 +68,11 @@ impl Core {
             let ours = self.links.all.remove(at);
             return self.accept_theirs(now_ms, ours, name, key, device);
         }
-        let trust = self.judge(&self.links.all[at].user, key, &device);
         let link = &mut self.links.all[at];
-        link.trust = trust;
         link.device = Some((key, device));
         link.stage = Stage::Asked;
-        if trust == Trust::Changed {
-            self.refuse_changed(id, false);
-        } else {
-            let user = link.user.clone();
+        let user = link.user.clone();
+        if self.is_still_trusted(id) {
             self.notice_link(LinkNotice::Being { user, asked: true });
         }
     }
@@ -90,7 +86,11 @@ impl Core {
         key: DeviceKey,
         device: String,
     ) {
-        let is_it = |link: &Link| link.name == name && link.user == ours.user;
+        let is_it = |link: &Link| {
+            link.name == name
+                && link.user == ours.user
+                && matches!(link.stage, Stage::Wanted { .. })
+        };
         let id = match self.links.all.iter_mut().find(|link| is_it(link)) {
             Some(theirs) => {
                 theirs.texts = ours.texts;
@@ -98,16 +98,12 @@ impl Core {
             }
             None => {
                 let id = ours.id;
-                let trust = self.judge(&ours.user, key, &device);
                 let stage = Stage::Wanted { told: false };
                 let device = Some((key, device));
-                self.links.all.push(Link { name, caller: false, device, trust, stage, ..ours });
+                self.links.all.push(Link { name, caller: false, device, stage, ..ours });
                 id
             }
         };
-        if self.links.by_id(id).is_some_and(|link| link.trust == Trust::Changed) {
-            return self.refuse_changed(id, true);
-        }
         self.accept_link(now_ms, id);
     }
 
@@ -148,7 +144,7 @@ impl Core {
         self.links.all.push(link);
         let private = self.links.options.private;
         if trust == Trust::Changed {
-            self.refuse_changed(id, true);
+            self.refuse_changed(id);
         } else if purpose != Some(Purpose::Talk) || !self.makes_links() {
             self.turn_away(id, LinkReason::NotWanted, false);
         } else if both {
@@ -189,21 +185,24 @@ impl Core {
     }
 
     /// Another key was known: nothing happens before the person has looked at that.
-    fn refuse_changed(&mut self, id: LinkId, asked_us: bool) {
-        let Some(link) = self.links.by_id(id) else { return };
-        let (user, texts) = (link.user.clone(), link.not_sent());
+    fn refuse_changed(&mut self, id: LinkId) {
+        let Some(at) = self.links.all.iter().position(|link| link.id == id) else { return };
+        let mut link = self.links.all.remove(at);
         let Some((key, device)) = link.device.clone() else { return };
-        if asked_us {
-            self.decline_link(id, LinkReason::KeyChanged);
-        } else {
-            let command = request::Command::EndPrivate { link: link.name.clone() };
-            self.links.all.retain(|link| link.id != id);
+        let asked_us = !link.caller;
+        if matches!(link.stage, Stage::Wanted { .. }) {
+            let answer = LinkAnswer::Decline(LinkReason::KeyChanged);
+            let command = request::Command::AnswerPrivate { link: link.name.clone(), answer };
             self.ask_server(Ask::Nothing, command);
+        } else {
+            self.forget_link(&link, false);
         }
+        let (texts, user) = (link.not_sent(), link.user);
         let known = self.contradicted(&user, &device);
         self.links.refused.insert(user.clone(), (key, device.clone()));
         self.notice_link(LinkNotice::Changed { user: user.clone(), device, known, asked_us });
-        if !asked_us {
+        // Another question may go on to a link; only what no link is made for is over.
+        if self.links.with(&user).is_none() {
             self.drop_files(&user);
         }
         if !texts.is_empty() {
@@ -212,8 +211,25 @@ impl Core {
         }
     }
 
+    /// Judges the device of a link once more: what is known may have changed since it was named, by
+    /// a comparison or by another link. Says whether the link may go on; if not, it is gone.
+    pub(super) fn is_still_trusted(&mut self, id: LinkId) -> bool {
+        let Some(at) = self.links.all.iter().position(|link| link.id == id) else { return false };
+        let link = &self.links.all[at];
+        let Some((key, device)) = &link.device else { return false };
+        let trust = self.judge(&link.user, *key, device);
+        self.links.all[at].trust = trust;
+        if trust == Trust::Changed {
+            self.refuse_changed(id);
+        }
+        trust != Trust::Changed
+    }
+
     /// Begins to make a link that the other side has asked for.
     pub(super) fn accept_link(&mut self, now_ms: u64, id: LinkId) {
+        if !self.is_still_trusted(id) {
+            return;
+        }
         let Some(user) = self.links.by_id(id).map(|link| link.user.clone()) else { return };
         // Who asks anew has lost the one there was.
         if let Some(old) = self.links.with(&user).map(|link| link.id) {
@@ -334,6 +350,9 @@ impl Core {
 
     /// Takes the card of the other side, if it is of the device that the server has named.
     fn take_card(&mut self, id: LinkId, card: &str) -> bool {
+        if !self.is_still_trusted(id) {
+            return false;
+        }
         let Some(link) = self.links.all.iter().find(|link| link.id == id) else { return false };
         let Some((key, _)) = link.device else { return false };
         let read: Result<_, CardError> = card::read(self.card_context(link, false), key, card);

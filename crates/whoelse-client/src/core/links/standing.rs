@@ -12,9 +12,10 @@ impl Core {
     /// Both ends have proven themselves.
     pub(super) fn handle_up(&mut self, now_ms: u64, id: LinkId, route: Route) {
         let Some(link) = self.links.by_id(id) else { return };
-        if !matches!(link.stage, Stage::Being { .. }) {
+        if !matches!(link.stage, Stage::Being { .. }) || !self.is_still_trusted(id) {
             return;
         }
+        let Some(link) = self.links.by_id(id) else { return };
         link.stage = Stage::Standing { route };
         let (user, trust) = (link.user.clone(), link.trust);
         let by_invite = self.remember_device(now_ms, id);

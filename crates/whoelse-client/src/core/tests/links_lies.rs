@@ -1,0 +1,251 @@
+//! A server that lies about whose key is whose, and one that is out to do harm otherwise.
+
+use whoelse_proto::{DeviceKey, EndpointKey, LinkName, RelayTicket};
+
+use super::*;
+use crate::command::SafetyStep;
+use crate::links::card::{self, Context};
+use crate::links::notice::LinkWhy;
+use crate::links::{
+    LinkId, LinkNotice, LinkOptions, LinkState, PeerEvent, PeerOrder, PeerPlace, Private, Route,
+};
+
+/// A device that may or may not be luke's.
+fn device(seed: u8) -> Device {
+    Device::new([seed; 32])
+}
+
+fn key(seed: u8) -> DeviceKey {
+    device(seed).key()
+}
+
+fn accept() -> Command {
+    Command::Accept { user: "luke".into() }
+}
+
+fn start() -> Command {
+    Command::StartPrivate { user: "luke".into(), unencrypted: false }
+}
+
+fn safety(step: SafetyStep) -> Command {
+    Command::Safety { user: "luke".into(), step }
+}
+
+fn refused(command: Command, why: LinkWhy) -> Notice {
+    answered(command, Answer::Refused(Refusal::new(Why::Link(why))))
+}
+
+/// hans, whose server is not to be trusted.
+fn hans(private: Private) -> Client {
+    let links = LinkOptions { carried: true, private, ..LinkOptions::default() };
+    Client::of(Config { links, ..config(true) }).with_device(false).logged_in(WELCOME)
+}
+
+/// The server says that luke asks, with such a device.
+fn asks(client: &mut Client, link: &str, seed: u8, name: &str) {
+    client.hears(&format!(
+        r#"{{"action":"private_request","from":"luke","link":"{link}","purpose":"talk","device":"{}","device_name":"{name}"}}"#,
+        key(seed)
+    ));
+}
+
+fn ended(link: &str) -> String {
+    format!(r#"{{"action":"private_ended","from":"luke","link":"{link}","reason":"WITHDRAWN"}}"#)
+}
+
+/// The link that is about to be made.
+fn prepared(client: &mut Client) -> Option<LinkId> {
+    let mut actions = std::iter::from_fn(|| client.core.next_action());
+    actions.find_map(|action| match action {
+        Action::Peer(PeerOrder::Prepare { link }) => Some(link),
+        _ => None,
+    })
+}
+
+/// Gives a link its keys; returns the request for the relay.
+fn gets_keys(client: &mut Client, link: LinkId) -> String {
+    client.done();
+    let byte = u8::try_from(link.0).unwrap();
+    let (endpoint, ticket) = (EndpointKey([byte; 32]), RelayTicket::new([byte; 32]));
+    client.core.handle_peer(client.now_ms, PeerEvent::Prepared { link, endpoint, ticket });
+    client.done().pop().unwrap()
+}
+
+/// The server does what was asked, if it is the last that was.
+fn is_done(client: &mut Client, request: &str) {
+    let (action, id) = (Incoming::decode(request.as_bytes()).unwrap().action, id_of(request));
+    client.hears(&format!(r#"{{"action":"{action}","status":"SUCCESS","id":"{id}"}}"#));
+}
+
+/// Goes on to where hans has answered with a card.
+fn is_answered(client: &mut Client, link: LinkId) {
+    let relay = gets_keys(client, link);
+    is_done(client, &relay);
+    let addresses = vec!["192.0.2.1:4242".parse().unwrap()];
+    client.core.handle_peer(client.now_ms, PeerEvent::Opened { link, addresses });
+    let card = client.done().pop().unwrap();
+    assert!(card.contains("answer_private"), "{card}");
+    is_done(client, &card);
+}
+
+/// The card of luke, who has asked, with that device.
+fn has_card(client: &mut Client, name: &str, seed: u8, vouch: Option<[u8; 32]>) {
+    let link = LinkName::new(name).unwrap();
+    let context =
+        Context { server: "s1", link: &link, from: "luke", to: "hans", from_caller: true };
+    let endpoint = EndpointKey([200; 32]);
+    let addresses = vec!["192.0.2.2:4242".parse().unwrap()];
+    let place = PeerPlace { endpoint, addresses, relay: true };
+    let card = card::make(context, &device(seed), &place, vouch);
+    let card = serde_json::Value::from(card);
+    client.hears(&format!(
+        r#"{{"action":"private_card","from":"luke","link":"{name}","card":{card}}}"#
+    ));
+}
+
+fn stands(client: &mut Client, link: LinkId) {
+    let route = Route::Direct;
+    client.core.handle_peer(client.now_ms, PeerEvent::Up { link, route });
+}
+
+/// Goes on to where the link with that device stands.
+fn goes_on(client: &mut Client, link: LinkId, name: &str, seed: u8) {
+    is_answered(client, link);
+    has_card(client, name, seed, None);
+    stands(client, link);
+    let route = Route::Direct;
+    assert_eq!(states(client).first(), Some(&LinkState::Standing(route)));
+}
+
+/// luke has asked with that device, and a link stands.
+fn linked(client: &mut Client, name: &str, seed: u8) -> LinkId {
+    asks(client, name, seed, "laptop");
+    client.wants(accept());
+    let link = prepared(client).unwrap();
+    goes_on(client, link, name, seed);
+    link
+}
+
+fn states(client: &Client) -> Vec<LinkState> {
+    client.core.list_links().into_iter().map(|line| line.state).collect()
+}
+
+fn compares(client: &mut Client) {
+    client.wants(safety(SafetyStep::Show));
+    client.wants(safety(SafetyStep::Confirm));
+    assert_eq!(client.notices().last(), Some(&answered(safety(SafetyStep::Confirm), Answer::Done)));
+}
+
+fn is_compared(client: &mut Client, seed: u8) -> bool {
+    let pins = client.core.links_peers().unwrap().pins("luke");
+    pins.iter().any(|pin| pin.key == key(seed) && pin.compared)
+}
+
+fn is_known(client: &mut Client, seed: u8) -> bool {
+    client.core.links_peers().unwrap().pins("luke").iter().any(|pin| pin.key == key(seed))
+}
+
+/// Nothing but that the key has changed was told, and the question was declined for that.
+fn has_stopped(client: &mut Client) {
+    let notices = client.notices();
+    let [Notice::Link(LinkNotice::Changed { .. })] = &notices[..] else { panic!("{notices:?}") };
+    let done = client.done().concat();
+    assert!(done.contains("KEY_CHANGED") && !done.contains("Prepare"), "{done}");
+    assert!(!is_known(client, 2));
+}
+
+/// Two questions, of which the server has made up the second; the key of the first was compared
+/// after both had come.
+fn compared_between_two_questions() -> Client {
+    let mut client = hans(Private::Ask);
+    asks(&mut client, "q1", 1, "laptop");
+    asks(&mut client, "q2", 2, "laptop");
+    client.wants(accept());
+    let link = prepared(&mut client).unwrap();
+    goes_on(&mut client, link, "q1", 1);
+    client.notices();
+    compares(&mut client);
+    client.done();
+    client
+}
+
+#[test]
+fn a_question_that_waited_while_another_key_was_compared_stops_when_it_is_accepted() {
+    let mut client = compared_between_two_questions();
+    client.wants(accept());
+    has_stopped(&mut client);
+    // What stands is not ended for that.
+    assert_eq!(states(&client), [LinkState::Standing(Route::Direct)]);
+    // The same if hans asks, which accepts what was asked.
+    let mut client = compared_between_two_questions();
+    client.wants(Command::StopPrivate { user: "luke".into() });
+    client.notices();
+    client.done();
+    client.wants(start());
+    has_stopped(&mut client);
+    assert_eq!(states(&client), []);
+}
+
+#[test]
+fn a_file_does_not_wait_for_a_link_that_was_stopped() {
+    let mut client = compared_between_two_questions();
+    client.wants(Command::StopPrivate { user: "luke".into() });
+    client.notices();
+    client.wants(Command::SendFile { user: "luke".into(), path: "plan.txt".into() });
+    let number = client.core.list_files()[0].number;
+    client.core.handle_file_checked(client.now_ms, number, Ok(()));
+    let notices = client.notices();
+    assert!(matches!(notices[0], Notice::Link(LinkNotice::Changed { .. })), "{notices:?}");
+    assert!(client.core.list_files().is_empty());
+}
+
+#[test]
+fn a_question_that_waited_stops_when_the_server_says_that_both_ask() {
+    let mut client = hans(Private::Ask);
+    linked(&mut client, "q1", 1);
+    client.wants(Command::StopPrivate { user: "luke".into() });
+    client.done();
+    client.wants(start());
+    let ask = client.done().pop().unwrap();
+    asks(&mut client, "q2", 2, "phone");
+    client.notices();
+    compares(&mut client);
+    let id = id_of(&ask);
+    client.hears(&format!(
+        r#"{{"action":"startprivate","status":"SUCCESS","id":"{id}","user":"luke","link":"q2","accepts":true,"device":"{}","device_name":"phone"}}"#,
+        key(2)
+    ));
+    has_stopped(&mut client);
+    assert_eq!(states(&client), []);
+}
+
+#[test]
+fn a_key_that_changed_while_the_link_was_being_made_makes_none() {
+    for up in [false, true] {
+        let mut client = hans(Private::Ask);
+        linked(&mut client, "q1", 1);
+        client.wants(Command::StopPrivate { user: "luke".into() });
+        asks(&mut client, "q2", 2, "phone");
+        client.wants(accept());
+        let link = prepared(&mut client).unwrap();
+        is_answered(&mut client, link);
+        if up {
+            has_card(&mut client, "q2", 2, None);
+        }
+        client.notices();
+        compares(&mut client);
+        client.done();
+        match up {
+            true => stands(&mut client, link),
+            false => has_card(&mut client, "q2", 2, None),
+        }
+        let notices = client.notices();
+        let [Notice::Link(LinkNotice::Changed { .. })] = &notices[..] else {
+            panic!("{notices:?}")
+        };
+        assert_eq!(states(&client), []);
+        let done = client.done();
+        assert!(done.iter().any(|it| it.contains("Close")), "{done:?}");
+        assert!(!is_known(&mut client, 2));
+    }
+}
