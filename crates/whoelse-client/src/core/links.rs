@@ -55,6 +55,8 @@ pub(super) struct Links {
     asked: BTreeMap<String, Ask>,
     /// Keys that were refused because others were known.
     refused: BTreeMap<String, (DeviceKey, String)>,
+    /// Whose keys the person was shown last, by the name of whose they are.
+    shown: BTreeMap<String, safety::Meant>,
     /// Places in the order of what was told, and the texts of links that stand there.
     told: VecDeque<(u64, LinkId, u64)>,
     /// The server is told of activity no sooner than this.
@@ -162,6 +164,7 @@ impl Links {
             files: files::Files::default(),
             asked: BTreeMap::new(),
             refused: BTreeMap::new(),
+            shown: BTreeMap::new(),
             told: VecDeque::new(),
             active_at_ms: 0,
             resuming_until_ms: 0,

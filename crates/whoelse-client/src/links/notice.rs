@@ -191,6 +191,12 @@ pub enum LinkWhy {
     SeveralDevices,
     /// No key of that person was refused.
     NoKeyRefused,
+    /// What there is to compare was not shown yet.
+    LookFirst,
+    /// What there is to compare is not what was shown.
+    LookAgain,
+    /// A key of that person was refused, and nobody knows which one was compared.
+    KeyRefused,
     /// There are as many transfers as there may be.
     TooManyFiles,
     /// There is no such transfer.

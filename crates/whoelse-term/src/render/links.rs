@@ -207,7 +207,8 @@ impl Render {
         for number in &safety.numbers {
             lines += &self.number(number, false);
         }
-        if safety.numbers.iter().any(|number| !number.compared) {
+        // Nothing is confirmed while it is not clear which number was compared.
+        if safety.refused.is_none() && safety.numbers.iter().any(|number| !number.compared) {
             let line = Line::system().say("if it is the same: safety ").say(&user);
             lines += &self.quiet(line.say(" confirm"));
         }
@@ -215,7 +216,8 @@ impl Render {
             lines += &self.number(number, true);
             let line =
                 Line::system().say("to take that key, which was refused: safety ").say(&user);
-            lines += &self.alert(line.say(" accept"));
+            let line = line.say(" accept; if it is nobody's: decline ").say(&user);
+            lines += &self.alert(line);
         }
         lines
     }
@@ -339,6 +341,19 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             line.say("it would tell your address, which you hide (--hide-address)")
         }
         LinkWhy::NoKeyRefused => line.say("no key of ").say(user).say(" was refused"),
+        LinkWhy::LookFirst => {
+            line.say("first, to see what to compare by voice or in person: safety ").say(user)
+        }
+        LinkWhy::LookAgain => line
+            .say("there is another key to compare than you were shown; look again: safety ")
+            .say(user),
+        LinkWhy::KeyRefused => line
+            .say("another key of ")
+            .say(user)
+            .say(" was refused; if that is the right one: safety ")
+            .say(user)
+            .say(" accept, and if it is nobody's: decline ")
+            .say(user),
     }
 }
 

@@ -182,9 +182,12 @@ impl Core {
     }
 
     fn decline_question(&mut self, user: &str) -> Result<Option<Answer>, Why> {
-        match self.oldest_question(user)? {
-            Open::Link(question) => drop(self.decline_link(question, LinkReason::Declined)),
-            Open::File(file) => self.answer_offer(file, false),
+        match self.oldest_question(user) {
+            Ok(Open::Link(question)) => drop(self.decline_link(question, LinkReason::Declined)),
+            Ok(Open::File(file)) => self.answer_offer(file, false),
+            // A key that was refused is nobody's, then.
+            Err(_) if self.links.refused.remove(user).is_some() => {}
+            Err(why) => return Err(why),
         }
         Ok(Some(Answer::Done))
     }

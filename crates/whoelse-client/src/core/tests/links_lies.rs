@@ -249,3 +249,81 @@ fn a_key_that_changed_while_the_link_was_being_made_makes_none() {
         assert!(!is_known(&mut client, 2));
     }
 }
+
+/// A link with the device that is known stood and has ended, and none was compared.
+fn met(seed: u8) -> Client {
+    let mut client = hans(Private::Ask);
+    linked(&mut client, "q1", seed);
+    client.wants(Command::StopPrivate { user: "luke".into() });
+    client.notices();
+    client
+}
+
+/// What is said to a step.
+fn says(client: &mut Client, step: SafetyStep) -> Notice {
+    client.notices();
+    client.wants(safety(step));
+    client.notices().remove(0)
+}
+
+#[test]
+fn nothing_is_confirmed_or_accepted_that_was_not_shown() {
+    let mut client = met(1);
+    let look = refused(safety(SafetyStep::Confirm), LinkWhy::LookFirst);
+    assert_eq!(says(&mut client, SafetyStep::Confirm), look);
+    asks(&mut client, "q2", 2, "laptop");
+    let look = refused(safety(SafetyStep::Accept), LinkWhy::LookFirst);
+    assert_eq!(says(&mut client, SafetyStep::Accept), look);
+    assert!(!is_compared(&mut client, 1) && !is_known(&mut client, 2));
+}
+
+#[test]
+fn nothing_is_confirmed_while_two_keys_are_shown() {
+    let mut client = met(1);
+    asks(&mut client, "q2", 2, "laptop");
+    // Whoever has compared the second number does not mean the first.
+    says(&mut client, SafetyStep::Show);
+    let which = refused(safety(SafetyStep::Confirm), LinkWhy::KeyRefused);
+    assert_eq!(says(&mut client, SafetyStep::Confirm), which);
+    assert!(!is_compared(&mut client, 1));
+    // It is forgotten when the person says that it is nobody's.
+    let decline = Command::Decline { user: "luke".into() };
+    client.wants(decline.clone());
+    assert_eq!(client.notices(), [answered(decline.clone(), Answer::Done)]);
+    client.wants(decline.clone());
+    assert_eq!(client.notices(), [refused(decline, LinkWhy::NotAsked)]);
+    let again = refused(safety(SafetyStep::Confirm), LinkWhy::LookAgain);
+    assert_eq!(says(&mut client, SafetyStep::Confirm), again);
+    compares(&mut client);
+    assert!(is_compared(&mut client, 1));
+}
+
+#[test]
+fn a_link_with_another_device_is_not_what_was_compared_before_it() {
+    let mut client = met(1);
+    says(&mut client, SafetyStep::Show);
+    asks(&mut client, "q2", 2, "phone");
+    client.wants(accept());
+    let link = prepared(&mut client).unwrap();
+    goes_on(&mut client, link, "q2", 2);
+    let again = refused(safety(SafetyStep::Confirm), LinkWhy::LookAgain);
+    assert_eq!(says(&mut client, SafetyStep::Confirm), again);
+    assert!(!is_compared(&mut client, 1) && !is_compared(&mut client, 2));
+    compares(&mut client);
+    assert!(is_compared(&mut client, 2) && !is_compared(&mut client, 1));
+}
+
+#[test]
+fn a_key_that_took_the_place_of_the_one_that_was_shown_is_not_accepted() {
+    let mut client = met(1);
+    asks(&mut client, "q2", 2, "laptop");
+    says(&mut client, SafetyStep::Show);
+    asks(&mut client, "q3", 3, "laptop");
+    let again = refused(safety(SafetyStep::Accept), LinkWhy::LookAgain);
+    assert_eq!(says(&mut client, SafetyStep::Accept), again);
+    assert!(!is_known(&mut client, 2) && !is_known(&mut client, 3));
+    says(&mut client, SafetyStep::Show);
+    let done = answered(safety(SafetyStep::Accept), Answer::Done);
+    assert_eq!(says(&mut client, SafetyStep::Accept), done);
+    assert!(is_known(&mut client, 3) && !is_known(&mut client, 2));
+}
