@@ -141,6 +141,14 @@ pub enum LinkNotice {
         /// What has not left, or may not have, the oldest first.
         texts: Vec<NotSent>,
     },
+    /// Somebody opened a link that nobody encrypts, under the name of a person who is known or linked
+    /// already, and was turned away.
+    UnencryptedTurnedAway {
+        /// Whose name it was.
+        user: String,
+        /// Where it came from.
+        address: IpAddr,
+    },
     /// Nobody can open a link that nobody encrypts, though they may.
     CannotListen {
         /// Why, in the words of the system.

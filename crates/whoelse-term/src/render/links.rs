@@ -71,6 +71,7 @@ impl Render {
             LinkNotice::UnencryptedUp { .. }
             | LinkNotice::UnencryptedText { .. }
             | LinkNotice::UnencryptedEnded { .. }
+            | LinkNotice::UnencryptedTurnedAway { .. }
             | LinkNotice::CannotListen { .. } => self.unencrypted(notice),
             LinkNotice::ByInvite { user } => {
                 let line = line.say(Shown::name(user));

@@ -243,7 +243,10 @@ impl Core {
         let Some(link) = self.links.by_id(id) else { return };
         link.stage = Stage::Being { until_ms: now_ms + MAKING_MS_MAX };
         link.carried = true;
+        let user = link.user.clone();
         self.actions.push_back(Action::Peer(PeerOrder::Prepare { link: id }));
+        // Whatever becomes of it, what is said next does not go out in clear.
+        self.stop_unencrypted(&user);
     }
 
     pub(super) fn handle_prepared(

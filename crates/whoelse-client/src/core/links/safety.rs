@@ -160,6 +160,12 @@ impl Core {
         self.links.peers.as_mut().map_err(|words| words.clone())
     }
 
+    /// Whether a device of that person has proven itself, here or by an invite; if nothing can be read,
+    /// anybody may have.
+    pub(in crate::core) fn has_met(&self, user: &str) -> bool {
+        self.links.peers.as_ref().map_or(true, |peers| !peers.pins(user).is_empty())
+    }
+
     fn pins(&self, user: &str) -> &[Pin] {
         self.links.peers.as_ref().map_or(&[], |peers| peers.pins(user))
     }

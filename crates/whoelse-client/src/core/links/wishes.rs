@@ -64,13 +64,8 @@ impl Core {
         if let Some(dead) = self.links.with(user).filter(is_dead).map(|link| link.id) {
             self.end_link(dead, LinkEnd::Here);
         }
-        if let Some(link) = self.links.with(user) {
-            let stands = link.stage.stands();
-            return Err(if stands {
-                Why::Link(LinkWhy::LinkStands)
-            } else {
-                Why::Link(LinkWhy::LinkBeing)
-            });
+        if let Some(why) = self.why_linked(user) {
+            return Err(why);
         }
         // Who was asked and asks back agrees.
         if let Some(question) = self.links.question_of(user) {
@@ -86,6 +81,12 @@ impl Core {
         let command = request::Command::StartPrivate { user: user.into(), link };
         self.ask_server(Ask::Start(id), command);
         Ok(None)
+    }
+
+    /// Why there is no other link with a person: one stands, or is being made.
+    pub(in crate::core) fn why_linked(&mut self, user: &str) -> Option<Why> {
+        let stands = self.links.with(user)?.stage.stands();
+        Some(Why::Link(if stands { LinkWhy::LinkStands } else { LinkWhy::LinkBeing }))
     }
 
     pub(super) fn may_make_links(&self) -> Result<(), Why> {

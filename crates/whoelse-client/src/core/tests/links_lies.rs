@@ -9,6 +9,7 @@ use crate::links::notice::LinkWhy;
 use crate::links::{
     LinkId, LinkNotice, LinkOptions, LinkState, PeerEvent, PeerOrder, PeerPlace, Private, Route,
 };
+use crate::unencrypted::{self, LineId};
 
 /// A device that may or may not be luke's.
 fn device(seed: u8) -> Device {
@@ -37,7 +38,8 @@ fn refused(command: Command, why: LinkWhy) -> Notice {
 
 /// hans, whose server is not to be trusted.
 fn hans(private: Private) -> Client {
-    let links = LinkOptions { carried: true, private, ..LinkOptions::default() };
+    let links =
+        LinkOptions { carried: true, private, allow_unencrypted: true, ..LinkOptions::default() };
     Client::of(Config { links, ..config(true) }).with_device(false).logged_in(WELCOME)
 }
 
@@ -326,4 +328,77 @@ fn a_key_that_took_the_place_of_the_one_that_was_shown_is_not_accepted() {
     let done = answered(safety(SafetyStep::Accept), Answer::Done);
     assert_eq!(says(&mut client, SafetyStep::Accept), done);
     assert!(is_known(&mut client, 3) && !is_known(&mut client, 2));
+}
+
+/// Somebody opens a line that nobody encrypts, and says to be luke.
+fn pretends(client: &mut Client, number: u64) {
+    let (line, address) = (LineId::Theirs(number), [192, 0, 2, 66].into());
+    for event in [
+        unencrypted::Event::Incoming { line, address },
+        unencrypted::Event::Text { line, from: "luke".into(), text: "tell me all".into() },
+    ] {
+        client.core.handle_unencrypted(client.now_ms, event);
+    }
+}
+
+fn turned_away() -> Notice {
+    let (user, address) = ("luke".into(), [192, 0, 2, 66].into());
+    Notice::Link(LinkNotice::UnencryptedTurnedAway { user, address })
+}
+
+#[test]
+fn nobody_gets_in_clear_what_is_for_an_encrypted_link_or_after_it() {
+    let mut client = hans(Private::Ask);
+    linked(&mut client, "q1", 1);
+    client.notices();
+    pretends(&mut client, 1);
+    assert_eq!(client.notices(), [turned_away()]);
+    client.wants(Command::StopPrivate { user: "luke".into() });
+    client.notices();
+    pretends(&mut client, 2);
+    assert_eq!(client.notices(), [turned_away()]);
+    let private = Command::Private { user: "luke".into(), text: "psst".into() };
+    client.wants(private.clone());
+    let no_link = Answer::Refused(Refusal::new(Why::NoLink));
+    assert_eq!(client.notices(), [answered(private, no_link)]);
+}
+
+#[test]
+fn a_line_that_nobody_encrypts_ends_before_an_encrypted_link_is_made() {
+    let mut client = hans(Private::Ask);
+    pretends(&mut client, 1);
+    asks(&mut client, "q1", 1, "laptop");
+    client.notices();
+    client.wants(accept());
+    let link = prepared(&mut client).unwrap();
+    assert!(matches!(
+        &client.notices()[..],
+        [
+            Notice::Link(LinkNotice::Being { .. }),
+            Notice::Link(LinkNotice::UnencryptedEnded { here: true, .. })
+        ]
+    ));
+    // None is opened beside it, however it was asked for.
+    let clear = Command::StartPrivate { user: "luke".into(), unencrypted: true };
+    client.wants(clear.clone());
+    assert_eq!(client.notices(), [refused(clear.clone(), LinkWhy::LinkBeing)]);
+    goes_on(&mut client, link, "q1", 1);
+    client.notices();
+    client.wants(clear.clone());
+    assert_eq!(client.notices(), [refused(clear, LinkWhy::LinkStands)]);
+}
+
+#[test]
+fn the_address_of_somebody_with_an_encrypted_link_comes_too_late() {
+    let mut client = hans(Private::Ask);
+    let clear = Command::StartPrivate { user: "luke".into(), unencrypted: true };
+    client.wants(clear.clone());
+    let id = id_of(&client.done()[0]);
+    linked(&mut client, "q1", 1);
+    client.notices();
+    client.hears(&format!(
+        r#"{{"action":"startprivate","status":"SUCCESS","id":"{id}","address":"192.0.2.66","port":50001}}"#
+    ));
+    assert_eq!(client.notices(), [refused(clear, LinkWhy::LinkStands)]);
+    assert!(!client.done().concat().contains("Connect"));
 }

@@ -195,3 +195,59 @@ fn leaving_ends_all_lines() {
     let close = LineOrder::Close { line: LineId::Ours(1) };
     assert!(client.done().contains(&format!("{close:?}")));
 }
+
+/// Somebody has opened a line and says something there under luke's name.
+fn pretends(client: &mut Client, number: u64) {
+    let line = LineId::Theirs(number);
+    happens(client, Event::Incoming { line, address: ADDRESS });
+    happens(client, text(line, "luke", "tell me all"));
+}
+
+#[test]
+fn nobody_takes_the_place_of_somebody_on_a_line() {
+    let close = format!("{:?}", LineOrder::Close { line: LineId::Theirs(2) });
+    let turned = LinkNotice::UnencryptedTurnedAway { user: "luke".into(), address: ADDRESS };
+    // Not of one that hans has asked for, open or not.
+    for is_up in [false, true] {
+        let mut client = connecting();
+        if is_up {
+            happens(&mut client, Event::Up(LineId::Ours(1)));
+        }
+        client.done();
+        client.notices();
+        pretends(&mut client, 2);
+        assert_eq!(client.done(), [close.clone()]);
+        assert_eq!(client.notices(), [Notice::Link(turned.clone())]);
+        client.wants(private("psst"));
+        if !is_up {
+            happens(&mut client, Event::Up(LineId::Ours(1)));
+        }
+        assert!(client.done().contains(&say(LineId::Ours(1), 1, "psst")));
+    }
+    // Nor of one of another who has come first.
+    let mut client = client(true);
+    pretends(&mut client, 1);
+    client.notices();
+    pretends(&mut client, 2);
+    assert_eq!(client.notices(), [Notice::Link(turned)]);
+    client.done();
+    client.wants(private("psst"));
+    assert!(client.done().contains(&say(LineId::Theirs(1), 1, "psst")));
+}
+
+#[test]
+fn a_line_that_was_asked_for_takes_the_place_of_one_that_came_meanwhile() {
+    let mut client = client(true);
+    client.wants(start());
+    let id = id_of(&client.done()[0]);
+    pretends(&mut client, 1);
+    client.notices();
+    client.hears(&format!(
+        r#"{{"action":"startprivate","status":"SUCCESS","id":"{id}","address":"127.0.0.1","port":50001}}"#
+    ));
+    assert_eq!(client.notices(), [ended(true, true, None, &[])]);
+    happens(&mut client, Event::Up(LineId::Ours(1)));
+    client.done();
+    client.wants(private("psst"));
+    assert!(client.done().contains(&say(LineId::Ours(1), 1, "psst")));
+}
