@@ -33,6 +33,9 @@ const SILENT_MS_MAX: u64 = 4_000;
 /// have tried to reach the server just before that was back, and then waits for half a minute.
 const RESUME_MS_MAX: u64 = 45_000;
 
+/// Most places at the relay that are given back when a session has begun: the server grants no more.
+const PLACES_MAX: usize = 16;
+
 /// How long the end of a link waits for acknowledgements.
 const CLOSING_MS_MAX: u64 = 2_000;
 
@@ -51,6 +54,8 @@ pub(super) struct Links {
     /// The oldest first.
     all: Vec<Link>,
     files: files::Files,
+    /// Places at the relay of links that ended while nobody could be told, the oldest first.
+    over: VecDeque<EndpointKey>,
     /// What the server was asked, by the id of the request.
     asked: BTreeMap<String, Ask>,
     /// Keys that were refused because others were known.
@@ -162,6 +167,7 @@ impl Links {
             made: 0,
             all: Vec::new(),
             files: files::Files::default(),
+            over: VecDeque::new(),
             asked: BTreeMap::new(),
             refused: BTreeMap::new(),
             shown: BTreeMap::new(),
@@ -347,6 +353,11 @@ impl Core {
                 relayed.push((endpoint, ticket));
             }
         }
+        // There are only so many places: these first.
+        for endpoint in std::mem::take(&mut self.links.over) {
+            let command = request::Command::Relay { endpoint, ticket: None };
+            self.ask_server(Ask::Nothing, command);
+        }
         for (endpoint, ticket) in relayed {
             let ticket = Some(ticket);
             self.ask_server(Ask::RelayAgain, request::Command::Relay { endpoint, ticket });
@@ -396,15 +407,20 @@ impl Core {
         if link.carried {
             self.actions.push_back(Action::Peer(PeerOrder::Close { link: link.id }));
         }
+        // The answer that there is a place may be on its way, and giving back what is not there is none.
+        let place = link.keys.as_ref().map(|(endpoint, _)| *endpoint);
         if !matches!(self.line, Line::Session { .. }) {
+            self.links.over.extend(place);
+            let excess = self.links.over.len().saturating_sub(PLACES_MAX);
+            self.links.over.drain(..excess);
             return;
         }
         if link.is_introduced() && !by_server && link.stage != (Stage::Wanted { told: false }) {
             let command = request::Command::EndPrivate { link: link.name.clone() };
             self.ask_server(Ask::Nothing, command);
         }
-        if let Some((endpoint, _)) = link.keys.as_ref().filter(|_| link.relay) {
-            let command = request::Command::Relay { endpoint: *endpoint, ticket: None };
+        if let Some(endpoint) = place {
+            let command = request::Command::Relay { endpoint, ticket: None };
             self.ask_server(Ask::Nothing, command);
         }
     }

@@ -402,3 +402,52 @@ fn the_address_of_somebody_with_an_encrypted_link_comes_too_late() {
     assert_eq!(client.notices(), [refused(clear, LinkWhy::LinkStands)]);
     assert!(!client.done().concat().contains("Connect"));
 }
+
+/// The endpoints that the relay is asked for or told to forget, in order.
+fn at_relay(done: &[String]) -> Vec<(String, bool)> {
+    let requests = done.iter().filter(|it| it.contains(r#""action":"relay""#));
+    let requests = requests.map(|it| {
+        let request: serde_json::Value = serde_json::from_str(it).unwrap();
+        (request["endpoint"].as_str().unwrap().to_owned(), request.get("ticket").is_some())
+    });
+    requests.collect()
+}
+
+/// A new session has begun.
+fn comes_back(client: &mut Client) {
+    client.waits_for_connect();
+    client.connects();
+    client.done();
+    client.hears(WELCOME);
+}
+
+fn endpoint(link: LinkId) -> String {
+    EndpointKey([u8::try_from(link.0).unwrap(); 32]).to_string()
+}
+
+#[test]
+fn a_place_at_the_relay_is_given_back_though_nobody_has_said_that_there_is_one() {
+    let mut client = hans(Private::Ask);
+    asks(&mut client, "q1", 1, "laptop");
+    client.wants(accept());
+    let link = prepared(&mut client).unwrap();
+    gets_keys(&mut client, link);
+    client.wants(Command::StopPrivate { user: "luke".into() });
+    assert_eq!(at_relay(&client.done()), [(endpoint(link), false)]);
+}
+
+#[test]
+fn places_of_links_that_ended_without_a_line_are_given_back_before_others_are_asked_for() {
+    let mut client = hans(Private::Ask);
+    let over = linked(&mut client, "q1", 1);
+    client.loses_the_line();
+    client.core.handle_peer(client.now_ms, PeerEvent::Bye { link: over });
+    assert_eq!(at_relay(&client.done()), []);
+    comes_back(&mut client);
+    assert_eq!(at_relay(&client.done()), [(endpoint(over), false)]);
+    // Once is enough.
+    let stands = linked(&mut client, "q2", 1);
+    client.loses_the_line();
+    comes_back(&mut client);
+    assert_eq!(at_relay(&client.done()), [(endpoint(stands), true)]);
+}
