@@ -195,6 +195,26 @@ impl Links {
         self.all.iter().find(wanted).map(|link| link.id)
     }
 
+    /// Whether there is a link with a person that only the two ends have to do with, and that is heard.
+    fn holds(&self, user: &str) -> bool {
+        let is_it = |link: &Link| {
+            link.user == user
+                && !link.is_introduced()
+                && !matches!(link.stage, Stage::Interrupted { .. } | Stage::Closing { .. })
+        };
+        self.all.iter().any(is_it)
+    }
+
+    /// The oldest question that ends nothing, if it is answered without asking the person.
+    fn acceptable(&self) -> Option<LinkId> {
+        let may_be = |link: &&Link| {
+            let begins =
+                !self.all.iter().any(|it| it.user == link.user && it.stage == Stage::Starting);
+            matches!(link.stage, Stage::Wanted { .. }) && begins && !self.holds(&link.user)
+        };
+        self.all.iter().find(may_be).map(|link| link.id).filter(|_| !self.is_full())
+    }
+
     fn is_full(&self) -> bool {
         let count = self.all.iter().filter(|link| !matches!(link.stage, Stage::Wanted { .. }));
         count.count() >= LINKS_MAX
@@ -291,6 +311,7 @@ impl Core {
             PeerEvent::Bye { link } => self.end_link(link, LinkEnd::There),
             PeerEvent::Failed { link, why } => self.end_link(link, LinkEnd::Failed(why)),
         }
+        self.accept_always(now_ms);
         self.go_on_leaving(now_ms);
     }
 
@@ -324,6 +345,7 @@ impl Core {
             };
             self.end_link(link.id, end);
         }
+        self.accept_always(now_ms);
     }
 
     /// The session is gone; what needs the server to be made does not get made.

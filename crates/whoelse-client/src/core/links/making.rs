@@ -28,7 +28,9 @@ impl Core {
             "private_answer" => self.handle_their_answer(now_ms, incoming),
             "private_card" if incoming.status.is_none() => self.handle_their_card(now_ms, incoming),
             "private_ended" => {
-                let link = self.link_named(incoming).map(|link| link.id);
+                // What is between the two ends is for them to end.
+                let link = self.link_named(incoming).filter(|link| link.is_introduced());
+                let link = link.map(|link| link.id);
                 let reason = reason(incoming, LinkReason::Withdrawn);
                 link.into_iter().for_each(|link| self.end_link(link, LinkEnd::Refused(reason)));
             }
@@ -47,7 +49,11 @@ impl Core {
             Ask::Start(link) => self.handle_not_asked(link, incoming),
             Ask::Relay(link) => self.handle_relay(link, is_success),
             // The introduction is gone, and what ended it is on its way or was lost.
-            Ask::Pass(link) if !is_success => self.end_link(link, LinkEnd::NotMade),
+            Ask::Pass(link) if !is_success => {
+                if self.links.by_id(link).is_some_and(|link| !link.stage.stands()) {
+                    self.end_link(link, LinkEnd::NotMade);
+                }
+            }
             Ask::RelayAgain => self.actions.push_back(Action::Peer(PeerOrder::Relay)),
             Ask::Pass(_) | Ask::Nothing => {}
         }
@@ -153,10 +159,22 @@ impl Core {
             self.turn_away(id, LinkReason::NotWanted, true);
         } else if self.links.is_full() || self.links.all.len() > QUESTIONS_MAX {
             self.turn_away(id, LinkReason::Busy, true);
-        } else if private == Private::Always {
-            self.accept_link(now_ms, id);
         } else {
-            self.tell_question(id);
+            if private != Private::Always || self.links.holds(&user) {
+                self.tell_question(id);
+            }
+            self.accept_always(now_ms);
+        }
+    }
+
+    /// Accepts what nobody needs to be asked about. Whoever asks anew may have lost the link there was,
+    /// or the server has made the question up to end that: it goes on until nothing is heard there.
+    pub(super) fn accept_always(&mut self, now_ms: u64) {
+        if self.links.options.private != Private::Always {
+            return;
+        }
+        while let Some(question) = self.links.acceptable() {
+            self.accept_link(now_ms, question);
         }
     }
 
@@ -321,6 +339,7 @@ impl Core {
     fn handle_their_answer(&mut self, now_ms: u64, incoming: &Incoming) {
         let Some(link) = self.link_named(incoming) else { return };
         let (id, waits) = (link.id, link.caller && link.stage == Stage::Asked);
+        let is_introduced = link.is_introduced();
         match incoming.card.as_deref().filter(|_| incoming.accepted == Some(true)) {
             Some(card) if waits => {
                 if self.take_card(id, card) {
@@ -328,6 +347,7 @@ impl Core {
                 }
             }
             Some(_) => {}
+            None if !is_introduced => {}
             None => {
                 self.end_link(id, LinkEnd::Refused(reason(incoming, LinkReason::Declined)));
             }

@@ -79,14 +79,19 @@ fn is_done(client: &mut Client, request: &str) {
     client.hears(&format!(r#"{{"action":"{action}","status":"SUCCESS","id":"{id}"}}"#));
 }
 
-/// Goes on to where hans has answered with a card.
-fn is_answered(client: &mut Client, link: LinkId) {
+/// Goes on to where hans has answered with a card, and the server has not confirmed that.
+fn has_answered(client: &mut Client, link: LinkId) -> String {
     let relay = gets_keys(client, link);
     is_done(client, &relay);
     let addresses = vec!["192.0.2.1:4242".parse().unwrap()];
     client.core.handle_peer(client.now_ms, PeerEvent::Opened { link, addresses });
     let card = client.done().pop().unwrap();
     assert!(card.contains("answer_private"), "{card}");
+    card
+}
+
+fn is_answered(client: &mut Client, link: LinkId) {
+    let card = has_answered(client, link);
     is_done(client, &card);
 }
 
@@ -450,4 +455,71 @@ fn places_of_links_that_ended_without_a_line_are_given_back_before_others_are_as
     client.loses_the_line();
     comes_back(&mut client);
     assert_eq!(at_relay(&client.done()), [(endpoint(stands), true)]);
+}
+
+#[test]
+fn a_link_that_stands_is_not_ended_by_what_the_server_says_of_its_making() {
+    let refusal = |link: &str| {
+        format!(
+            r#"{{"action":"private_answer","from":"luke","link":"{link}","accepted":false,"reason":"DECLINED"}}"#
+        )
+    };
+    for says in [ended("q1"), refusal("q1")] {
+        let mut client = hans(Private::Ask);
+        linked(&mut client, "q1", 1);
+        client.notices();
+        client.hears(&says);
+        assert_eq!(client.notices(), [], "{says}");
+        assert_eq!(states(&client), [LinkState::Standing(Route::Direct)]);
+    }
+}
+
+#[test]
+fn a_link_that_stands_is_not_ended_by_a_late_answer_to_a_card() {
+    let mut client = hans(Private::Ask);
+    asks(&mut client, "q1", 1, "laptop");
+    client.wants(accept());
+    let link = prepared(&mut client).unwrap();
+    let card = has_answered(&mut client, link);
+    has_card(&mut client, "q1", 1, None);
+    stands(&mut client, link);
+    client.notices();
+    let id = id_of(&card);
+    client
+        .hears(&format!(r#"{{"action":"answer_private","status":"LINK_NOT_EXIST","id":"{id}"}}"#));
+    assert_eq!(client.notices(), []);
+    assert_eq!(states(&client), [LinkState::Standing(Route::Direct)]);
+}
+
+#[test]
+fn a_question_does_not_end_what_stands_unless_somebody_or_silence_says_so() {
+    let mut client = hans(Private::Always);
+    asks(&mut client, "q1", 1, "laptop");
+    let link = prepared(&mut client).unwrap();
+    goes_on(&mut client, link, "q1", 1);
+    client.notices();
+    asks(&mut client, "q2", 1, "laptop");
+    let wanted = [LinkState::Standing(Route::Direct), LinkState::Wanted];
+    assert_eq!(states(&client), wanted);
+    assert!(matches!(&client.notices()[..], [Notice::Link(LinkNotice::Wanted { .. })]));
+    // luke's machine was gone, and is back with this question.
+    client.core.handle_peer(client.now_ms, PeerEvent::Silent { link });
+    assert!(prepared(&mut client).is_some());
+    assert_eq!(states(&client), [LinkState::Being]);
+    // The same when what stood has ended.
+    for how in [PeerEvent::Bye { link }, PeerEvent::Silent { link }] {
+        let mut client = hans(Private::Always);
+        asks(&mut client, "q1", 1, "laptop");
+        let link = prepared(&mut client).unwrap();
+        goes_on(&mut client, link, "q1", 1);
+        if matches!(how, PeerEvent::Silent { .. }) {
+            client.core.handle_peer(client.now_ms, how);
+            asks(&mut client, "q2", 1, "laptop");
+        } else {
+            asks(&mut client, "q2", 1, "laptop");
+            client.core.handle_peer(client.now_ms, how);
+        }
+        assert!(prepared(&mut client).is_some());
+        assert_eq!(states(&client), [LinkState::Being]);
+    }
 }
