@@ -189,6 +189,8 @@ pub enum LinkWhy {
     TooManyLinks,
     /// As many texts as may be are not acknowledged.
     TooManyTexts,
+    /// So much of them is not acknowledged that this one has no room.
+    TooMuchText,
     /// That person has asked for one, and waits for an answer.
     Asks,
     /// That person has not asked for anything.

@@ -317,6 +317,9 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             line.say("there are ").say(LINKS_MAX).say(" already; stopprivate ends one")
         }
         LinkWhy::TooManyTexts => line.say(TEXTS_MAX).say(" wait to be confirmed already"),
+        LinkWhy::TooMuchText => {
+            line.say("too much waits to be confirmed already; again when some of it is")
+        }
         LinkWhy::Asks => line
             .say(user)
             .say(" waits for your answer: accept ")

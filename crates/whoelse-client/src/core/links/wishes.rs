@@ -7,7 +7,8 @@ use crate::command::Command;
 use crate::core::{Core, Line};
 use crate::links::notice::{LinkWhy, NoLinks};
 use crate::links::{
-    FileId, LinkEnd, LinkId, LinkLine, LinkNotice, LinkState, PRIVATE_BYTES_MAX, TEXTS_MAX,
+    FileId, LinkEnd, LinkId, LinkLine, LinkNotice, LinkState, PRIVATE_BYTES_MAX, TEXT_BYTES_MAX,
+    TEXTS_MAX,
 };
 use crate::notice::{Answer, Notice, Refusal, Why};
 
@@ -139,6 +140,10 @@ impl Core {
         };
         if link.texts.len() >= TEXTS_MAX {
             return Err(Why::Link(LinkWhy::TooManyTexts));
+        }
+        let waiting: usize = link.texts.iter().map(|it| it.text.len()).sum();
+        if waiting + bytes > TEXT_BYTES_MAX {
+            return Err(Why::Link(LinkWhy::TooMuchText));
         }
         link.texts.push_back(Text { text: text.to_owned(), number: None });
         let (id, waits) = (link.id, !matches!(link.stage, Stage::Standing { .. }));

@@ -7,7 +7,8 @@ use crate::command::SafetyStep;
 use crate::links::card::{self, Context};
 use crate::links::notice::LinkWhy;
 use crate::links::{
-    LinkId, LinkNotice, LinkOptions, LinkState, PeerEvent, PeerOrder, PeerPlace, Private, Route,
+    LinkId, LinkNotice, LinkOptions, LinkState, PRIVATE_BYTES_MAX, PeerEvent, PeerOrder, PeerPlace,
+    Private, Route, TEXT_BYTES_MAX, TEXTS_MAX,
 };
 use crate::unencrypted::{self, LineId};
 
@@ -522,4 +523,31 @@ fn a_question_does_not_end_what_stands_unless_somebody_or_silence_says_so() {
         assert!(prepared(&mut client).is_some());
         assert_eq!(states(&client), [LinkState::Being]);
     }
+}
+
+#[test]
+fn no_more_bytes_wait_than_can_be_carried_and_nothing_is_lost() {
+    let mut client = hans(Private::Ask);
+    linked(&mut client, "q1", 1);
+    client.notices();
+    client.done();
+    let long = "x".repeat(PRIVATE_BYTES_MAX);
+    let private = |text: &str| Command::Private { user: "luke".into(), text: text.into() };
+    let fit = TEXT_BYTES_MAX / PRIVATE_BYTES_MAX;
+    assert!(fit < TEXTS_MAX);
+    for _ in 0..fit {
+        client.wants(private(&long));
+    }
+    assert_eq!(client.notices(), []);
+    client.wants(private(&long));
+    let too_much = refused(private(&long), LinkWhy::TooMuchText);
+    assert_eq!(client.notices(), [too_much]);
+    let sent = client.done().into_iter().filter(|it| it.starts_with("Send {"));
+    assert_eq!(sent.count(), fit);
+    assert_eq!(states(&client), [LinkState::Standing(Route::Direct)]);
+    // There is room again when one was shown.
+    client.core.handle_peer(client.now_ms, PeerEvent::Acknowledged { link: LinkId(1), number: 1 });
+    client.notices();
+    client.wants(private(&long));
+    assert_eq!(client.notices(), []);
 }
