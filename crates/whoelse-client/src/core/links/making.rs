@@ -342,7 +342,7 @@ impl Core {
         let is_introduced = link.is_introduced();
         match incoming.card.as_deref().filter(|_| incoming.accepted == Some(true)) {
             Some(card) if waits => {
-                if self.take_card(id, card) {
+                if self.take_card(now_ms, id, card) {
                     self.begin_making(now_ms, id);
                 }
             }
@@ -360,7 +360,7 @@ impl Core {
         let id = link.id;
         let waits = !link.caller && link.card_sent && link.place.is_none();
         let Some(card) = incoming.card.as_deref().filter(|_| waits) else { return };
-        if !self.take_card(id, card) {
+        if !self.take_card(now_ms, id, card) {
             return;
         }
         let Some(link) = self.links.by_id(id) else { return };
@@ -372,7 +372,7 @@ impl Core {
     }
 
     /// Takes the card of the other side, if it is of the device that the server has named.
-    fn take_card(&mut self, id: LinkId, card: &str) -> bool {
+    fn take_card(&mut self, now_ms: u64, id: LinkId, card: &str) -> bool {
         if !self.is_still_trusted(id) {
             return false;
         }
@@ -383,10 +383,13 @@ impl Core {
             self.end_link(id, LinkEnd::BadCard);
             return false;
         };
-        let server = self.mailbox.server();
+        let (server, now_s) = (self.mailbox.server(), self.links.now_s(now_ms));
+        // An invite brings somebody new; whoever is known has to be compared by the two people.
         let proof = proof.filter(|proof| match &self.links.peers {
-            Ok(peers) => peers.is_vouched(proof, server, &link.user, key),
-            Err(_) => false,
+            Ok(peers) if link.trust == Trust::New => {
+                peers.is_vouched(proof, server, &link.user, key, now_s)
+            }
+            _ => false,
         });
         if let Some(link) = self.links.by_id(id) {
             link.place = Some(place);

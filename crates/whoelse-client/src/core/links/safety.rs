@@ -132,10 +132,17 @@ impl Core {
         Ok(Some(Answer::Done))
     }
 
-    /// Keeps what an invite that was made here will prove.
-    pub(in crate::core) fn keep_invite(&mut self, secret: InviteSecret) {
+    /// Keeps what an invite that was made here will prove, and that expires in so many seconds.
+    pub(in crate::core) fn keep_invite(
+        &mut self,
+        now_ms: u64,
+        secret: InviteSecret,
+        expires_in_s: Option<u64>,
+    ) {
+        let now_s = self.links.now_s(now_ms);
+        let until_s = expires_in_s.map(|expires_in_s| now_s.saturating_add(expires_in_s));
         if let Ok(peers) = &mut self.links.peers {
-            peers.keep_invite(secret);
+            peers.keep_invite(secret, until_s, now_s);
         }
         self.keep_peers();
     }

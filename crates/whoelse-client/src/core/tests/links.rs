@@ -483,7 +483,7 @@ fn two_whom_an_invite_brought_together_are_compared_from_the_start() {
     let secret = InviteSecret::new([5; 16]);
     let vouch = Vouch { device: world.ends[0].device().key(), secret: secret.clone() };
     if let Ok(peers) = world.ends[0].core.links_peers() {
-        peers.keep_invite(secret);
+        peers.keep_invite(secret, None, 0);
     }
     if let Ok(peers) = world.ends[1].core.links_peers() {
         peers.join("hans", &vouch, 0);

@@ -1,6 +1,6 @@
 //! A server that lies about whose key is whose, and one that is out to do harm otherwise.
 
-use whoelse_proto::{DeviceKey, EndpointKey, LinkName, RelayTicket};
+use whoelse_proto::{DeviceKey, EndpointKey, InviteSecret, LinkName, RelayTicket};
 
 use super::*;
 use crate::command::SafetyStep;
@@ -550,4 +550,47 @@ fn no_more_bytes_wait_than_can_be_carried_and_nothing_is_lost() {
     client.notices();
     client.wants(private(&long));
     assert_eq!(client.notices(), []);
+}
+
+/// luke proves with an invite of hans that the device is his; says whether that is believed.
+fn vouches(client: &mut Client, seed: u8) -> bool {
+    let vouch = card::vouch(&InviteSecret::new([5; 16]), "s1", "luke", key(seed));
+    client.wants(accept());
+    let link = prepared(client).unwrap();
+    is_answered(client, link);
+    has_card(client, "q2", seed, Some(vouch));
+    stands(client, link);
+    client.notices().contains(&Notice::Link(LinkNotice::ByInvite { user: "luke".into() }))
+}
+
+fn invites(client: &mut Client, until_s: Option<u64>) {
+    client.core.links_peers().unwrap().keep_invite(InviteSecret::new([5; 16]), until_s, 0);
+}
+
+#[test]
+fn an_invite_proves_whose_the_first_device_of_somebody_new_is_and_nothing_else() {
+    let mut client = hans(Private::Ask);
+    invites(&mut client, None);
+    asks(&mut client, "q2", 2, "laptop");
+    assert!(vouches(&mut client, 2) && is_compared(&mut client, 2));
+    // Of somebody who was met before it proves nothing, be it the same device or another one.
+    for (seed, device) in [(1, "laptop"), (2, "phone")] {
+        let mut client = met(1);
+        invites(&mut client, None);
+        asks(&mut client, "q2", seed, device);
+        assert!(!vouches(&mut client, seed) && !is_compared(&mut client, seed));
+    }
+}
+
+#[test]
+fn an_invite_that_has_expired_proves_nothing() {
+    const WEEK_S: u64 = 7 * 24 * 60 * 60;
+    for (now_s, proves) in [(1_000 + WEEK_S, true), (1_001 + WEEK_S, false)] {
+        let mut client = hans(Private::Ask);
+        invites(&mut client, Some(1_000));
+        let peers = client.core.links_peers().unwrap().clone();
+        client.core.handle_peers(client.now_ms, now_s, Ok(peers));
+        asks(&mut client, "q2", 2, "laptop");
+        assert_eq!(vouches(&mut client, 2), proves);
+    }
 }
