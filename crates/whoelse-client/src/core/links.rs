@@ -36,6 +36,9 @@ const RESUME_MS_MAX: u64 = 45_000;
 /// Most places at the relay that are given back when a session has begun: the server grants no more.
 const PLACES_MAX: usize = 16;
 
+/// Most requests about links that wait for an answer: more than are ever made of a server that answers.
+const ASKED_MAX: usize = 256;
+
 /// How long the end of a link waits for acknowledgements.
 const CLOSING_MS_MAX: u64 = 2_000;
 
@@ -56,8 +59,8 @@ pub(super) struct Links {
     files: files::Files,
     /// Places at the relay of links that ended while nobody could be told, the oldest first.
     over: VecDeque<EndpointKey>,
-    /// What the server was asked, by the id of the request.
-    asked: BTreeMap<String, Ask>,
+    /// What the server was asked, with the id of the request, the oldest first.
+    asked: VecDeque<(String, Ask)>,
     /// Keys that were refused because others were known.
     refused: BTreeMap<String, (DeviceKey, String)>,
     /// Whose keys the person was shown last, by the name of whose they are.
@@ -168,7 +171,7 @@ impl Links {
             all: Vec::new(),
             files: files::Files::default(),
             over: VecDeque::new(),
-            asked: BTreeMap::new(),
+            asked: VecDeque::new(),
             refused: BTreeMap::new(),
             shown: BTreeMap::new(),
             told: VecDeque::new(),
@@ -450,7 +453,14 @@ impl Core {
     /// Asks the server something that no person typed.
     fn ask_server(&mut self, ask: Ask, command: request::Command<'_>) {
         let id = self.outbox.make_id();
-        self.links.asked.insert(id.as_str().to_owned(), ask);
+        let asked = &mut self.links.asked;
+        if asked.len() >= ASKED_MAX {
+            // A server that says nothing for so long is not going to; least is lost with what is of no
+            // consequence.
+            let at = asked.iter().position(|(_, ask)| *ask == Ask::Nothing);
+            asked.remove(at.unwrap_or(0));
+        }
+        asked.push_back((id.as_str().to_owned(), ask));
         self.send_as(Some(id), command, true);
     }
 
@@ -481,6 +491,12 @@ impl Core {
 
     /// Whether this was asked for links; then what was asked, which is answered now.
     fn take_ask(&mut self, id: Option<&str>) -> Option<Ask> {
-        self.links.asked.remove(id?)
+        let at = self.links.asked.iter().position(|(other, _)| id == Some(other))?;
+        self.links.asked.remove(at).map(|(_, ask)| ask)
+    }
+
+    #[cfg(test)]
+    pub(super) fn asks_about_links(&self) -> usize {
+        self.links.asked.len()
     }
 }

@@ -594,3 +594,29 @@ fn an_invite_that_has_expired_proves_nothing() {
         assert_eq!(vouches(&mut client, 2), proves);
     }
 }
+
+#[test]
+fn a_server_that_asks_and_never_answers_fills_nothing() {
+    let mut client = hans(Private::Never);
+    for number in 0..1_000 {
+        asks(&mut client, &format!("q{number}"), 1, "laptop");
+        client.done();
+        client.notices();
+    }
+    assert!(client.core.asks_about_links() <= 256, "{}", client.core.asks_about_links());
+    // What is said is still taken for what it is.
+    let mut client = hans(Private::Ask);
+    client.wants(start());
+    let ask = client.done().pop().unwrap();
+    for _ in 0..1_000 {
+        client.hears(&format!(
+            r#"{{"action":"private_request","from":"luke","link":"q","purpose":"dance","device":"{}"}}"#,
+            key(1)
+        ));
+    }
+    assert!(client.core.asks_about_links() <= 256);
+    client.notices();
+    let id = id_of(&ask);
+    client.hears(&format!(r#"{{"action":"startprivate","status":"NO_LINKS","id":"{id}"}}"#));
+    assert_eq!(client.notices(), [refused(start(), LinkWhy::NoneThere)]);
+}
