@@ -16,12 +16,20 @@ use crate::unencrypted::{Event, LineId, LineOrder, OBJECT_BYTES_MAX, object_byte
 /// Most lines of others that have not said who they are; then the oldest goes.
 const NAMELESS_MAX: usize = 4;
 
+/// Most lines of others that have; then the one goes that nobody here has answered and that has been
+/// silent longest.
+const NAMED_MAX: usize = 8;
+
 /// All lines.
 #[derive(Default)]
 pub(super) struct Unencrypted {
     /// Where others may open lines; 0 if they may not.
     port: u16,
     made: u64,
+    /// How often something was said on any of them.
+    heard: u64,
+    /// It was told that there is no room for more.
+    is_full: bool,
     /// The oldest first.
     lines: Vec<Line>,
 }
@@ -38,6 +46,8 @@ struct Line {
     texts: VecDeque<(u64, String)>,
     /// The number of the text that was typed last.
     said: u64,
+    /// When something was said there last, in the order of all lines.
+    heard: u64,
 }
 
 impl Unencrypted {
@@ -185,14 +195,45 @@ impl Core {
             self.end_line(id, None, true);
             return self.notice_link(LinkNotice::UnencryptedTurnedAway { user: from, address });
         }
+        if is_new && !self.makes_room(id) {
+            return;
+        }
+        self.unencrypted.heard += 1;
+        let heard = self.unencrypted.heard;
         if let Some(line) = self.unencrypted.by_id(id) {
             line.user = Some(from.clone());
+            line.heard = heard;
         }
         if is_new {
             let user = from.clone();
             self.notice_link(LinkNotice::UnencryptedUp { user, address, asked_us: true });
         }
         self.notice_link(LinkNotice::UnencryptedText { from, text });
+    }
+
+    /// Makes room for a line of somebody else that is about to get its name; else that goes.
+    fn makes_room(&mut self, id: LineId) -> bool {
+        let theirs =
+            self.unencrypted.lines.iter().filter(|line| line.is_theirs() && line.user.is_some());
+        if theirs.clone().count() < NAMED_MAX {
+            self.unencrypted.is_full = false;
+            return true;
+        }
+        let idle = theirs.filter(|line| line.said == 0).min_by_key(|line| line.heard);
+        if let Some(idle) = idle.map(|line| line.id) {
+            self.order_line(LineOrder::Close { line: idle });
+            let trouble = Some("it was silent, and somebody else needed the room".to_owned());
+            self.end_line(idle, trouble, false);
+            return true;
+        }
+        self.order_line(LineOrder::Close { line: id });
+        let address = self.unencrypted.by_id(id).map(|line| line.address);
+        self.end_line(id, None, true);
+        if let Some(address) = address.filter(|_| !self.unencrypted.is_full) {
+            self.unencrypted.is_full = true;
+            self.notice_link(LinkNotice::UnencryptedFull { address });
+        }
+        false
     }
 
     /// Whether somebody is known or talked to so that nobody else may come in clear under that name:
@@ -297,6 +338,6 @@ impl Line {
     }
 
     fn new(id: LineId, user: Option<String>, address: IpAddr) -> Self {
-        Self { id, user, address, up: false, texts: VecDeque::new(), said: 0 }
+        Self { id, user, address, up: false, texts: VecDeque::new(), said: 0, heard: 0 }
     }
 }

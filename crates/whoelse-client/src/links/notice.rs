@@ -149,6 +149,11 @@ pub enum LinkNotice {
         /// Where it came from.
         address: IpAddr,
     },
+    /// Somebody opened a link that nobody encrypts, and there is no room for another; told once.
+    UnencryptedFull {
+        /// Where it came from.
+        address: IpAddr,
+    },
     /// Nobody can open a link that nobody encrypts, though they may.
     CannotListen {
         /// Why, in the words of the system.

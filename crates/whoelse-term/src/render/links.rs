@@ -72,6 +72,7 @@ impl Render {
             | LinkNotice::UnencryptedText { .. }
             | LinkNotice::UnencryptedEnded { .. }
             | LinkNotice::UnencryptedTurnedAway { .. }
+            | LinkNotice::UnencryptedFull { .. }
             | LinkNotice::CannotListen { .. } => self.unencrypted(notice),
             LinkNotice::ByInvite { user } => {
                 let line = line.say(Shown::name(user));
@@ -327,6 +328,26 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             .say(", or decline ")
             .say(user),
         LinkWhy::NotAsked => line.say(user).say(" has not asked for anything"),
+        LinkWhy::TooManyFiles => line.say("there are too many under way; files lists them"),
+        LinkWhy::NoFile => line.say("there is no such file under way; files lists them"),
+        LinkWhy::SeveralFiles => {
+            line.say("there are several with ").say(user).say("; files lists their numbers")
+        }
+        LinkWhy::AddressHidden => {
+            line.say("it would tell your address, which you hide (--hide-address)")
+        }
+        LinkWhy::NotMet
+        | LinkWhy::SeveralDevices
+        | LinkWhy::NoKeyRefused
+        | LinkWhy::LookFirst
+        | LinkWhy::LookAgain
+        | LinkWhy::KeyRefused => say_why_not_compared(line, user, why),
+    }
+}
+
+/// Why nothing was compared or accepted.
+fn say_why_not_compared(line: Line, user: &Shown, why: &LinkWhy) -> Line {
+    match why {
         LinkWhy::NotMet => line
             .say("no key of ")
             .say(user)
@@ -336,14 +357,6 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             .say(user)
             .say(" are known; first, to show which is meant: startprivate ")
             .say(user),
-        LinkWhy::TooManyFiles => line.say("there are too many under way; files lists them"),
-        LinkWhy::NoFile => line.say("there is no such file under way; files lists them"),
-        LinkWhy::SeveralFiles => {
-            line.say("there are several with ").say(user).say("; files lists their numbers")
-        }
-        LinkWhy::AddressHidden => {
-            line.say("it would tell your address, which you hide (--hide-address)")
-        }
         LinkWhy::NoKeyRefused => line.say("no key of ").say(user).say(" was refused"),
         LinkWhy::LookFirst => {
             line.say("first, to see what to compare by voice or in person: safety ").say(user)
@@ -358,6 +371,7 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             .say(user)
             .say(" accept, and if it is nobody's: decline ")
             .say(user),
+        _ => line,
     }
 }
 

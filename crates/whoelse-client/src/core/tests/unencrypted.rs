@@ -216,7 +216,7 @@ fn nobody_takes_the_place_of_somebody_on_a_line() {
         client.done();
         client.notices();
         pretends(&mut client, 2);
-        assert_eq!(client.done(), [close.clone()]);
+        assert_eq!(client.done(), std::slice::from_ref(&close));
         assert_eq!(client.notices(), [Notice::Link(turned.clone())]);
         client.wants(private("psst"));
         if !is_up {
@@ -250,4 +250,54 @@ fn a_line_that_was_asked_for_takes_the_place_of_one_that_came_meanwhile() {
     client.done();
     client.wants(private("psst"));
     assert!(client.done().contains(&say(LineId::Ours(1), 1, "psst")));
+}
+
+/// A stranger with this number says something under a name of its own.
+fn comes(client: &mut Client, number: u64) {
+    let line = LineId::Theirs(number);
+    happens(client, Event::Incoming { line, address: ADDRESS });
+    happens(client, text(line, &format!("n{number}"), "hello"));
+}
+
+/// Those whose line has ended, and those for whom there was no room.
+fn gone(client: &mut Client) -> (Vec<String>, usize) {
+    let (mut ended, mut full) = (Vec::new(), 0);
+    for notice in client.notices() {
+        match notice {
+            Notice::Link(LinkNotice::UnencryptedEnded { user, .. }) => ended.push(user),
+            Notice::Link(LinkNotice::UnencryptedFull { .. }) => full += 1,
+            _ => {}
+        }
+    }
+    (ended, full)
+}
+
+#[test]
+fn whoever_has_been_silent_longest_makes_room_unless_somebody_here_has_answered() {
+    let mut client = client(true);
+    (1..=8).for_each(|number| comes(&mut client, number));
+    happens(&mut client, text(LineId::Theirs(1), "n1", "still here"));
+    client.wants(Command::Private { user: "n2".into(), text: "hello".into() });
+    assert_eq!(gone(&mut client), (Vec::new(), 0));
+    client.done();
+    comes(&mut client, 9);
+    assert_eq!(gone(&mut client), (vec!["n3".to_owned()], 0));
+    assert_eq!(client.done(), [format!("{:?}", LineOrder::Close { line: LineId::Theirs(3) })]);
+    // Nobody makes room who is talked to; that there is none is told once.
+    for number in [1, 4, 5, 6, 7, 8, 9] {
+        client.wants(Command::Private { user: format!("n{number}"), text: "hello".into() });
+    }
+    client.notices();
+    client.done();
+    (10..=12).for_each(|number| comes(&mut client, number));
+    assert_eq!(gone(&mut client), (Vec::new(), 1));
+    let close = |number| format!("{:?}", LineOrder::Close { line: LineId::Theirs(number) });
+    assert_eq!(client.done(), [close(10), close(11), close(12)]);
+    happens(&mut client, Event::Ended { line: LineId::Theirs(4), trouble: None });
+    comes(&mut client, 13);
+    comes(&mut client, 14);
+    assert_eq!(gone(&mut client), (vec!["n4".to_owned(), "n13".to_owned()], 0));
+    client.wants(Command::Private { user: "n14".into(), text: "hello".into() });
+    comes(&mut client, 15);
+    assert_eq!(gone(&mut client), (Vec::new(), 1));
 }

@@ -330,6 +330,11 @@ fn what_nobody_encrypts_says_so_on_every_line() {
              * private luke: not sent: psst\n",
         ),
         (
+            link(LinkNotice::UnencryptedFull { address }),
+            "* somebody at 192.0.2.7 wants an unencrypted link, and was turned away: there are as many \
+             as may be; stopprivate ends one\n",
+        ),
+        (
             link(LinkNotice::UnencryptedTurnedAway { user: "luke".into(), address }),
             "* somebody at 192.0.2.7 says to be luke on an unencrypted link, and was turned away: luke \
              is linked or known otherwise. To make such a link: startprivate luke --unencrypted\n",
