@@ -156,6 +156,8 @@ fn another_key_stops_the_link_until_it_is_accepted() {
     luke.say("startprivate hans");
     hans.hear("STOP: luke asks for a private talk with a key that is not the one known here");
     luke.hear("hans knows another key of yours");
+    hans.say("safety luke");
+    hans.hear("to take that key, which was refused");
     hans.say("safety luke accept");
     hans.hear("the new key is taken, as not compared");
     luke.say("startprivate hans");

@@ -29,6 +29,9 @@ pub const QUESTIONS_MAX: usize = 64;
 /// Most texts of one link that are not acknowledged, those included that wait for it.
 pub const TEXTS_MAX: usize = 100;
 
+/// Most bytes in those texts: whoever carries links holds no more of one.
+pub const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// The longest private text, in bytes: what a frame of a link has room for.
 pub const PRIVATE_BYTES_MAX: usize = 60 * 1024;
 

@@ -26,8 +26,8 @@ pub const OBJECT_BYTES_MAX: usize = 1024;
 /// The longest object that is taken from anybody, in bytes.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
 
-/// Lines at once, those of strangers included.
-const LINES_MAX: usize = 16;
+/// Lines of strangers at once. Whoever listens to what happens on them lets fewer stand.
+const STRANGERS_MAX: usize = 16;
 
 /// Texts that wait to be written to one line.
 const WAITING_MAX: usize = 100;
@@ -197,7 +197,8 @@ impl Lines {
     /// Makes a line of somebody who has connected; one too many is closed.
     pub fn take_in(&mut self, (stream, address): (TcpStream, SocketAddr)) -> Option<Event> {
         self.forget_ended();
-        if self.lines.len() >= LINES_MAX {
+        let strangers = self.lines.keys().filter(|line| matches!(line, LineId::Theirs(_)));
+        if strangers.count() >= STRANGERS_MAX {
             return None;
         }
         self.strangers_met += 1;

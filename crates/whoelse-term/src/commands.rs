@@ -262,7 +262,7 @@ pub static COMMANDS: &[Definition] = &[
         word: "decline",
         arguments: &[User],
         help: "refuse it",
-        more: "",
+        more: "With nothing to refuse it forgets a key of that person that was refused, as one that is nobody's.",
         also: &["no", "reject", "deny", "refuse"],
         admin: false,
         build: |Arguments { user, .. }| Wish::Command(Command::Decline { user }),

@@ -120,7 +120,7 @@ impl Core {
             *proven = true;
         }
         let answer = match &command {
-            Command::Invite { .. } => self.invited(incoming),
+            Command::Invite { .. } => self.invited(now_ms, incoming),
             _ => answer(&command, incoming),
         };
         self.follow(&command, &answer);
@@ -147,7 +147,7 @@ impl Core {
     }
 
     /// The line to pass on, from the answer to `invite`.
-    fn invited(&mut self, incoming: Incoming) -> Answer {
+    fn invited(&mut self, now_ms: u64, incoming: Incoming) -> Answer {
         let link = || {
             let secret = InviteSecret::parse(incoming.invite.as_deref()?).ok()?;
             let key = Fingerprint::parse(incoming.server_key.as_deref()?).ok()?;
@@ -168,7 +168,7 @@ impl Core {
             link = InviteLink { place, key, ..link };
             guessed = false;
         }
-        link.vouch = self.vouch_in(&link.secret);
+        link.vouch = self.vouch_in(now_ms, &link.secret, incoming.expires_in);
         let expires_in_s = incoming.expires_in.unwrap_or(0);
         // What the key belongs to is where we are, not where the server says that it is.
         let here = Some(&self.config.place).filter(|here| !is_same(here, &link.place)).cloned();
@@ -176,11 +176,16 @@ impl Core {
     }
 
     /// What lets whoever uses the invite know this device, and be known by it.
-    fn vouch_in(&mut self, invite: &InviteSecret) -> Option<Vouch> {
+    fn vouch_in(
+        &mut self,
+        now_ms: u64,
+        invite: &InviteSecret,
+        expires_in_s: Option<u64>,
+    ) -> Option<Vouch> {
         let device = self.device().filter(|_| self.makes_links())?;
         let secret = InviteSecret::new(device.derive("whoelse-invite-1", &invite.expose_text()));
         let vouch = Vouch { device: device.key(), secret };
-        self.keep_invite(vouch.secret.clone());
+        self.keep_invite(now_ms, vouch.secret.clone(), expires_in_s);
         Some(vouch)
     }
 

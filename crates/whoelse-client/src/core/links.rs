@@ -33,6 +33,12 @@ const SILENT_MS_MAX: u64 = 4_000;
 /// have tried to reach the server just before that was back, and then waits for half a minute.
 const RESUME_MS_MAX: u64 = 45_000;
 
+/// Most places at the relay that are given back when a session has begun: the server grants no more.
+const PLACES_MAX: usize = 16;
+
+/// Most requests about links that wait for an answer: more than are ever made of a server that answers.
+const ASKED_MAX: usize = 256;
+
 /// How long the end of a link waits for acknowledgements.
 const CLOSING_MS_MAX: u64 = 2_000;
 
@@ -51,10 +57,14 @@ pub(super) struct Links {
     /// The oldest first.
     all: Vec<Link>,
     files: files::Files,
-    /// What the server was asked, by the id of the request.
-    asked: BTreeMap<String, Ask>,
+    /// Places at the relay of links that ended while nobody could be told, the oldest first.
+    over: VecDeque<EndpointKey>,
+    /// What the server was asked, with the id of the request, the oldest first.
+    asked: VecDeque<(String, Ask)>,
     /// Keys that were refused because others were known.
     refused: BTreeMap<String, (DeviceKey, String)>,
+    /// Whose keys the person was shown last, by the name of whose they are.
+    shown: BTreeMap<String, safety::Meant>,
     /// Places in the order of what was told, and the texts of links that stand there.
     told: VecDeque<(u64, LinkId, u64)>,
     /// The server is told of activity no sooner than this.
@@ -160,8 +170,10 @@ impl Links {
             made: 0,
             all: Vec::new(),
             files: files::Files::default(),
-            asked: BTreeMap::new(),
+            over: VecDeque::new(),
+            asked: VecDeque::new(),
             refused: BTreeMap::new(),
+            shown: BTreeMap::new(),
             told: VecDeque::new(),
             active_at_ms: 0,
             resuming_until_ms: 0,
@@ -184,6 +196,26 @@ impl Links {
     fn question_of(&self, user: &str) -> Option<LinkId> {
         let wanted = |link: &&Link| link.user == user && matches!(link.stage, Stage::Wanted { .. });
         self.all.iter().find(wanted).map(|link| link.id)
+    }
+
+    /// Whether there is a link with a person that only the two ends have to do with, and that is heard.
+    fn holds(&self, user: &str) -> bool {
+        let is_it = |link: &Link| {
+            link.user == user
+                && !link.is_introduced()
+                && !matches!(link.stage, Stage::Interrupted { .. } | Stage::Closing { .. })
+        };
+        self.all.iter().any(is_it)
+    }
+
+    /// The oldest question that ends nothing, if it is answered without asking the person.
+    fn acceptable(&self) -> Option<LinkId> {
+        let may_be = |link: &&Link| {
+            let begins =
+                !self.all.iter().any(|it| it.user == link.user && it.stage == Stage::Starting);
+            matches!(link.stage, Stage::Wanted { .. }) && begins && !self.holds(&link.user)
+        };
+        self.all.iter().find(may_be).map(|link| link.id).filter(|_| !self.is_full())
     }
 
     fn is_full(&self) -> bool {
@@ -282,6 +314,7 @@ impl Core {
             PeerEvent::Bye { link } => self.end_link(link, LinkEnd::There),
             PeerEvent::Failed { link, why } => self.end_link(link, LinkEnd::Failed(why)),
         }
+        self.accept_always(now_ms);
         self.go_on_leaving(now_ms);
     }
 
@@ -315,6 +348,7 @@ impl Core {
             };
             self.end_link(link.id, end);
         }
+        self.accept_always(now_ms);
     }
 
     /// The session is gone; what needs the server to be made does not get made.
@@ -344,6 +378,11 @@ impl Core {
                 relayed.push((endpoint, ticket));
             }
         }
+        // There are only so many places: these first.
+        for endpoint in std::mem::take(&mut self.links.over) {
+            let command = request::Command::Relay { endpoint, ticket: None };
+            self.ask_server(Ask::Nothing, command);
+        }
         for (endpoint, ticket) in relayed {
             let ticket = Some(ticket);
             self.ask_server(Ask::RelayAgain, request::Command::Relay { endpoint, ticket });
@@ -365,7 +404,8 @@ impl Core {
     fn end_link(&mut self, id: LinkId, end: LinkEnd) {
         let Some(at) = self.links.all.iter().position(|link| link.id == id) else { return };
         let mut link = self.links.all.remove(at);
-        self.forget_link(&link, &end);
+        // What the server has ended it need not be told of.
+        self.forget_link(&link, matches!(end, LinkEnd::Refused(_) | LinkEnd::ServerLost));
         let texts = link.not_sent();
         self.unconfirmed |= !texts.is_empty();
         let user = link.user;
@@ -388,20 +428,24 @@ impl Core {
     }
 
     /// Tells everybody who has to do with a link that it is over.
-    fn forget_link(&mut self, link: &Link, end: &LinkEnd) {
+    fn forget_link(&mut self, link: &Link, by_server: bool) {
         if link.carried {
             self.actions.push_back(Action::Peer(PeerOrder::Close { link: link.id }));
         }
-        let by_server = matches!(end, LinkEnd::Refused(_) | LinkEnd::ServerLost);
+        // The answer that there is a place may be on its way, and giving back what is not there is none.
+        let place = link.keys.as_ref().map(|(endpoint, _)| *endpoint);
         if !matches!(self.line, Line::Session { .. }) {
+            self.links.over.extend(place);
+            let excess = self.links.over.len().saturating_sub(PLACES_MAX);
+            self.links.over.drain(..excess);
             return;
         }
         if link.is_introduced() && !by_server && link.stage != (Stage::Wanted { told: false }) {
             let command = request::Command::EndPrivate { link: link.name.clone() };
             self.ask_server(Ask::Nothing, command);
         }
-        if let Some((endpoint, _)) = link.keys.as_ref().filter(|_| link.relay) {
-            let command = request::Command::Relay { endpoint: *endpoint, ticket: None };
+        if let Some(endpoint) = place {
+            let command = request::Command::Relay { endpoint, ticket: None };
             self.ask_server(Ask::Nothing, command);
         }
     }
@@ -409,7 +453,14 @@ impl Core {
     /// Asks the server something that no person typed.
     fn ask_server(&mut self, ask: Ask, command: request::Command<'_>) {
         let id = self.outbox.make_id();
-        self.links.asked.insert(id.as_str().to_owned(), ask);
+        let asked = &mut self.links.asked;
+        if asked.len() >= ASKED_MAX {
+            // A server that says nothing for so long is not going to; least is lost with what is of no
+            // consequence.
+            let at = asked.iter().position(|(_, ask)| *ask == Ask::Nothing);
+            asked.remove(at.unwrap_or(0));
+        }
+        asked.push_back((id.as_str().to_owned(), ask));
         self.send_as(Some(id), command, true);
     }
 
@@ -440,6 +491,12 @@ impl Core {
 
     /// Whether this was asked for links; then what was asked, which is answered now.
     fn take_ask(&mut self, id: Option<&str>) -> Option<Ask> {
-        self.links.asked.remove(id?)
+        let at = self.links.asked.iter().position(|(other, _)| id == Some(other))?;
+        self.links.asked.remove(at).map(|(_, ask)| ask)
+    }
+
+    #[cfg(test)]
+    pub(super) fn asks_about_links(&self) -> usize {
+        self.links.asked.len()
     }
 }

@@ -8,6 +8,7 @@ mod invites;
 mod keeping;
 mod leaving;
 mod links;
+mod links_lies;
 mod links_world;
 mod login;
 mod mail;

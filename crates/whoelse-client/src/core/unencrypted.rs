@@ -10,11 +10,15 @@ use super::{Action, Core};
 use crate::command::Command;
 use crate::links::notice::{LinkWhy, NotSent};
 use crate::links::{LinkLine, LinkNotice, LinkState, TEXTS_MAX};
-use crate::notice::{Answer, Notice, Why};
+use crate::notice::{Answer, Notice, Refusal, Why};
 use crate::unencrypted::{Event, LineId, LineOrder, OBJECT_BYTES_MAX, object_bytes};
 
 /// Most lines of others that have not said who they are; then the oldest goes.
 const NAMELESS_MAX: usize = 4;
+
+/// Most lines of others that have; then the one goes that nobody here has answered and that has been
+/// silent longest.
+const NAMED_MAX: usize = 8;
 
 /// All lines.
 #[derive(Default)]
@@ -22,6 +26,10 @@ pub(super) struct Unencrypted {
     /// Where others may open lines; 0 if they may not.
     port: u16,
     made: u64,
+    /// How often something was said on any of them.
+    heard: u64,
+    /// It was told that there is no room for more.
+    is_full: bool,
     /// The oldest first.
     lines: Vec<Line>,
 }
@@ -38,6 +46,8 @@ struct Line {
     texts: VecDeque<(u64, String)>,
     /// The number of the text that was typed last.
     said: u64,
+    /// When something was said there last, in the order of all lines.
+    heard: u64,
 }
 
 impl Unencrypted {
@@ -55,9 +65,9 @@ impl Unencrypted {
         self.lines.iter().all(|line| line.texts.is_empty())
     }
 
-    /// The line with a person that was opened last.
+    /// The line with a person; there is one at most.
     fn with(&mut self, user: &str) -> Option<&mut Line> {
-        self.lines.iter_mut().rev().find(|line| line.user.as_deref() == Some(user))
+        self.lines.iter_mut().find(|line| line.user.as_deref() == Some(user))
     }
 
     fn by_id(&mut self, id: LineId) -> Option<&mut Line> {
@@ -102,6 +112,10 @@ impl Core {
         if self.config.links.hide_address {
             return Err(Why::Link(LinkWhy::AddressHidden));
         }
+        // What is encrypted is not said in clear besides.
+        if let Some(why) = self.why_linked(user) {
+            return Err(why);
+        }
         match self.unencrypted.with(user) {
             Some(line) if line.up => Err(Why::Link(LinkWhy::LinkStands)),
             Some(_) => Err(Why::Link(LinkWhy::LinkBeing)),
@@ -111,6 +125,17 @@ impl Core {
 
     /// The server has said where a person's client listens.
     pub(super) fn open_line(&mut self, user: &str, to: SocketAddr) {
+        // Much may have happened since the server was asked. What a person has asked for is worth more
+        // than a line of somebody who came meanwhile.
+        let theirs = self.unencrypted.with(user).is_some_and(|line| line.is_theirs());
+        if theirs {
+            self.stop_unencrypted(user);
+        }
+        if let Err(why) = self.may_open_line(user) {
+            let command = Command::StartPrivate { user: user.to_owned(), unencrypted: true };
+            let answer = Answer::Refused(Refusal::new(why));
+            return self.notice(Notice::Answered { command, answer });
+        }
         self.unencrypted.made += 1;
         let id = LineId::Ours(self.unencrypted.made);
         self.unencrypted.lines.push(Line::new(id, Some(user.to_owned()), to.ip()));
@@ -164,13 +189,59 @@ impl Core {
             self.order_line(LineOrder::Close { line: id });
             return self.end_line(id, Some("it changed its name".to_owned()), false);
         }
-        line.user = Some(from.clone());
         let address = line.address;
+        if is_new && self.is_no_stranger(&from) {
+            self.order_line(LineOrder::Close { line: id });
+            self.end_line(id, None, true);
+            return self.notice_link(LinkNotice::UnencryptedTurnedAway { user: from, address });
+        }
+        if is_new && !self.makes_room(id) {
+            return;
+        }
+        self.unencrypted.heard += 1;
+        let heard = self.unencrypted.heard;
+        if let Some(line) = self.unencrypted.by_id(id) {
+            line.user = Some(from.clone());
+            line.heard = heard;
+        }
         if is_new {
             let user = from.clone();
             self.notice_link(LinkNotice::UnencryptedUp { user, address, asked_us: true });
         }
         self.notice_link(LinkNotice::UnencryptedText { from, text });
+    }
+
+    /// Makes room for a line of somebody else that is about to get its name; else that goes.
+    fn makes_room(&mut self, id: LineId) -> bool {
+        let theirs =
+            self.unencrypted.lines.iter().filter(|line| line.is_theirs() && line.user.is_some());
+        if theirs.clone().count() < NAMED_MAX {
+            self.unencrypted.is_full = false;
+            return true;
+        }
+        let idle = theirs.filter(|line| line.said == 0).min_by_key(|line| line.heard);
+        if let Some(idle) = idle.map(|line| line.id) {
+            self.order_line(LineOrder::Close { line: idle });
+            let trouble = Some("it was silent, and somebody else needed the room".to_owned());
+            self.end_line(idle, trouble, false);
+            return true;
+        }
+        self.order_line(LineOrder::Close { line: id });
+        let address = self.unencrypted.by_id(id).map(|line| line.address);
+        self.end_line(id, None, true);
+        if let Some(address) = address.filter(|_| !self.unencrypted.is_full) {
+            self.unencrypted.is_full = true;
+            self.notice_link(LinkNotice::UnencryptedFull { address });
+        }
+        false
+    }
+
+    /// Whether somebody is known or talked to so that nobody else may come in clear under that name:
+    /// what is said next would go there.
+    fn is_no_stranger(&mut self, user: &str) -> bool {
+        self.why_linked(user).is_some()
+            || self.has_met(user)
+            || self.unencrypted.with(user).is_some()
     }
 
     /// A text has left. Nobody will ever say more about it.
@@ -262,7 +333,11 @@ impl Core {
 }
 
 impl Line {
+    fn is_theirs(&self) -> bool {
+        matches!(self.id, LineId::Theirs(_))
+    }
+
     fn new(id: LineId, user: Option<String>, address: IpAddr) -> Self {
-        Self { id, user, address, up: false, texts: VecDeque::new(), said: 0 }
+        Self { id, user, address, up: false, texts: VecDeque::new(), said: 0, heard: 0 }
     }
 }

@@ -141,6 +141,19 @@ pub enum LinkNotice {
         /// What has not left, or may not have, the oldest first.
         texts: Vec<NotSent>,
     },
+    /// Somebody opened a link that nobody encrypts, under the name of a person who is known or linked
+    /// already, and was turned away.
+    UnencryptedTurnedAway {
+        /// Whose name it was.
+        user: String,
+        /// Where it came from.
+        address: IpAddr,
+    },
+    /// Somebody opened a link that nobody encrypts, and there is no room for another; told once.
+    UnencryptedFull {
+        /// Where it came from.
+        address: IpAddr,
+    },
     /// Nobody can open a link that nobody encrypts, though they may.
     CannotListen {
         /// Why, in the words of the system.
@@ -181,6 +194,8 @@ pub enum LinkWhy {
     TooManyLinks,
     /// As many texts as may be are not acknowledged.
     TooManyTexts,
+    /// So much of them is not acknowledged that this one has no room.
+    TooMuchText,
     /// That person has asked for one, and waits for an answer.
     Asks,
     /// That person has not asked for anything.
@@ -191,6 +206,12 @@ pub enum LinkWhy {
     SeveralDevices,
     /// No key of that person was refused.
     NoKeyRefused,
+    /// What there is to compare was not shown yet.
+    LookFirst,
+    /// What there is to compare is not what was shown.
+    LookAgain,
+    /// A key of that person was refused, and nobody knows which one was compared.
+    KeyRefused,
     /// There are as many transfers as there may be.
     TooManyFiles,
     /// There is no such transfer.

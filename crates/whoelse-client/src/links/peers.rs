@@ -21,6 +21,10 @@ const PINS_MAX: usize = 32;
 /// Most invites whose secrets are kept; then the oldest goes.
 const INVITES_MAX: usize = 64;
 
+/// A secret proves something for so long after its invite has expired, in seconds: who has joined on the
+/// last day may make the first link some days later.
+const GRACE_S: u64 = 7 * 24 * 60 * 60;
+
 /// What is remembered of other people's devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peers {
@@ -34,7 +38,7 @@ struct Content {
     people: BTreeMap<String, Vec<Pin>>,
     /// Secrets in invites that were made here, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    invites: Vec<Secret>,
+    invites: Vec<Kept>,
     /// Who made the invite that was used here, and what proves to them that it was used here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     invited: Option<Invited>,
@@ -50,6 +54,47 @@ impl Default for Content {
 struct Invited {
     by: String,
     secret: Secret,
+}
+
+/// The secret of an invite that was made here, as it stands in the file: followed by a space and the
+/// end, if that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Kept {
+    secret: InviteSecret,
+    /// The invite can be used until then, in seconds since 1970.
+    until_s: Option<u64>,
+}
+
+impl Kept {
+    fn is_over(&self, now_s: u64) -> bool {
+        self.until_s.is_some_and(|until_s| until_s.saturating_add(GRACE_S) < now_s)
+    }
+}
+
+impl From<Kept> for String {
+    fn from(kept: Kept) -> Self {
+        let secret = kept.secret.expose_text();
+        match kept.until_s {
+            Some(until_s) => format!("{secret} {until_s}"),
+            None => secret,
+        }
+    }
+}
+
+impl TryFrom<String> for Kept {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (secret, until_s) = match text.split_once(' ') {
+            Some((secret, until_s)) => (secret, Some(until_s)),
+            None => (text.as_str(), None),
+        };
+        let secret = InviteSecret::parse(secret).map_err(|error| error.to_string())?;
+        let until_s = until_s.map(str::parse).transpose();
+        let until_s = until_s.map_err(|_| "the end of an invite is no number".to_owned())?;
+        Ok(Self { secret, until_s })
+    }
 }
 
 /// A secret as it stands in the file.
@@ -127,19 +172,29 @@ impl Peers {
         self.pin(user, key, device, false, now_s);
     }
 
-    /// Keeps the secret of an invite that was made here.
-    pub fn keep_invite(&mut self, secret: InviteSecret) {
+    /// Keeps the secret of an invite that was made here and can be used until then, in seconds since
+    /// 1970, if that is known.
+    pub fn keep_invite(&mut self, secret: InviteSecret, until_s: Option<u64>, now_s: u64) {
+        self.file.invites.retain(|kept| !kept.is_over(now_s));
         if self.file.invites.len() >= INVITES_MAX {
             self.file.invites.remove(0);
         }
-        self.file.invites.push(Secret(secret));
+        self.file.invites.push(Kept { secret, until_s });
     }
 
-    /// Whether this device has proven to be that of somebody who used an invite made here. It proves
-    /// so once; [`Peers::use_invite`] takes the proof for used.
+    /// Whether this device has proven to be that of somebody who used an invite made here, which has
+    /// not expired. It proves so once; [`Peers::use_invite`] takes the proof for used.
     #[must_use]
-    pub fn is_vouched(&self, proof: &[u8; 32], server: &str, name: &str, key: DeviceKey) -> bool {
-        self.proven(proof, server, name, key).is_some()
+    pub fn is_vouched(
+        &self,
+        proof: &[u8; 32],
+        server: &str,
+        name: &str,
+        key: DeviceKey,
+        now_s: u64,
+    ) -> bool {
+        let at = self.proven(proof, server, name, key);
+        at.is_some_and(|at| !self.file.invites[at].is_over(now_s))
     }
 
     /// The invite with which that was proven is used up.
@@ -175,7 +230,7 @@ impl Peers {
     }
 
     fn proven(&self, proof: &[u8; 32], server: &str, name: &str, key: DeviceKey) -> Option<usize> {
-        let proves = |secret: &Secret| card::is_vouched(proof, &secret.0, server, name, key);
+        let proves = |kept: &Kept| card::is_vouched(proof, &kept.secret, server, name, key);
         self.file.invites.iter().position(proves)
     }
 }
@@ -192,7 +247,8 @@ mod tests {
         let mut peers = Peers::default();
         assert_eq!(Peers::read(&peers.written()), Ok(peers.clone()));
         peers.pin("luke", ONE, "laptop", false, 5);
-        peers.keep_invite(InviteSecret::new([3; 16]));
+        peers.keep_invite(InviteSecret::new([3; 16]), None, 5);
+        peers.keep_invite(InviteSecret::new([6; 16]), Some(9), 5);
         peers.join("yoda", &Vouch { device: TWO, secret: InviteSecret::new([4; 16]) }, 6);
         assert_eq!(Peers::read(&peers.written()), Ok(peers.clone()));
         assert_eq!(peers.pins("luke").len(), 1);
@@ -207,6 +263,7 @@ mod tests {
             (r#"{"version":1,"people":{"luke":[{"key":"x"}]}}"#, "43 characters"),
             (r#"{"version":9,"people":{}}"#, "later version"),
             (r#"{"version":1,"people":{},"invites":["short"]}"#, "22 characters"),
+            (r#"{"version":1,"people":{},"invites":["AwMDAwMDAwMDAwMDAwMDAw x"]}"#, "no number"),
         ] {
             let error = Peers::read(content.as_bytes()).unwrap_err();
             assert!(error.contains(words), "{content}: {error}");
@@ -251,7 +308,7 @@ mod tests {
         peers.pin("luke", ONE, "laptop", true, 0);
         for number in 10..=250 {
             peers.pin("luke", DeviceKey([number; 32]), &format!("d{number}"), false, 0);
-            peers.keep_invite(InviteSecret::new([number; 16]));
+            peers.keep_invite(InviteSecret::new([number; 16]), None, 0);
         }
         assert_eq!(peers.pins("luke").len(), PINS_MAX);
         assert_eq!(peers.judge("luke", ONE, "laptop"), Trust::Compared);
@@ -259,16 +316,36 @@ mod tests {
     }
 
     #[test]
+    fn invites_that_have_expired_make_room() {
+        let mut peers = Peers::default();
+        for number in 1..=10 {
+            peers.keep_invite(InviteSecret::new([number; 16]), Some(100), 0);
+        }
+        peers.keep_invite(InviteSecret::new([11; 16]), Some(100), 101 + GRACE_S);
+        assert_eq!(peers.file.invites.len(), 1);
+    }
+
+    #[test]
+    fn a_secret_without_an_end_is_read_as_it_was_written_before() {
+        let content = r#"{"version":1,"people":{},"invites":["AwMDAwMDAwMDAwMDAwMDAw"]}"#;
+        let peers = Peers::read(content.as_bytes()).unwrap();
+        assert_eq!(
+            peers.file.invites,
+            [Kept { secret: InviteSecret::new([3; 16]), until_s: None }]
+        );
+    }
+
+    #[test]
     fn an_invite_vouches_once() {
         let (mut yoda, mut luke) = (Peers::default(), Peers::default());
-        yoda.keep_invite(InviteSecret::new([4; 16]));
+        yoda.keep_invite(InviteSecret::new([4; 16]), None, 0);
         luke.join("yoda", &Vouch { device: TWO, secret: InviteSecret::new([4; 16]) }, 0);
         assert_eq!(luke.vouch_for("hans", "s1", "luke", ONE), None);
         let proof = luke.vouch_for("yoda", "s1", "luke", ONE).unwrap();
-        assert!(yoda.is_vouched(&proof, "s1", "luke", ONE));
-        assert!(!yoda.is_vouched(&proof, "s1", "luke", TWO));
+        assert!(yoda.is_vouched(&proof, "s1", "luke", ONE, 0));
+        assert!(!yoda.is_vouched(&proof, "s1", "luke", TWO, 0));
         yoda.use_invite(&proof, "s1", "luke", ONE);
-        assert!(!yoda.is_vouched(&proof, "s1", "luke", ONE));
+        assert!(!yoda.is_vouched(&proof, "s1", "luke", ONE, 0));
         assert!(luke.vouched("yoda"));
         assert!(!luke.vouched("yoda"));
         assert_eq!(luke.vouch_for("yoda", "s1", "luke", ONE), None);

@@ -71,6 +71,8 @@ impl Render {
             LinkNotice::UnencryptedUp { .. }
             | LinkNotice::UnencryptedText { .. }
             | LinkNotice::UnencryptedEnded { .. }
+            | LinkNotice::UnencryptedTurnedAway { .. }
+            | LinkNotice::UnencryptedFull { .. }
             | LinkNotice::CannotListen { .. } => self.unencrypted(notice),
             LinkNotice::ByInvite { user } => {
                 let line = line.say(Shown::name(user));
@@ -207,7 +209,8 @@ impl Render {
         for number in &safety.numbers {
             lines += &self.number(number, false);
         }
-        if safety.numbers.iter().any(|number| !number.compared) {
+        // Nothing is confirmed while it is not clear which number was compared.
+        if safety.refused.is_none() && safety.numbers.iter().any(|number| !number.compared) {
             let line = Line::system().say("if it is the same: safety ").say(&user);
             lines += &self.quiet(line.say(" confirm"));
         }
@@ -215,7 +218,8 @@ impl Render {
             lines += &self.number(number, true);
             let line =
                 Line::system().say("to take that key, which was refused: safety ").say(&user);
-            lines += &self.alert(line.say(" accept"));
+            let line = line.say(" accept; if it is nobody's: decline ").say(&user);
+            lines += &self.alert(line);
         }
         lines
     }
@@ -314,6 +318,9 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             line.say("there are ").say(LINKS_MAX).say(" already; stopprivate ends one")
         }
         LinkWhy::TooManyTexts => line.say(TEXTS_MAX).say(" wait to be confirmed already"),
+        LinkWhy::TooMuchText => {
+            line.say("too much waits to be confirmed already; again when some of it is")
+        }
         LinkWhy::Asks => line
             .say(user)
             .say(" waits for your answer: accept ")
@@ -321,6 +328,26 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             .say(", or decline ")
             .say(user),
         LinkWhy::NotAsked => line.say(user).say(" has not asked for anything"),
+        LinkWhy::TooManyFiles => line.say("there are too many under way; files lists them"),
+        LinkWhy::NoFile => line.say("there is no such file under way; files lists them"),
+        LinkWhy::SeveralFiles => {
+            line.say("there are several with ").say(user).say("; files lists their numbers")
+        }
+        LinkWhy::AddressHidden => {
+            line.say("it would tell your address, which you hide (--hide-address)")
+        }
+        LinkWhy::NotMet
+        | LinkWhy::SeveralDevices
+        | LinkWhy::NoKeyRefused
+        | LinkWhy::LookFirst
+        | LinkWhy::LookAgain
+        | LinkWhy::KeyRefused => say_why_not_compared(line, user, why),
+    }
+}
+
+/// Why nothing was compared or accepted.
+fn say_why_not_compared(line: Line, user: &Shown, why: &LinkWhy) -> Line {
+    match why {
         LinkWhy::NotMet => line
             .say("no key of ")
             .say(user)
@@ -330,15 +357,21 @@ pub(super) fn say_why(line: Line, user: &Shown, why: &LinkWhy) -> Line {
             .say(user)
             .say(" are known; first, to show which is meant: startprivate ")
             .say(user),
-        LinkWhy::TooManyFiles => line.say("there are too many under way; files lists them"),
-        LinkWhy::NoFile => line.say("there is no such file under way; files lists them"),
-        LinkWhy::SeveralFiles => {
-            line.say("there are several with ").say(user).say("; files lists their numbers")
-        }
-        LinkWhy::AddressHidden => {
-            line.say("it would tell your address, which you hide (--hide-address)")
-        }
         LinkWhy::NoKeyRefused => line.say("no key of ").say(user).say(" was refused"),
+        LinkWhy::LookFirst => {
+            line.say("first, to see what to compare by voice or in person: safety ").say(user)
+        }
+        LinkWhy::LookAgain => line
+            .say("there is another key to compare than you were shown; look again: safety ")
+            .say(user),
+        LinkWhy::KeyRefused => line
+            .say("another key of ")
+            .say(user)
+            .say(" was refused; if that is the right one: safety ")
+            .say(user)
+            .say(" accept, and if it is nobody's: decline ")
+            .say(user),
+        _ => line,
     }
 }
 

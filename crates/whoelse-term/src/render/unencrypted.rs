@@ -42,6 +42,18 @@ impl Render {
                 };
                 lines + &self.not_sent(user, texts)
             }
+            LinkNotice::UnencryptedTurnedAway { user, address } => {
+                let user = Shown::name(user);
+                let line = Line::system().say("somebody at ").say(*address).say(" says to be ");
+                let line = line.say(&user).say(" on an unencrypted link, and was turned away: ");
+                let line = line.say(&user).say(" is linked or known otherwise. To make such a ");
+                self.alert(line.say("link: startprivate ").say(user).say(" --unencrypted"))
+            }
+            LinkNotice::UnencryptedFull { address } => {
+                let line = Line::system().say("somebody at ").say(*address);
+                let line = line.say(" wants an unencrypted link, and was turned away: there are ");
+                self.alert(line.say("as many as may be; stopprivate ends one"))
+            }
             LinkNotice::CannotListen { words } => {
                 let line = Line::system().say("--allow-unencrypted: nobody can open such a link; ");
                 self.alert(line.say(Shown::line(words)))

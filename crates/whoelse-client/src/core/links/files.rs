@@ -130,6 +130,10 @@ impl Core {
             Some(_) => {}
             // Nothing else is asked of that person for a file than for a talk.
             None => {
+                // If it is refused at once, that takes this with it.
+                if let Some(it) = self.links.files.by_number(number) {
+                    it.stage = At::Linking(path.clone());
+                }
                 if let Err(why) = self.start_link(now_ms, &user) {
                     self.links.files.take(number);
                     let command = crate::Command::SendFile { user, path };
@@ -138,7 +142,6 @@ impl Core {
                 }
             }
         }
-        // If it was refused at once, that took this with it.
         let Some(it) = self.links.files.by_number(number) else { return };
         it.stage = At::Linking(path);
         let file = it.file.clone();
@@ -350,7 +353,7 @@ impl Core {
         Ok(None)
     }
 
-    pub(super) fn list_files(&self) -> Vec<FileLine> {
+    pub(in crate::core) fn list_files(&self) -> Vec<FileLine> {
         let line = |it: &Transfer| FileLine {
             number: it.number,
             file: it.file.clone(),

@@ -28,7 +28,9 @@ impl Core {
             "private_answer" => self.handle_their_answer(now_ms, incoming),
             "private_card" if incoming.status.is_none() => self.handle_their_card(now_ms, incoming),
             "private_ended" => {
-                let link = self.link_named(incoming).map(|link| link.id);
+                // What is between the two ends is for them to end.
+                let link = self.link_named(incoming).filter(|link| link.is_introduced());
+                let link = link.map(|link| link.id);
                 let reason = reason(incoming, LinkReason::Withdrawn);
                 link.into_iter().for_each(|link| self.end_link(link, LinkEnd::Refused(reason)));
             }
@@ -47,7 +49,11 @@ impl Core {
             Ask::Start(link) => self.handle_not_asked(link, incoming),
             Ask::Relay(link) => self.handle_relay(link, is_success),
             // The introduction is gone, and what ended it is on its way or was lost.
-            Ask::Pass(link) if !is_success => self.end_link(link, LinkEnd::NotMade),
+            Ask::Pass(link) if !is_success => {
+                if self.links.by_id(link).is_some_and(|link| !link.stage.stands()) {
+                    self.end_link(link, LinkEnd::NotMade);
+                }
+            }
             Ask::RelayAgain => self.actions.push_back(Action::Peer(PeerOrder::Relay)),
             Ask::Pass(_) | Ask::Nothing => {}
         }
@@ -68,15 +74,11 @@ impl Core {
             let ours = self.links.all.remove(at);
             return self.accept_theirs(now_ms, ours, name, key, device);
         }
-        let trust = self.judge(&self.links.all[at].user, key, &device);
         let link = &mut self.links.all[at];
-        link.trust = trust;
         link.device = Some((key, device));
         link.stage = Stage::Asked;
-        if trust == Trust::Changed {
-            self.refuse_changed(id, false);
-        } else {
-            let user = link.user.clone();
+        let user = link.user.clone();
+        if self.is_still_trusted(id) {
             self.notice_link(LinkNotice::Being { user, asked: true });
         }
     }
@@ -90,7 +92,11 @@ impl Core {
         key: DeviceKey,
         device: String,
     ) {
-        let is_it = |link: &Link| link.name == name && link.user == ours.user;
+        let is_it = |link: &Link| {
+            link.name == name
+                && link.user == ours.user
+                && matches!(link.stage, Stage::Wanted { .. })
+        };
         let id = match self.links.all.iter_mut().find(|link| is_it(link)) {
             Some(theirs) => {
                 theirs.texts = ours.texts;
@@ -98,16 +104,12 @@ impl Core {
             }
             None => {
                 let id = ours.id;
-                let trust = self.judge(&ours.user, key, &device);
                 let stage = Stage::Wanted { told: false };
                 let device = Some((key, device));
-                self.links.all.push(Link { name, caller: false, device, trust, stage, ..ours });
+                self.links.all.push(Link { name, caller: false, device, stage, ..ours });
                 id
             }
         };
-        if self.links.by_id(id).is_some_and(|link| link.trust == Trust::Changed) {
-            return self.refuse_changed(id, true);
-        }
         self.accept_link(now_ms, id);
     }
 
@@ -148,7 +150,7 @@ impl Core {
         self.links.all.push(link);
         let private = self.links.options.private;
         if trust == Trust::Changed {
-            self.refuse_changed(id, true);
+            self.refuse_changed(id);
         } else if purpose != Some(Purpose::Talk) || !self.makes_links() {
             self.turn_away(id, LinkReason::NotWanted, false);
         } else if both {
@@ -157,10 +159,22 @@ impl Core {
             self.turn_away(id, LinkReason::NotWanted, true);
         } else if self.links.is_full() || self.links.all.len() > QUESTIONS_MAX {
             self.turn_away(id, LinkReason::Busy, true);
-        } else if private == Private::Always {
-            self.accept_link(now_ms, id);
         } else {
-            self.tell_question(id);
+            if private != Private::Always || self.links.holds(&user) {
+                self.tell_question(id);
+            }
+            self.accept_always(now_ms);
+        }
+    }
+
+    /// Accepts what nobody needs to be asked about. Whoever asks anew may have lost the link there was,
+    /// or the server has made the question up to end that: it goes on until nothing is heard there.
+    pub(super) fn accept_always(&mut self, now_ms: u64) {
+        if self.links.options.private != Private::Always {
+            return;
+        }
+        while let Some(question) = self.links.acceptable() {
+            self.accept_link(now_ms, question);
         }
     }
 
@@ -189,21 +203,24 @@ impl Core {
     }
 
     /// Another key was known: nothing happens before the person has looked at that.
-    fn refuse_changed(&mut self, id: LinkId, asked_us: bool) {
-        let Some(link) = self.links.by_id(id) else { return };
-        let (user, texts) = (link.user.clone(), link.not_sent());
+    fn refuse_changed(&mut self, id: LinkId) {
+        let Some(at) = self.links.all.iter().position(|link| link.id == id) else { return };
+        let mut link = self.links.all.remove(at);
         let Some((key, device)) = link.device.clone() else { return };
-        if asked_us {
-            self.decline_link(id, LinkReason::KeyChanged);
-        } else {
-            let command = request::Command::EndPrivate { link: link.name.clone() };
-            self.links.all.retain(|link| link.id != id);
+        let asked_us = !link.caller;
+        if matches!(link.stage, Stage::Wanted { .. }) {
+            let answer = LinkAnswer::Decline(LinkReason::KeyChanged);
+            let command = request::Command::AnswerPrivate { link: link.name.clone(), answer };
             self.ask_server(Ask::Nothing, command);
+        } else {
+            self.forget_link(&link, false);
         }
+        let (texts, user) = (link.not_sent(), link.user);
         let known = self.contradicted(&user, &device);
         self.links.refused.insert(user.clone(), (key, device.clone()));
         self.notice_link(LinkNotice::Changed { user: user.clone(), device, known, asked_us });
-        if !asked_us {
+        // Another question may go on to a link; only what no link is made for is over.
+        if self.links.with(&user).is_none() {
             self.drop_files(&user);
         }
         if !texts.is_empty() {
@@ -212,8 +229,25 @@ impl Core {
         }
     }
 
+    /// Judges the device of a link once more: what is known may have changed since it was named, by
+    /// a comparison or by another link. Says whether the link may go on; if not, it is gone.
+    pub(super) fn is_still_trusted(&mut self, id: LinkId) -> bool {
+        let Some(at) = self.links.all.iter().position(|link| link.id == id) else { return false };
+        let link = &self.links.all[at];
+        let Some((key, device)) = &link.device else { return false };
+        let trust = self.judge(&link.user, *key, device);
+        self.links.all[at].trust = trust;
+        if trust == Trust::Changed {
+            self.refuse_changed(id);
+        }
+        trust != Trust::Changed
+    }
+
     /// Begins to make a link that the other side has asked for.
     pub(super) fn accept_link(&mut self, now_ms: u64, id: LinkId) {
+        if !self.is_still_trusted(id) {
+            return;
+        }
         let Some(user) = self.links.by_id(id).map(|link| link.user.clone()) else { return };
         // Who asks anew has lost the one there was.
         if let Some(old) = self.links.with(&user).map(|link| link.id) {
@@ -227,7 +261,10 @@ impl Core {
         let Some(link) = self.links.by_id(id) else { return };
         link.stage = Stage::Being { until_ms: now_ms + MAKING_MS_MAX };
         link.carried = true;
+        let user = link.user.clone();
         self.actions.push_back(Action::Peer(PeerOrder::Prepare { link: id }));
+        // Whatever becomes of it, what is said next does not go out in clear.
+        self.stop_unencrypted(&user);
     }
 
     pub(super) fn handle_prepared(
@@ -302,13 +339,15 @@ impl Core {
     fn handle_their_answer(&mut self, now_ms: u64, incoming: &Incoming) {
         let Some(link) = self.link_named(incoming) else { return };
         let (id, waits) = (link.id, link.caller && link.stage == Stage::Asked);
+        let is_introduced = link.is_introduced();
         match incoming.card.as_deref().filter(|_| incoming.accepted == Some(true)) {
             Some(card) if waits => {
-                if self.take_card(id, card) {
+                if self.take_card(now_ms, id, card) {
                     self.begin_making(now_ms, id);
                 }
             }
             Some(_) => {}
+            None if !is_introduced => {}
             None => {
                 self.end_link(id, LinkEnd::Refused(reason(incoming, LinkReason::Declined)));
             }
@@ -321,7 +360,7 @@ impl Core {
         let id = link.id;
         let waits = !link.caller && link.card_sent && link.place.is_none();
         let Some(card) = incoming.card.as_deref().filter(|_| waits) else { return };
-        if !self.take_card(id, card) {
+        if !self.take_card(now_ms, id, card) {
             return;
         }
         let Some(link) = self.links.by_id(id) else { return };
@@ -333,7 +372,10 @@ impl Core {
     }
 
     /// Takes the card of the other side, if it is of the device that the server has named.
-    fn take_card(&mut self, id: LinkId, card: &str) -> bool {
+    fn take_card(&mut self, now_ms: u64, id: LinkId, card: &str) -> bool {
+        if !self.is_still_trusted(id) {
+            return false;
+        }
         let Some(link) = self.links.all.iter().find(|link| link.id == id) else { return false };
         let Some((key, _)) = link.device else { return false };
         let read: Result<_, CardError> = card::read(self.card_context(link, false), key, card);
@@ -341,10 +383,13 @@ impl Core {
             self.end_link(id, LinkEnd::BadCard);
             return false;
         };
-        let server = self.mailbox.server();
+        let (server, now_s) = (self.mailbox.server(), self.links.now_s(now_ms));
+        // An invite brings somebody new; whoever is known has to be compared by the two people.
         let proof = proof.filter(|proof| match &self.links.peers {
-            Ok(peers) => peers.is_vouched(proof, server, &link.user, key),
-            Err(_) => false,
+            Ok(peers) if link.trust == Trust::New => {
+                peers.is_vouched(proof, server, &link.user, key, now_s)
+            }
+            _ => false,
         });
         if let Some(link) = self.links.by_id(id) {
             link.place = Some(place);

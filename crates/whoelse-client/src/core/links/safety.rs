@@ -9,6 +9,16 @@ use crate::links::trust::{contradicted, safety_number};
 use crate::links::{Pin, Safety, Trust};
 use crate::notice::{Answer, Why};
 
+/// The keys that there are to compare with a person. What a person confirms or accepts is what was
+/// shown: between the two the server can bring in another key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Meant {
+    /// Of the device that a link stands with; else of all that are known.
+    keys: Vec<DeviceKey>,
+    /// That was refused.
+    refused: Option<DeviceKey>,
+}
+
 impl Core {
     /// What is known of a device of a person.
     pub(super) fn judge(&self, user: &str, key: DeviceKey, device: &str) -> Trust {
@@ -45,7 +55,7 @@ impl Core {
         }
     }
 
-    fn show_safety(&self, user: &str) -> Result<Option<Answer>, Why> {
+    fn show_safety(&mut self, user: &str) -> Result<Option<Answer>, Why> {
         let mine = self.device().ok_or(Why::Link(LinkWhy::NoLinks(NoLinks::NoDevice)))?.key();
         let me = self.name().unwrap_or_default();
         let number = |key, device: &str, pin: Option<&Pin>| SafetyNumber {
@@ -54,31 +64,47 @@ impl Core {
             compared: pin.is_some_and(|pin| pin.compared),
             since_s: pin.map(|pin| pin.since_s),
         };
-        let pins = self.pins(user);
-        let linked = self.linked_device(user);
-        // With whom one talks is the one meant.
-        let meant = pins.iter().filter(|pin| linked.is_none_or(|key| key == pin.key));
-        let numbers: Vec<_> = meant.map(|pin| number(pin.key, &pin.device, Some(pin))).collect();
+        let meant = self.meant(user);
+        let pins = self.pins(user).iter().filter(|pin| meant.keys.contains(&pin.key));
+        let numbers: Vec<_> = pins.map(|pin| number(pin.key, &pin.device, Some(pin))).collect();
         let refused = self.links.refused.get(user);
         let refused = refused.map(|(key, device)| Box::new(number(*key, device, None)));
         if numbers.is_empty() && refused.is_none() {
             return Err(Why::Link(LinkWhy::NotMet));
         }
+        self.links.shown.insert(user.to_owned(), meant);
         Ok(Some(Answer::Safety(Safety { numbers, refused })))
     }
 
+    fn meant(&self, user: &str) -> Meant {
+        let linked = self.linked_device(user);
+        // With whom one talks is the one meant.
+        let meant = self.pins(user).iter().map(|pin| pin.key);
+        let keys = meant.filter(|key| linked.is_none_or(|linked| linked == *key)).collect();
+        Meant { keys, refused: self.links.refused.get(user).map(|(key, _)| *key) }
+    }
+
+    /// Whether what there is to compare now is what the person has seen.
+    fn was_shown(&self, user: &str) -> Result<(), Why> {
+        match self.links.shown.get(user) {
+            None => Err(Why::Link(LinkWhy::LookFirst)),
+            Some(shown) if *shown != self.meant(user) => Err(Why::Link(LinkWhy::LookAgain)),
+            Some(_) => Ok(()),
+        }
+    }
+
     fn confirm_safety(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
-        let pins = self.pins(user);
-        let key = match (self.linked_device(user), pins) {
-            (Some(key), _) => key,
-            (None, []) => return Err(Why::Link(LinkWhy::NotMet)),
-            (None, [pin]) => pin.key,
-            (None, _) => return Err(Why::Link(LinkWhy::SeveralDevices)),
+        let meant = self.meant(user);
+        let key = match (meant.keys.as_slice(), meant.refused) {
+            // Whichever number was compared, it was shown beside another.
+            (_, Some(_)) => return Err(Why::Link(LinkWhy::KeyRefused)),
+            ([], None) => return Err(Why::Link(LinkWhy::NotMet)),
+            ([key], None) => *key,
+            _ => return Err(Why::Link(LinkWhy::SeveralDevices)),
         };
-        let Some(device) = pins.iter().find(|pin| pin.key == key).map(|pin| pin.device.clone())
-        else {
-            return Err(Why::Link(LinkWhy::NotMet));
-        };
+        self.was_shown(user)?;
+        let pin = self.pins(user).iter().find(|pin| pin.key == key);
+        let device = pin.map(|pin| pin.device.clone()).unwrap_or_default();
         let now_s = self.links.now_s(now_ms);
         if let Ok(peers) = &mut self.links.peers {
             peers.pin(user, key, &device, true, now_s);
@@ -93,8 +119,11 @@ impl Core {
     }
 
     fn accept_key(&mut self, now_ms: u64, user: &str) -> Result<Option<Answer>, Why> {
-        let (key, device) =
-            self.links.refused.remove(user).ok_or(Why::Link(LinkWhy::NoKeyRefused))?;
+        if !self.links.refused.contains_key(user) {
+            return Err(Why::Link(LinkWhy::NoKeyRefused));
+        }
+        self.was_shown(user)?;
+        let Some((key, device)) = self.links.refused.remove(user) else { return Ok(None) };
         let now_s = self.links.now_s(now_ms);
         if let Ok(peers) = &mut self.links.peers {
             peers.accept(user, key, &device, now_s);
@@ -103,10 +132,17 @@ impl Core {
         Ok(Some(Answer::Done))
     }
 
-    /// Keeps what an invite that was made here will prove.
-    pub(in crate::core) fn keep_invite(&mut self, secret: InviteSecret) {
+    /// Keeps what an invite that was made here will prove, and that expires in so many seconds.
+    pub(in crate::core) fn keep_invite(
+        &mut self,
+        now_ms: u64,
+        secret: InviteSecret,
+        expires_in_s: Option<u64>,
+    ) {
+        let now_s = self.links.now_s(now_ms);
+        let until_s = expires_in_s.map(|expires_in_s| now_s.saturating_add(expires_in_s));
         if let Ok(peers) = &mut self.links.peers {
-            peers.keep_invite(secret);
+            peers.keep_invite(secret, until_s, now_s);
         }
         self.keep_peers();
     }
@@ -129,6 +165,12 @@ impl Core {
     #[cfg(test)]
     pub(in crate::core) fn links_peers(&mut self) -> Result<&mut crate::links::Peers, String> {
         self.links.peers.as_mut().map_err(|words| words.clone())
+    }
+
+    /// Whether a device of that person has proven itself, here or by an invite; if nothing can be read,
+    /// anybody may have.
+    pub(in crate::core) fn has_met(&self, user: &str) -> bool {
+        self.links.peers.as_ref().map_or(true, |peers| !peers.pins(user).is_empty())
     }
 
     fn pins(&self, user: &str) -> &[Pin] {

@@ -12,9 +12,10 @@ impl Core {
     /// Both ends have proven themselves.
     pub(super) fn handle_up(&mut self, now_ms: u64, id: LinkId, route: Route) {
         let Some(link) = self.links.by_id(id) else { return };
-        if !matches!(link.stage, Stage::Being { .. }) {
+        if !matches!(link.stage, Stage::Being { .. }) || !self.is_still_trusted(id) {
             return;
         }
+        let Some(link) = self.links.by_id(id) else { return };
         link.stage = Stage::Standing { route };
         let (user, trust) = (link.user.clone(), link.trust);
         let by_invite = self.remember_device(now_ms, id);
@@ -42,9 +43,10 @@ impl Core {
             return false;
         };
         let before = peers.clone();
-        let by_invite = link.proof.is_some() && link.trust != Trust::Compared;
-        peers.pin(&link.user, *key, device, link.proof.is_some(), now_s);
-        if let Some(proof) = &link.proof {
+        let proof = link.proof.as_ref().filter(|_| link.trust == Trust::New);
+        let by_invite = proof.is_some();
+        peers.pin(&link.user, *key, device, by_invite, now_s);
+        if let Some(proof) = proof {
             peers.use_invite(proof, &server, &link.user, *key);
         }
         // Our card has brought the proof, if there was one to bring.

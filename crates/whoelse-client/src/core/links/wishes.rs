@@ -7,7 +7,8 @@ use crate::command::Command;
 use crate::core::{Core, Line};
 use crate::links::notice::{LinkWhy, NoLinks};
 use crate::links::{
-    FileId, LinkEnd, LinkId, LinkLine, LinkNotice, LinkState, PRIVATE_BYTES_MAX, TEXTS_MAX,
+    FileId, LinkEnd, LinkId, LinkLine, LinkNotice, LinkState, PRIVATE_BYTES_MAX, TEXT_BYTES_MAX,
+    TEXTS_MAX,
 };
 use crate::notice::{Answer, Notice, Refusal, Why};
 
@@ -64,13 +65,8 @@ impl Core {
         if let Some(dead) = self.links.with(user).filter(is_dead).map(|link| link.id) {
             self.end_link(dead, LinkEnd::Here);
         }
-        if let Some(link) = self.links.with(user) {
-            let stands = link.stage.stands();
-            return Err(if stands {
-                Why::Link(LinkWhy::LinkStands)
-            } else {
-                Why::Link(LinkWhy::LinkBeing)
-            });
+        if let Some(why) = self.why_linked(user) {
+            return Err(why);
         }
         // Who was asked and asks back agrees.
         if let Some(question) = self.links.question_of(user) {
@@ -86,6 +82,12 @@ impl Core {
         let command = request::Command::StartPrivate { user: user.into(), link };
         self.ask_server(Ask::Start(id), command);
         Ok(None)
+    }
+
+    /// Why there is no other link with a person: one stands, or is being made.
+    pub(in crate::core) fn why_linked(&mut self, user: &str) -> Option<Why> {
+        let stands = self.links.with(user)?.stage.stands();
+        Some(Why::Link(if stands { LinkWhy::LinkStands } else { LinkWhy::LinkBeing }))
     }
 
     pub(super) fn may_make_links(&self) -> Result<(), Why> {
@@ -139,6 +141,10 @@ impl Core {
         if link.texts.len() >= TEXTS_MAX {
             return Err(Why::Link(LinkWhy::TooManyTexts));
         }
+        let waiting: usize = link.texts.iter().map(|it| it.text.len()).sum();
+        if waiting + bytes > TEXT_BYTES_MAX {
+            return Err(Why::Link(LinkWhy::TooMuchText));
+        }
         link.texts.push_back(Text { text: text.to_owned(), number: None });
         let (id, waits) = (link.id, !matches!(link.stage, Stage::Standing { .. }));
         if waits {
@@ -182,9 +188,12 @@ impl Core {
     }
 
     fn decline_question(&mut self, user: &str) -> Result<Option<Answer>, Why> {
-        match self.oldest_question(user)? {
-            Open::Link(question) => drop(self.decline_link(question, LinkReason::Declined)),
-            Open::File(file) => self.answer_offer(file, false),
+        match self.oldest_question(user) {
+            Ok(Open::Link(question)) => drop(self.decline_link(question, LinkReason::Declined)),
+            Ok(Open::File(file)) => self.answer_offer(file, false),
+            // A key that was refused is nobody's, then.
+            Err(_) if self.links.refused.remove(user).is_some() => {}
+            Err(why) => return Err(why),
         }
         Ok(Some(Answer::Done))
     }

@@ -423,6 +423,7 @@ fn who_confirms_is_compared_from_then_on() {
 fn a_changed_key_stops_on_either_side_until_it_is_accepted() {
     for hans_asks in [true, false] {
         let mut world = linked();
+        world.wants(0, safety("luke", SafetyStep::Show));
         world.wants(0, safety("luke", SafetyStep::Confirm));
         world.wants(0, stop("luke"));
         world.settle();
@@ -446,6 +447,7 @@ fn a_changed_key_stops_on_either_side_until_it_is_accepted() {
             let end = LinkEnd::Refused(LinkReason::KeyChanged);
             assert_eq!(world.ends[1].link_notices().last(), Some(&ended(hans(), end, false)));
         }
+        world.wants(0, safety("luke", SafetyStep::Show));
         world.wants(0, safety("luke", SafetyStep::Accept));
         asks(&mut world);
         world.settle();
@@ -481,7 +483,7 @@ fn two_whom_an_invite_brought_together_are_compared_from_the_start() {
     let secret = InviteSecret::new([5; 16]);
     let vouch = Vouch { device: world.ends[0].device().key(), secret: secret.clone() };
     if let Ok(peers) = world.ends[0].core.links_peers() {
-        peers.keep_invite(secret);
+        peers.keep_invite(secret, None, 0);
     }
     if let Ok(peers) = world.ends[1].core.links_peers() {
         peers.join("hans", &vouch, 0);

@@ -195,3 +195,109 @@ fn leaving_ends_all_lines() {
     let close = LineOrder::Close { line: LineId::Ours(1) };
     assert!(client.done().contains(&format!("{close:?}")));
 }
+
+/// Somebody has opened a line and says something there under luke's name.
+fn pretends(client: &mut Client, number: u64) {
+    let line = LineId::Theirs(number);
+    happens(client, Event::Incoming { line, address: ADDRESS });
+    happens(client, text(line, "luke", "tell me all"));
+}
+
+#[test]
+fn nobody_takes_the_place_of_somebody_on_a_line() {
+    let close = format!("{:?}", LineOrder::Close { line: LineId::Theirs(2) });
+    let turned = LinkNotice::UnencryptedTurnedAway { user: "luke".into(), address: ADDRESS };
+    // Not of one that hans has asked for, open or not.
+    for is_up in [false, true] {
+        let mut client = connecting();
+        if is_up {
+            happens(&mut client, Event::Up(LineId::Ours(1)));
+        }
+        client.done();
+        client.notices();
+        pretends(&mut client, 2);
+        assert_eq!(client.done(), std::slice::from_ref(&close));
+        assert_eq!(client.notices(), [Notice::Link(turned.clone())]);
+        client.wants(private("psst"));
+        if !is_up {
+            happens(&mut client, Event::Up(LineId::Ours(1)));
+        }
+        assert!(client.done().contains(&say(LineId::Ours(1), 1, "psst")));
+    }
+    // Nor of one of another who has come first.
+    let mut client = client(true);
+    pretends(&mut client, 1);
+    client.notices();
+    pretends(&mut client, 2);
+    assert_eq!(client.notices(), [Notice::Link(turned)]);
+    client.done();
+    client.wants(private("psst"));
+    assert!(client.done().contains(&say(LineId::Theirs(1), 1, "psst")));
+}
+
+#[test]
+fn a_line_that_was_asked_for_takes_the_place_of_one_that_came_meanwhile() {
+    let mut client = client(true);
+    client.wants(start());
+    let id = id_of(&client.done()[0]);
+    pretends(&mut client, 1);
+    client.notices();
+    client.hears(&format!(
+        r#"{{"action":"startprivate","status":"SUCCESS","id":"{id}","address":"127.0.0.1","port":50001}}"#
+    ));
+    assert_eq!(client.notices(), [ended(true, true, None, &[])]);
+    happens(&mut client, Event::Up(LineId::Ours(1)));
+    client.done();
+    client.wants(private("psst"));
+    assert!(client.done().contains(&say(LineId::Ours(1), 1, "psst")));
+}
+
+/// A stranger with this number says something under a name of its own.
+fn comes(client: &mut Client, number: u64) {
+    let line = LineId::Theirs(number);
+    happens(client, Event::Incoming { line, address: ADDRESS });
+    happens(client, text(line, &format!("n{number}"), "hello"));
+}
+
+/// Those whose line has ended, and those for whom there was no room.
+fn gone(client: &mut Client) -> (Vec<String>, usize) {
+    let (mut ended, mut full) = (Vec::new(), 0);
+    for notice in client.notices() {
+        match notice {
+            Notice::Link(LinkNotice::UnencryptedEnded { user, .. }) => ended.push(user),
+            Notice::Link(LinkNotice::UnencryptedFull { .. }) => full += 1,
+            _ => {}
+        }
+    }
+    (ended, full)
+}
+
+#[test]
+fn whoever_has_been_silent_longest_makes_room_unless_somebody_here_has_answered() {
+    let mut client = client(true);
+    (1..=8).for_each(|number| comes(&mut client, number));
+    happens(&mut client, text(LineId::Theirs(1), "n1", "still here"));
+    client.wants(Command::Private { user: "n2".into(), text: "hello".into() });
+    assert_eq!(gone(&mut client), (Vec::new(), 0));
+    client.done();
+    comes(&mut client, 9);
+    assert_eq!(gone(&mut client), (vec!["n3".to_owned()], 0));
+    assert_eq!(client.done(), [format!("{:?}", LineOrder::Close { line: LineId::Theirs(3) })]);
+    // Nobody makes room who is talked to; that there is none is told once.
+    for number in [1, 4, 5, 6, 7, 8, 9] {
+        client.wants(Command::Private { user: format!("n{number}"), text: "hello".into() });
+    }
+    client.notices();
+    client.done();
+    (10..=12).for_each(|number| comes(&mut client, number));
+    assert_eq!(gone(&mut client), (Vec::new(), 1));
+    let close = |number| format!("{:?}", LineOrder::Close { line: LineId::Theirs(number) });
+    assert_eq!(client.done(), [close(10), close(11), close(12)]);
+    happens(&mut client, Event::Ended { line: LineId::Theirs(4), trouble: None });
+    comes(&mut client, 13);
+    comes(&mut client, 14);
+    assert_eq!(gone(&mut client), (vec!["n4".to_owned(), "n13".to_owned()], 0));
+    client.wants(Command::Private { user: "n14".into(), text: "hello".into() });
+    comes(&mut client, 15);
+    assert_eq!(gone(&mut client), (Vec::new(), 1));
+}

@@ -211,7 +211,11 @@ fn the_number_is_shown_with_how_to_compare_it() {
     let shown = answered(safety(SafetyStep::Show), Answer::Safety(Safety { numbers, refused }));
     assert!(!shown.contains("confirm"), "{shown}");
     assert!(shown.contains("  device phone, refused:\n"), "{shown}");
-    assert!(shown.ends_with("safety luke accept\n"), "{shown}");
+    assert!(shown.ends_with("safety luke accept; if it is nobody's: decline luke\n"), "{shown}");
+    let numbers = vec![number("laptop", false, None)];
+    let refused = Some(Box::new(number("phone", false, None)));
+    let shown = answered(safety(SafetyStep::Show), Answer::Safety(Safety { numbers, refused }));
+    assert!(!shown.contains("confirm"), "{shown}");
     assert_eq!(
         answered(safety(SafetyStep::Confirm), Answer::Done),
         "* safety luke: that device counts as compared from now on\n"
@@ -265,6 +269,19 @@ fn what_was_not_done_says_what_to_do() {
         (no(LinkWhy::LinkBeing), "it is under way already; to take it back: stopprivate luke"),
         (no(LinkWhy::TooManyLinks), "there are 8 already; stopprivate ends one"),
         (no(LinkWhy::NotAsked), "luke has not asked for anything"),
+        (
+            no(LinkWhy::LookFirst),
+            "first, to see what to compare by voice or in person: safety luke",
+        ),
+        (
+            no(LinkWhy::LookAgain),
+            "there is another key to compare than you were shown; look again: safety luke",
+        ),
+        (
+            no(LinkWhy::KeyRefused),
+            "another key of luke was refused; if that is the right one: safety luke accept, and if \
+             it is nobody's: decline luke",
+        ),
         (no(LinkWhy::Asks), "luke waits for your answer: accept luke, or decline luke"),
     ] {
         assert_eq!(lines, format!("* startprivate luke: not done; {words}\n"));
@@ -311,6 +328,16 @@ fn what_nobody_encrypts_says_so_on_every_line() {
             ended(false, false, Some("no answer")),
             "* startprivate luke --unencrypted: nothing came of it; 192.0.2.7: no answer\n\
              * private luke: not sent: psst\n",
+        ),
+        (
+            link(LinkNotice::UnencryptedFull { address }),
+            "* somebody at 192.0.2.7 wants an unencrypted link, and was turned away: there are as many \
+             as may be; stopprivate ends one\n",
+        ),
+        (
+            link(LinkNotice::UnencryptedTurnedAway { user: "luke".into(), address }),
+            "* somebody at 192.0.2.7 says to be luke on an unencrypted link, and was turned away: luke \
+             is linked or known otherwise. To make such a link: startprivate luke --unencrypted\n",
         ),
         (
             answered(
