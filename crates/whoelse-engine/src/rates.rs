@@ -38,21 +38,25 @@ impl Engine {
         command: &Command<'_>,
     ) -> Option<u64> {
         let per_second = self.rules.requests_per_second;
-        // What ends or confirms something makes room for others; what ends nothing does not.
-        let makes_room = match command {
-            Command::Ack { .. } | Command::Logout { .. } => true,
-            Command::EndPrivate { link } => self.state.introductions.find(account, link).is_some(),
-            Command::Relay { endpoint, ticket: None } => {
-                let session = self.state.account_mut(account).session.as_ref();
-                session.is_some_and(|session| session.relayed.contains(endpoint))
-            }
-            _ => false,
-        };
+        let makes_room = matches!(command, Command::Ack { .. } | Command::Logout { .. })
+            || self.ends_something(account, command);
         if per_second == 0 || makes_room {
             return None;
         }
         let interval_us = u64::from(1_000_000_u32.div_ceil(per_second));
         self.state.account_mut(account).requests.take(now, interval_us, per_second).err()
+    }
+
+    /// Whether there is what this ends: what ends something makes room for others, what ends nothing does not.
+    fn ends_something(&self, account: AccountId, command: &Command<'_>) -> bool {
+        if let Command::EndPrivate { link } = command {
+            return self.state.introductions.find(account, link).is_some();
+        }
+        if let Command::Relay { endpoint, ticket: None } = command {
+            let session = self.state.account(account).session.as_ref();
+            return session.is_some_and(|session| session.relayed.contains(endpoint));
+        }
+        false
     }
 }
 

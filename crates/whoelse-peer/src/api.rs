@@ -255,7 +255,7 @@ pub enum SendError {
     NoLink,
     /// It is longer than [`crate::TEXT_BYTES_MAX`].
     TooLong,
-    /// Too many wait to be acknowledged: [`crate::UNACKNOWLEDGED_MAX`].
+    /// Too many wait to be acknowledged: [`crate::UNACKNOWLEDGED_MAX`], [`crate::UNACKNOWLEDGED_BYTES_MAX`].
     TooMany,
     /// The numbers of one link are 1, 2, 3, …
     WrongNumber,

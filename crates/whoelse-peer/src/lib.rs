@@ -28,6 +28,9 @@ pub const TEXT_BYTES_MAX: usize = 60 * 1024;
 /// Most texts of one link that wait to be acknowledged.
 pub const UNACKNOWLEDGED_MAX: usize = 256;
 
+/// The same, in bytes.
+pub const UNACKNOWLEDGED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Most links at once.
 pub const LINKS_MAX: usize = 8;
 

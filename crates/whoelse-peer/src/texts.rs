@@ -3,10 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::api::SendError;
-use crate::{TEXT_BYTES_MAX, UNACKNOWLEDGED_MAX};
-
-/// Most bytes of texts that wait to be acknowledged.
-const UNACKNOWLEDGED_BYTES_MAX: usize = 4 * 1024 * 1024;
+use crate::{TEXT_BYTES_MAX, UNACKNOWLEDGED_BYTES_MAX, UNACKNOWLEDGED_MAX};
 
 /// The texts of one link, in both directions.
 #[derive(Debug, Default)]

@@ -21,7 +21,7 @@ use super::Driver;
 use crate::links::files::Progress;
 use crate::links::{
     FileEvent, FileFailure, FileId, LinkId, LinkOptions, PRIVATE_BYTES_MAX, PeerEvent, PeerFailure,
-    PeerOrder, PeerPlace, Route, TEXTS_MAX,
+    PeerOrder, PeerPlace, Route, TEXT_BYTES_MAX, TEXTS_MAX,
 };
 
 /// Reports that wait for the loop; then whatever carries links waits.
@@ -36,6 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const _: () = {
     assert!(PRIVATE_BYTES_MAX <= whoelse_peer::TEXT_BYTES_MAX);
     assert!(TEXTS_MAX <= whoelse_peer::UNACKNOWLEDGED_MAX);
+    assert!(TEXT_BYTES_MAX <= whoelse_peer::UNACKNOWLEDGED_BYTES_MAX);
     assert!(crate::links::LINKS_MAX <= whoelse_peer::LINKS_MAX);
 };
 
@@ -135,7 +136,7 @@ impl Driver {
         let address = SocketAddr::new(ip, address.port());
         self.carrier.relay = Some(Relay { address, key });
         // Others on this machine reach it by addresses that nobody else does.
-        self.carrier.options.loopback |= loopback;
+        self.carrier.options.loopback = loopback;
     }
 
     /// Does what the core wants of what carries links.

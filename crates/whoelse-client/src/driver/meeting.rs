@@ -144,11 +144,13 @@ impl Driver {
             let link = Link { security: Security::Plain, key: None, loopback };
             return self.core.handle_connected(now_ms, link);
         };
-        if let Ok(address) = stream.peer_addr() {
+        let address = stream.peer_addr();
+        let connection = Connection::new(stream, Some(tls));
+        let judged = self.judge(&shown, loopback);
+        if let (Ok(address), Ok(_)) = (address, &judged) {
             self.note_relay(address, shown.key, loopback);
         }
-        let connection = Connection::new(stream, Some(tls));
-        match self.judge(&shown, loopback) {
+        match judged {
             Err(distrust) => {
                 connection.close();
                 self.core.handle_distrust(distrust);
