@@ -7,6 +7,7 @@
 //! asked for anything. It prints nothing.
 
 mod api;
+mod early;
 mod endpoint;
 mod files;
 mod link;

@@ -1,8 +1,6 @@
 //! Somebody who has the right key and says whatever a test wants.
 
-use iroh::endpoint::{
-    Connection, QuicTransportConfig, RecvStream, SendStream, VarInt, presets,
-};
+use iroh::endpoint::{Connection, QuicTransportConfig, RecvStream, SendStream, VarInt, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, SecretKey, TransportAddr};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
