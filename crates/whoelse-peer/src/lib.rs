@@ -29,8 +29,9 @@ pub const TEXT_BYTES_MAX: usize = 60 * 1024;
 /// Most texts of one link that wait to be acknowledged.
 pub const UNACKNOWLEDGED_MAX: usize = 256;
 
-/// Most links at once.
-pub const LINKS_MAX: usize = 8;
+/// Most links at once, those that are ending included: whoever allows a person eight may have eight others that take up to three
+/// seconds to end.
+pub const LINKS_MAX: usize = 16;
 
 /// Most files at once, in both directions, those that wait for a link included.
 pub const TRANSFERS_MAX: usize = 64;
