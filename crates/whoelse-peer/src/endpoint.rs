@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use iroh::endpoint::{
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::api::{Peer, Relay};
+use crate::early::Early;
 use crate::relay::{self, Place};
 use crate::wire::ALPN;
 use whoelse_proto::RelayTicket;
@@ -74,6 +76,8 @@ pub(crate) struct Plan {
 #[derive(Clone)]
 pub(crate) struct End {
     pub(crate) endpoint: Endpoint,
+    /// Whoever comes before it is known whether somebody is expected.
+    pub(crate) early: Arc<Early>,
     loopback: bool,
 }
 
@@ -94,7 +98,8 @@ impl Plan {
             builder = builder.clear_ip_transports();
         }
         let endpoint = builder.bind().await.map_err(|error| error.to_string())?;
-        Ok(End { endpoint, loopback: self.loopback })
+        let early = Arc::new(Early::at(endpoint.clone()));
+        Ok(End { endpoint, early, loopback: self.loopback })
     }
 
     fn relay_mode(&self) -> RelayMode {

@@ -7,6 +7,7 @@
 //! asked for anything. It prints nothing.
 
 mod api;
+mod early;
 mod endpoint;
 mod files;
 mod link;
@@ -31,8 +32,9 @@ pub const UNACKNOWLEDGED_MAX: usize = 256;
 /// The same, in bytes.
 pub const UNACKNOWLEDGED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Most links at once.
-pub const LINKS_MAX: usize = 8;
+/// Most links at once, those that are ending included: whoever allows a person eight may have eight others that take up to three
+/// seconds to end.
+pub const LINKS_MAX: usize = 16;
 
 /// Most files at once, in both directions, those that wait for a link included.
 pub const TRANSFERS_MAX: usize = 64;

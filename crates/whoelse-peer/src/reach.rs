@@ -1,5 +1,7 @@
 //! Getting to a connection on which both ends have said hello: by dialling, or by being dialled.
 
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use iroh::endpoint::{
 };
 use iroh::{EndpointAddr, EndpointId, Watcher};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::api::Unreached;
@@ -24,8 +26,14 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(4);
 
-/// Most who shake hands at once.
+/// Most who shake hands at once, but for the one of whom the relay says that it is the right one.
 const HANDSHAKES_MAX: usize = 8;
+
+/// Most of those who come from one address. The right one may share it.
+const HANDSHAKES_SAME_MAX: usize = 4;
+
+/// Most of those of whom the relay says that they are the right one: it may come again before we know that it is gone.
+const HANDSHAKES_PROVEN_MAX: usize = 8;
 
 /// From this many on only those are let in who show that their address is theirs.
 const HANDSHAKES_UNPROVEN_MAX: usize = 2;
@@ -83,6 +91,7 @@ impl Drop for Reach {
 impl Reach {
     /// Dials until there is a connection; then it is done.
     pub(crate) fn dial(end: End, to: EndpointAddr, texts: Arc<Shared>) -> Self {
+        end.early.ignore();
         let (found, reached) = mpsc::channel(1);
         let task = tokio::spawn(dial(end, to, texts, found)).abort_handle();
         Self { reached, task }
@@ -134,17 +143,30 @@ async fn greet(connection: Connection, texts: &Shared) -> Reached {
 
 async fn expect(end: End, from: EndpointId, texts: Arc<Shared>, found: mpsc::Sender<Reached>) {
     let mut shaking = JoinSet::new();
+    // What there is of each hand that is shaken.
+    let mut places = HashMap::new();
+    let mut early = end.early.end();
     loop {
+        let incoming = async {
+            match early.pop_front() {
+                Some(incoming) => Some(incoming),
+                None => end.endpoint.accept().await,
+            }
+        };
         tokio::select! {
-            incoming = end.endpoint.accept() => {
+            incoming = incoming => {
                 let Some(incoming) = incoming else { return };
-                if let Some(incoming) = admit(incoming, from, shaking.len()) {
-                    shaking.spawn(timeout(ANSWER_WAIT, answer(incoming, Arc::clone(&texts))));
+                let place = Place::of(&incoming.remote_addr(), from);
+                if let Some(incoming) = admit(incoming, place, places.values()) {
+                    let answer = timeout(ANSWER_WAIT, answer(incoming, Arc::clone(&texts)));
+                    places.insert(shaking.spawn(answer).id(), place);
                 }
             }
-            Some(shaken) = shaking.join_next() => {
+            Some(shaken) = shaking.join_next_with_id() => {
+                let id = shaken.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+                places.remove(&id);
                 // Whoever gave up or was turned away was nobody of ours.
-                if let Ok(Ok(Some(reached))) = shaken
+                if let Ok((_, Ok(Some(reached)))) = shaken
                     && found.send(reached).await.is_err()
                 {
                     return;
@@ -154,25 +176,84 @@ async fn expect(end: End, from: EndpointId, texts: Arc<Shared>, found: mpsc::Sen
     }
 }
 
-/// Decides who may shake hands.
-fn admit(incoming: Incoming, from: EndpointId, shaking: usize) -> Option<Incoming> {
-    // The relay proves who somebody is; then the others need no answer.
-    if let IncomingAddr::Relay { endpoint_id, .. } = incoming.remote_addr()
-        && endpoint_id != from
-    {
-        incoming.ignore();
-        return None;
+/// From where somebody comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Over the relay, which proves that it is the one who is expected.
+    Proven,
+    /// Over the relay, which proves that it is somebody else.
+    Wrong,
+    /// From an address, as far as those who have it are one.
+    Ip(IpAddr),
+    /// On a way we do not have.
+    Unknown,
+}
+
+impl Place {
+    fn of(address: &IncomingAddr, from: EndpointId) -> Self {
+        match address {
+            IncomingAddr::Relay { endpoint_id, .. } if *endpoint_id == from => Self::Proven,
+            IncomingAddr::Relay { .. } => Self::Wrong,
+            IncomingAddr::Ip(address) => Self::Ip(network(address.ip())),
+            _ => Self::Unknown,
+        }
     }
-    if shaking >= HANDSHAKES_MAX {
-        incoming.ignore();
-        return None;
+}
+
+/// The part of an address that its owner cannot choose.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
     }
-    if shaking >= HANDSHAKES_UNPROVEN_MAX && !incoming.remote_addr_validated() {
+}
+
+/// What becomes of whoever comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    Shake,
+    /// It has to show first that its address is its own.
+    Retry,
+    Ignore,
+}
+
+/// Decides who may shake hands, while others do.
+fn admission<'p>(
+    place: Place,
+    validated: bool,
+    shaking: impl Iterator<Item = &'p Place>,
+) -> Admission {
+    let (mut same, mut unproven) = (0, 0);
+    for other in shaking {
+        same += usize::from(*other == place);
+        unproven += usize::from(*other != Place::Proven);
+    }
+    match place {
+        // The relay proves who somebody is; then the others need no answer, and the right one waits for nobody else.
+        Place::Wrong => Admission::Ignore,
+        Place::Proven if same < HANDSHAKES_PROVEN_MAX => Admission::Shake,
+        Place::Proven => Admission::Ignore,
+        Place::Ip(_) | Place::Unknown if unproven >= HANDSHAKES_MAX => Admission::Ignore,
+        Place::Ip(_) | Place::Unknown if same >= HANDSHAKES_SAME_MAX => Admission::Ignore,
+        Place::Ip(_) | Place::Unknown if unproven >= HANDSHAKES_UNPROVEN_MAX && !validated => {
+            Admission::Retry
+        }
+        Place::Ip(_) | Place::Unknown => Admission::Shake,
+    }
+}
+
+fn admit<'p>(
+    incoming: Incoming,
+    place: Place,
+    shaking: impl Iterator<Item = &'p Place>,
+) -> Option<Incoming> {
+    match admission(place, incoming.remote_addr_validated(), shaking) {
+        Admission::Shake => return Some(incoming),
         // If not even that can be said, they will ask again.
-        drop(incoming.retry());
-        return None;
+        Admission::Retry => drop(incoming.retry()),
+        Admission::Ignore => incoming.ignore(),
     }
-    Some(incoming)
+    None
 }
 
 /// The callee's side takes the first stream. Whoever is not expected was turned away by the end's own door.
@@ -320,4 +401,37 @@ fn no_answer(end: &End) -> Unreached {
     let relays = end.endpoint.home_relay_status().get();
     let denied = relays.iter().any(|relay| relay.auth_denied_reason().is_some());
     if denied { Unreached::RelayDenied } else { Unreached::NoAnswer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Place {
+        Place::Ip(network(text.parse().unwrap()))
+    }
+
+    #[test]
+    fn nobody_shuts_the_right_one_out() {
+        let many = |place, count| vec![place; count];
+        let one = ip("192.0.2.1");
+        let crowd: Vec<_> = (0..HANDSHAKES_MAX).map(|at| ip(&format!("192.0.2.{at}"))).collect();
+        let cases = [
+            (Place::Proven, false, crowd.clone(), Admission::Shake),
+            (Place::Proven, false, many(Place::Proven, 8), Admission::Ignore),
+            (Place::Wrong, true, vec![], Admission::Ignore),
+            (one, false, vec![], Admission::Shake),
+            (one, false, many(ip("192.0.2.9"), 2), Admission::Retry),
+            (one, true, many(ip("192.0.2.9"), 4), Admission::Shake),
+            (one, true, many(one, 4), Admission::Ignore),
+            (one, true, many(Place::Proven, 8), Admission::Shake),
+            (ip("192.0.2.99"), true, crowd, Admission::Ignore),
+            (ip("2001:db8::2"), true, many(ip("2001:db8::1"), 4), Admission::Ignore),
+            (ip("2001:db8:0:1::2"), true, many(ip("2001:db8::1"), 4), Admission::Shake),
+        ];
+        for (place, validated, shaking, expected) in cases {
+            let found = admission(place, validated, shaking.iter());
+            assert_eq!(found, expected, "{place:?} {shaking:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::raw::{ALPN, FileFrame, Frame, Raw, bytes, card, dial, endpoint};
+use support::raw::{ALPN, FileFrame, Frame, Raw, bytes, card, dial, endpoint, narrow_endpoint};
 use support::{LINK, PATIENCE, Side, here};
 use tokio::time::timeout;
 use whoelse_peer::{Event, Failure};
@@ -109,6 +109,21 @@ async fn one_who_never_reads_costs_little_and_the_link_can_be_ended() {
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");
     drop(raw);
+}
+
+#[tokio::test]
+async fn one_who_says_good_bye_and_never_reads_does_not_hold_the_link() {
+    let narrow = narrow_endpoint(1024).await;
+    let (side, mut raw) = Raw::pair_from(Side::start("yoda", here()).await, narrow).await;
+    side.say(1, &"x".repeat(60_000));
+    // The hello and a little of the text: the rest cannot leave any more.
+    raw.read(&mut [0; 100]).await;
+    raw.say(&Frame::Bye).await;
+    let begin = Instant::now();
+    timeout(PATIENCE, raw.connection.closed()).await.unwrap();
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(side);
 }
 
 #[tokio::test]

@@ -83,6 +83,8 @@ struct Leaving {
     until: Instant,
     /// They began; we only say what was shown.
     theirs: bool,
+    /// That has had its time.
+    late: bool,
     /// Our good-bye is among what is written.
     said: bool,
 }
@@ -231,7 +233,7 @@ impl<'l> Standing<'l> {
         }
         if let Some(leaving) = leaving.filter(|leaving| !leaving.said && !writer.is_full()) {
             // Their good-bye is answered when all they said was shown, or has had its time.
-            if !leaving.theirs || texts.is_settled() || now >= leaving.until {
+            if !leaving.theirs || texts.is_settled() || leaving.late {
                 writer.push(&Frame::Bye);
                 leaving.said = true;
                 leaving.until = now + FLUSH;
@@ -309,7 +311,7 @@ impl<'l> Standing<'l> {
         }
         let until = Instant::now() + if theirs { LAST_ACK } else { FLUSH };
         self.reach = None;
-        self.leaving = Some(Leaving { until, theirs, said: false });
+        self.leaving = Some(Leaving { until, theirs, late: false, said: false });
         Ok(())
     }
 
@@ -427,9 +429,13 @@ impl<'l> Standing<'l> {
     /// Does what is due.
     async fn tick(&mut self) -> Result<(), Ending> {
         let now = Instant::now();
-        let over = |leaving: &Leaving| now >= leaving.until && (leaving.said || !leaving.theirs);
-        if self.leaving.as_ref().is_some_and(over) {
-            return Err(self.left());
+        if let Some(leaving) = self.leaving.as_mut().filter(|leaving| now >= leaving.until) {
+            if !leaving.theirs || leaving.late || leaving.said {
+                return Err(self.left());
+            }
+            // What is written already goes before our answer, and may not leave at all.
+            leaving.late = true;
+            leaving.until = now + FLUSH;
         }
         if self.relay_due.is_some_and(|due| now >= due) {
             self.relay_due = None;
@@ -442,12 +448,15 @@ impl<'l> Standing<'l> {
             self.looked = now;
             self.look();
         }
-        // While nothing is read, nothing can be heard.
-        let listens = self.untold.is_empty() && self.leaving.is_none();
-        if listens && !self.silent && now >= self.heard + SILENCE {
+        if self.listens() && now >= self.heard + SILENCE {
             self.falls_silent();
         }
         Ok(())
+    }
+
+    /// Whether hearing nothing means something: while nothing is read, nothing can be heard.
+    fn listens(&self) -> bool {
+        !self.silent && self.untold.is_empty() && self.leaving.is_none()
     }
 
     /// When to look which way the link takes: less often when it has taken it for a while.
@@ -520,7 +529,7 @@ impl<'l> Standing<'l> {
         at(self.relay_due);
         if let Some(talk) = &self.talk {
             at(Some(self.looks_at()));
-            at((!self.silent && self.untold.is_empty()).then_some(self.heard + SILENCE));
+            at(self.listens().then_some(self.heard + SILENCE));
             at(talk.writer.is_empty().then_some(self.said + PING));
         }
         first

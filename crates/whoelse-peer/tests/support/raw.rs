@@ -1,6 +1,6 @@
 //! Somebody who has the right key and says whatever a test wants.
 
-use iroh::endpoint::{Connection, RecvStream, SendStream, presets};
+use iroh::endpoint::{Connection, QuicTransportConfig, RecvStream, SendStream, VarInt, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, SecretKey, TransportAddr};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -41,8 +41,19 @@ pub(crate) struct Raw {
 
 /// An end that a client expects, or will.
 pub(crate) async fn endpoint() -> Endpoint {
+    endpoint_with(QuicTransportConfig::builder().build()).await
+}
+
+/// The same, of somebody who takes no more than so many bytes before they are read.
+pub(crate) async fn narrow_endpoint(window: u32) -> Endpoint {
+    let window = VarInt::from_u32(window);
+    endpoint_with(QuicTransportConfig::builder().stream_receive_window(window).build()).await
+}
+
+async fn endpoint_with(transport: QuicTransportConfig) -> Endpoint {
     Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::generate())
+        .transport_config(transport)
         .alpns(vec![ALPN.to_vec()])
         .bind()
         .await
@@ -69,8 +80,11 @@ pub(crate) async fn dial(endpoint: &Endpoint, side: &Side, alpn: &[u8]) -> Optio
 
 impl Raw {
     /// A client and somebody with whom it is linked.
-    pub(crate) async fn pair(mut side: Side) -> (Side, Self) {
-        let endpoint = endpoint().await;
+    pub(crate) async fn pair(side: Side) -> (Side, Self) {
+        Self::pair_from(side, endpoint().await).await
+    }
+
+    pub(crate) async fn pair_from(mut side: Side, endpoint: Endpoint) -> (Side, Self) {
         side.open(false).await;
         side.node.expect(LINK, card(&endpoint, "vader"));
         let raw = Self::call(endpoint, &side).await;
@@ -109,7 +123,7 @@ impl Raw {
         }
     }
 
-    async fn read(&mut self, bytes: &mut [u8]) {
+    pub(crate) async fn read(&mut self, bytes: &mut [u8]) {
         timeout(PATIENCE, self.receive.read_exact(bytes)).await.unwrap().unwrap();
     }
 }
