@@ -25,9 +25,23 @@ pub(crate) enum NoScratch {
 
 const LOCK: &str = "scratch-lock";
 
+/// How often one is made anew that others took away while it was made.
+const TRIES: u32 = 20;
+
 impl Scratch {
     /// Makes the folder. What a process left there that was killed is removed.
     pub(crate) fn make(path: PathBuf) -> Result<Self, NoScratch> {
+        for _ in 1..TRIES {
+            match Self::attempt(path.clone()) {
+                // Somebody else has just removed it, from under us.
+                Err(NoScratch::Io(error)) if error.kind() == ErrorKind::NotFound => {}
+                made => return made,
+            }
+        }
+        Self::attempt(path)
+    }
+
+    fn attempt(path: PathBuf) -> Result<Self, NoScratch> {
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => refuse_foreign(&path)?,
             made => made.map_err(NoScratch::Io)?,
@@ -63,13 +77,18 @@ impl Scratch {
                 drop(Self::make(path));
             }
         }
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        let name = format!("{TEMPORARY}{:016x}", u64::from_le_bytes(bytes));
-        Self::make(folder.join(name)).map_err(|why| match why {
-            NoScratch::Io(error) => error,
-            NoScratch::InUse | NoScratch::Foreign => ErrorKind::AlreadyExists.into(),
-        })
+        for _ in 0..TRIES {
+            let mut bytes = [0; 8];
+            getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+            let name = format!("{TEMPORARY}{:016x}", u64::from_le_bytes(bytes));
+            match Self::make(folder.join(name)) {
+                Ok(made) => return Ok(made),
+                Err(NoScratch::Io(error)) => return Err(error),
+                // Somebody who also makes one took ours, not locked yet, for one that was left.
+                Err(NoScratch::InUse | NoScratch::Foreign) => {}
+            }
+        }
+        Err(ErrorKind::AlreadyExists.into())
     }
 
     /// Whether a process that made one here was killed before it was done.
@@ -172,6 +191,25 @@ mod tests {
             assert!(matches!(Scratch::make(theirs.clone()), Err(NoScratch::Foreign)));
         }
         assert!(theirs.join(LOCK).exists());
+    }
+
+    #[test]
+    fn many_at_the_same_moment_leave_each_other_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    start.wait();
+                    for _ in 0..100 {
+                        let scratch = Scratch::temporary_in(folder.path()).unwrap();
+                        fs::write(scratch.path().join("mine"), "").unwrap();
+                        assert!(scratch.path().join("mine").exists());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
