@@ -542,6 +542,26 @@ async fn offers_without_end_are_declined() {
 }
 
 #[tokio::test]
+async fn offers_that_are_taken_back_are_not_asked_about_without_end_and_cost_no_writing() {
+    let home = Home::new();
+    let (_side, mut raw, _) = promised(&home, "first", 1, [9; 32]).await;
+    let mut declined = 0;
+    for number in 0..40u8 {
+        let token = [number + 50; 16];
+        let name = "more".to_owned();
+        raw.say(&Frame::File(FileFrame::Offer { token, name, size: 1, hash: [9; 32] })).await;
+        raw.say(&Frame::File(FileFrame::Cancel { token })).await;
+    }
+    raw.hear().await;
+    while declined < 25 {
+        let told = raw.hear().await;
+        assert!(matches!(told, Frame::File(FileFrame::Decline { .. })), "{told:?}");
+        declined += 1;
+    }
+    assert!(!home.0.path().join("unfinished/transfers.json").exists());
+}
+
+#[tokio::test]
 async fn only_what_was_offered_is_served() {
     let home = Home::new();
     let side = Side::start("yoda", home.options()).await;
