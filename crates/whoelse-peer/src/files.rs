@@ -186,6 +186,7 @@ impl Files {
                 return;
             }
         }
+        self.tidy();
         for kept in self.memory.transfers.clone() {
             let transfer = self.numbers.next();
             let (name, sending) = (FileName::of(&kept.name), kept.source.is_some());
@@ -207,6 +208,20 @@ impl Files {
         }
     }
 
+    /// Removes what a run that was killed left where nobody asks for it any more.
+    fn tidy(&self) {
+        let tokens = || self.memory.transfers.iter().map(|kept| text(&kept.token));
+        if let Ok(folder) = &self.folder {
+            // What cannot be removed is in the way of nothing.
+            drop(folder.sweep(&tokens().map(Into::into).collect()));
+        }
+        for token in tokens() {
+            if let Some(downloads) = &self.downloads {
+                drop(std::fs::remove_dir_all(landing::own_folder(downloads, &token)));
+            }
+        }
+    }
+
     async fn order(&mut self, order: Order) {
         match order {
             Order::Offer { transfer, link, path } => {
@@ -216,7 +231,11 @@ impl Files {
             }
             Order::Accept(transfer) => {
                 if let Err(why) = self.accept(transfer).await {
-                    self.give_up(transfer, why).await;
+                    if self.is_kept(transfer) {
+                        self.set_aside(transfer, why).await;
+                    } else {
+                        self.give_up(transfer, why).await;
+                    }
                 }
             }
             Order::Decline(transfer) => {
@@ -237,7 +256,7 @@ impl Files {
     ) -> Result<(), FileFailure> {
         let line = self.lines.get(&link).ok_or(FileFailure::NoLink)?;
         let device = line.device.clone();
-        if self.transfers.len() >= TRANSFERS_MAX {
+        if self.has_many() {
             return Err(FileFailure::TooMany);
         }
         let blobs = self.blobs().await?;
@@ -283,7 +302,7 @@ impl Files {
             hash,
             source: Some(source),
         };
-        self.memory.transfers.push(kept);
+        self.memory.keep(kept);
         self.remember().await?;
         self.tell(transfer, what).await;
         self.present(transfer, &device);
@@ -306,6 +325,11 @@ impl Files {
         self.serve(device);
     }
 
+    /// Whether there is no room for one more, beside those that were set aside.
+    fn has_many(&self) -> bool {
+        self.transfers.len().max(self.memory.transfers.len()) >= TRANSFERS_MAX
+    }
+
     async fn accept(&mut self, transfer: TransferId) -> Result<(), FileFailure> {
         let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
         if !matches!(found.stage, Stage::Asked(_)) {
@@ -315,9 +339,11 @@ impl Files {
         let unwritable = |error: std::io::Error| {
             FileFailure::Unwritable(format!("{}: {error}", downloads.display()))
         };
-        std::fs::create_dir_all(&downloads).map_err(unwritable)?;
-        let needed = landing::lacking(&downloads, found.size).map_err(unwritable)?;
-        if let Some((needed, free)) = needed {
+        landing::try_out(&downloads, &text(&found.token)).map_err(unwritable)?;
+        let lacking = landing::lacking(&downloads, found.size).map_err(unwritable)?;
+        // What is here already may need no more.
+        let is_new = self.memory.kept(&found.token, &found.device).is_none();
+        if let Some((needed, free)) = lacking.filter(|_| is_new) {
             return Err(FileFailure::DiskFull { needed, free });
         }
         let kept = Kept {
@@ -330,7 +356,7 @@ impl Files {
         };
         found.stage = Stage::Receiving(None);
         self.blobs().await?;
-        self.memory.transfers.push(kept);
+        self.memory.keep(kept);
         self.remember().await?;
         self.fetch(transfer).await
     }
@@ -361,6 +387,7 @@ impl Files {
             frames,
             events: self.events.clone(),
             pieces: folder.pieces(),
+            whole: folder.whole().join(text(&found.token)),
             downloads,
         };
         let task =
@@ -391,6 +418,9 @@ impl Files {
                 if let Err(why) = self.fetch(transfer).await {
                     self.give_up(transfer, why).await;
                 }
+            }
+            Done::Received(transfer, Err(Unreceived::Unlanded(why))) => {
+                self.set_aside(transfer, why).await;
             }
             Done::Received(transfer, Err(Unreceived::Failed(why))) => {
                 self.give_up(transfer, why).await;
@@ -508,6 +538,23 @@ impl Files {
         self.finish(transfer, FileEvent::Failed(why), false).await;
     }
 
+    /// A transfer cannot end well as things are here, but nothing of it is lost: it is over for now, and the other side
+    /// is told nothing. It goes on when they offer it again and it is wanted again, or by itself in the next run.
+    async fn set_aside(&mut self, transfer: TransferId, why: FileFailure) {
+        if self.transfers.remove(&transfer).is_some() {
+            self.tell(transfer, FileEvent::Failed(why)).await;
+        }
+    }
+
+    /// They take back what was set aside.
+    async fn forget(&mut self, token: &Token, device: &str) {
+        if self.memory.kept(token, device).is_some() {
+            self.memory.end(*token, false);
+            drop(self.remember().await);
+            self.clear(token).await;
+        }
+    }
+
     /// A transfer is over.
     async fn finish(&mut self, transfer: TransferId, what: FileEvent, done: bool) {
         let Some(found) = self.transfers.remove(&transfer) else { return };
@@ -531,12 +578,17 @@ impl Files {
 
     /// What there is of a file goes.
     async fn clear(&self, token: &Token) {
+        let token = &text(token);
+        // Most have none of these.
         if let Some(downloads) = &self.downloads {
-            // Most have none.
-            drop(std::fs::remove_file(landing::waiting_place(downloads, &text(token))));
+            drop(std::fs::remove_file(landing::former_place(downloads, token)));
+            drop(std::fs::remove_dir_all(landing::own_folder(downloads, token)));
+        }
+        if let Ok(folder) = &self.folder {
+            drop(std::fs::remove_file(folder.whole().join(token)));
         }
         if let Some(blobs) = &self.blobs {
-            blobs.forget(&text(token)).await;
+            blobs.forget(token).await;
         }
     }
 
@@ -612,6 +664,12 @@ impl Files {
         let mut all = self.transfers.iter();
         let found = all.find(|(_, found)| found.token == *token && found.device == device);
         found.map(|(&transfer, _)| transfer)
+    }
+
+    /// Whether it is remembered, so that something of it may be here.
+    fn is_kept(&self, transfer: TransferId) -> bool {
+        let found = self.transfers.get(&transfer);
+        found.is_some_and(|found| self.memory.kept(&found.token, &found.device).is_some())
     }
 
     fn is_sending(&self, transfer: TransferId) -> bool {

@@ -7,9 +7,9 @@ use super::rate::Rate;
 use super::state::Token;
 use super::store::FileHash;
 use super::{Files, Stage, Transfer};
+use crate::FILE_BYTES_MAX;
 use crate::api::{Event, FileEvent, FileFailure, LinkId, TransferId};
 use crate::wire::FileFrame;
-use crate::{FILE_BYTES_MAX, TRANSFERS_MAX};
 
 /// Most offers of one device that wait for an answer.
 const ASKED_MAX: usize = 16;
@@ -42,6 +42,7 @@ impl Files {
                 let what = FileEvent::Failed(FileFailure::CancelledByPeer);
                 self.finish(transfer, what, false).await;
             }
+            (FileFrame::Cancel { .. }, None) => self.forget(&token, device).await,
             _ => {}
         }
     }
@@ -61,8 +62,13 @@ impl Files {
             Some(false) => return self.say(device, FileFrame::Cancel { token }),
             None => {}
         }
-        let takes = size <= FILE_BYTES_MAX && self.folder.is_ok() && self.downloads.is_some();
-        if !takes || !self.has_time_for(device) {
+        // No other device has the name of a transfer, but by telling each other.
+        let mut known = self.memory.transfers.iter().filter(|kept| kept.token == token);
+        let stolen = known.any(|kept| kept.device != device);
+        let takes =
+            !stolen && size <= FILE_BYTES_MAX && self.folder.is_ok() && self.downloads.is_some();
+        let many = self.has_many() && self.memory.kept(&token, device).is_none();
+        if !takes || many || !self.has_time_for(device) {
             return self.say(device, FileFrame::Decline { token });
         }
         let transfer = self.numbers.next();
@@ -80,9 +86,7 @@ impl Files {
             .of(device)
             .into_iter()
             .filter(|transfer| matches!(self.transfers[transfer].stage, Stage::Asked(_)));
-        asks.count() < ASKED_MAX
-            && self.transfers.len() < TRANSFERS_MAX
-            && self.pace.take(device, Instant::now())
+        asks.count() < ASKED_MAX && self.pace.take(device, Instant::now())
     }
 
     /// They want our file.

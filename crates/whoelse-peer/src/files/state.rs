@@ -1,9 +1,10 @@
 //! What is remembered of transfers from run to run: a small file that is replaced whole.
 
-use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,7 +80,28 @@ impl Folder {
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
             format!("{} is in use by another whoelse; end that one first", path.display())
         })?;
-        Ok(Self { path, lock: Arc::new(lock) })
+        let folder = Self { path, lock: Arc::new(lock) };
+        for place in [folder.pieces(), folder.whole()] {
+            DirBuilder::new().recursive(true).mode(0o700).create(&place).map_err(told)?;
+            fs::set_permissions(&place, Permissions::from_mode(0o700)).map_err(told)?;
+        }
+        Ok(folder)
+    }
+
+    /// Where whole files wait until they have their place; nobody else may look into it.
+    pub(crate) fn whole(&self) -> PathBuf {
+        self.path.join("whole")
+    }
+
+    /// Removes what waits and is not wanted any more.
+    pub(crate) fn sweep(&self, wanted: &HashSet<OsString>) -> io::Result<()> {
+        for found in fs::read_dir(self.whole())? {
+            let found = found?;
+            if !wanted.contains(&found.file_name()) {
+                fs::remove_file(found.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Where pieces of files are.
@@ -127,6 +149,17 @@ impl Memory {
         }
         self.over.push_back(Over { token, device, done });
         true
+    }
+
+    /// What is remembered of a transfer with a device that is not over.
+    pub(crate) fn kept(&self, token: &Token, device: &str) -> Option<&Kept> {
+        self.transfers.iter().find(|kept| kept.token == *token && kept.device == device)
+    }
+
+    /// Remembers a transfer, instead of what was known of it.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.transfers.retain(|other| other.token != kept.token);
+        self.transfers.push(kept);
     }
 
     /// How a transfer with a device ended.
@@ -197,6 +230,19 @@ mod tests {
         assert_eq!(folder.read(), Ok(memory));
         assert_eq!(folder.read().unwrap().ended(&[1; 16], "luke"), Some(true));
         assert_eq!(folder.read().unwrap().ended(&[1; 16], "yoda"), None);
+    }
+
+    #[test]
+    fn what_waits_is_for_nobody_else_and_goes_when_it_is_not_wanted() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        let mode = fs::metadata(folder.whole()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        for name in ["old", "new"] {
+            fs::write(folder.whole().join(name), name).unwrap();
+        }
+        folder.sweep(&HashSet::from([OsString::from("new")])).unwrap();
+        assert!(!folder.whole().join("old").exists() && folder.whole().join("new").exists());
     }
 
     #[test]
