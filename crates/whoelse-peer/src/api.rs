@@ -216,7 +216,9 @@ pub enum FileEvent {
     },
     /// They have all of it.
     Sent,
-    /// It came to nothing.
+    /// It came to nothing. A file of theirs that only has no place among those that have come ([`FileFailure::DiskFull`],
+    /// [`FileFailure::Unwritable`]) is kept, and they hear nothing of it: it is `Offered` again over the next link with
+    /// them, and `Kept` in the next run.
     Failed(FileFailure),
 }
 

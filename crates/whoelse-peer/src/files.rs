@@ -4,8 +4,10 @@
 //! What it knows of unfinished transfers is on disk before the other side relies on it.
 
 mod landing;
+mod pace;
 mod rate;
 mod receive;
+mod said;
 mod state;
 mod store;
 
@@ -17,19 +19,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use iroh::endpoint::Connection;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
 use whoelse_proto::FileName;
 
+use crate::TRANSFERS_MAX;
 use crate::api::{Event, FileEvent, FileFailure, LinkId, Options, TransferId};
 use crate::wire::FileFrame;
-use crate::{FILE_BYTES_MAX, TRANSFERS_MAX};
+use pace::Pace;
 use rate::Rate;
 use receive::{Plan, Unreceived};
 use state::{Folder, Kept, Memory, Source, Token};
 use store::{Blobs, FileHash};
-
-/// Most offers of one device that wait for an answer.
-const ASKED_MAX: usize = 16;
 
 /// Most that waits to be said over one link; then nothing more is, until the next connection.
 pub(crate) const FRAMES_MAX: usize = 256;
@@ -84,6 +83,7 @@ pub(crate) struct Files {
     lines: HashMap<LinkId, Line>,
     transfers: BTreeMap<TransferId, Transfer>,
     offered: Offered,
+    pace: Pace,
     tasks: JoinSet<Done>,
 }
 
@@ -171,6 +171,7 @@ impl Files {
             lines: HashMap::new(),
             transfers: BTreeMap::new(),
             offered: Offered::default(),
+            pace: Pace::default(),
             tasks: JoinSet::new(),
         }
     }
@@ -185,6 +186,7 @@ impl Files {
                 return;
             }
         }
+        self.tidy();
         for kept in self.memory.transfers.clone() {
             let transfer = self.numbers.next();
             let (name, sending) = (FileName::of(&kept.name), kept.source.is_some());
@@ -206,6 +208,20 @@ impl Files {
         }
     }
 
+    /// Removes what a run that was killed left where nobody asks for it any more.
+    fn tidy(&self) {
+        let tokens = || self.memory.transfers.iter().map(|kept| text(&kept.token));
+        if let Ok(folder) = &self.folder {
+            // What cannot be removed is in the way of nothing.
+            drop(folder.sweep(&tokens().map(Into::into).collect()));
+        }
+        for token in tokens() {
+            if let Some(downloads) = &self.downloads {
+                drop(std::fs::remove_dir_all(landing::own_folder(downloads, &token)));
+            }
+        }
+    }
+
     async fn order(&mut self, order: Order) {
         match order {
             Order::Offer { transfer, link, path } => {
@@ -215,7 +231,11 @@ impl Files {
             }
             Order::Accept(transfer) => {
                 if let Err(why) = self.accept(transfer).await {
-                    self.give_up(transfer, why).await;
+                    if self.is_kept(transfer) {
+                        self.set_aside(transfer, why).await;
+                    } else {
+                        self.give_up(transfer, why).await;
+                    }
                 }
             }
             Order::Decline(transfer) => {
@@ -236,7 +256,7 @@ impl Files {
     ) -> Result<(), FileFailure> {
         let line = self.lines.get(&link).ok_or(FileFailure::NoLink)?;
         let device = line.device.clone();
-        if self.transfers.len() >= TRANSFERS_MAX {
+        if self.has_many() {
             return Err(FileFailure::TooMany);
         }
         let blobs = self.blobs().await?;
@@ -282,8 +302,8 @@ impl Files {
             hash,
             source: Some(source),
         };
-        self.memory.transfers.push(kept);
-        self.remember()?;
+        self.memory.keep(kept);
+        self.remember().await?;
         self.tell(transfer, what).await;
         self.present(transfer, &device);
         Ok(())
@@ -305,6 +325,11 @@ impl Files {
         self.serve(device);
     }
 
+    /// Whether there is no room for one more, beside those that were set aside.
+    fn has_many(&self) -> bool {
+        self.transfers.len().max(self.memory.transfers.len()) >= TRANSFERS_MAX
+    }
+
     async fn accept(&mut self, transfer: TransferId) -> Result<(), FileFailure> {
         let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
         if !matches!(found.stage, Stage::Asked(_)) {
@@ -314,9 +339,11 @@ impl Files {
         let unwritable = |error: std::io::Error| {
             FileFailure::Unwritable(format!("{}: {error}", downloads.display()))
         };
-        std::fs::create_dir_all(&downloads).map_err(unwritable)?;
-        let needed = landing::lacking(&downloads, found.size).map_err(unwritable)?;
-        if let Some((needed, free)) = needed {
+        landing::try_out(&downloads, &text(&found.token)).map_err(unwritable)?;
+        let lacking = landing::lacking(&downloads, found.size).map_err(unwritable)?;
+        // What is here already may need no more.
+        let is_new = self.memory.kept(&found.token, &found.device).is_none();
+        if let Some((needed, free)) = lacking.filter(|_| is_new) {
             return Err(FileFailure::DiskFull { needed, free });
         }
         let kept = Kept {
@@ -329,8 +356,8 @@ impl Files {
         };
         found.stage = Stage::Receiving(None);
         self.blobs().await?;
-        self.memory.transfers.push(kept);
-        self.remember()?;
+        self.memory.keep(kept);
+        self.remember().await?;
         self.fetch(transfer).await
     }
 
@@ -360,6 +387,7 @@ impl Files {
             frames,
             events: self.events.clone(),
             pieces: folder.pieces(),
+            whole: folder.whole().join(text(&found.token)),
             downloads,
         };
         let task =
@@ -390,6 +418,9 @@ impl Files {
                 if let Err(why) = self.fetch(transfer).await {
                     self.give_up(transfer, why).await;
                 }
+            }
+            Done::Received(transfer, Err(Unreceived::Unlanded(why))) => {
+                self.set_aside(transfer, why).await;
             }
             Done::Received(transfer, Err(Unreceived::Failed(why))) => {
                 self.give_up(transfer, why).await;
@@ -494,97 +525,6 @@ impl Files {
         }
     }
 
-    /// The other end says something of a file.
-    async fn said(&mut self, link: LinkId, device: &str, frame: FileFrame<'static>) {
-        let token = *frame.token();
-        let found = self.find(&token, device);
-        match (frame, found) {
-            (FileFrame::Offer { name, size, hash, .. }, None) => {
-                self.asked(link, device, token, &name, size, hash).await;
-            }
-            (FileFrame::Offer { .. }, Some(transfer)) => {
-                if let Err(why) = self.fetch(transfer).await {
-                    self.give_up(transfer, why).await;
-                }
-            }
-            (FileFrame::Accept { .. }, Some(transfer)) => self.accepted(transfer, link).await,
-            (FileFrame::Accept { .. }, None) => self.say(device, FileFrame::Cancel { token }),
-            (FileFrame::Have { bytes, .. }, Some(transfer)) => self.has(transfer, bytes),
-            (FileFrame::Done { .. }, Some(transfer)) if self.is_sending(transfer) => {
-                self.finish(transfer, FileEvent::Sent, true).await;
-            }
-            (FileFrame::Decline { .. }, Some(transfer)) if self.is_sending(transfer) => {
-                let what = FileEvent::Failed(FileFailure::Declined);
-                self.finish(transfer, what, false).await;
-            }
-            (FileFrame::Cancel { .. }, Some(transfer)) => {
-                let what = FileEvent::Failed(FileFailure::CancelledByPeer);
-                self.finish(transfer, what, false).await;
-            }
-            _ => {}
-        }
-    }
-
-    /// They offer a file we have not heard of, or of which they have not heard how it ended.
-    async fn asked(
-        &mut self,
-        link: LinkId,
-        device: &str,
-        token: Token,
-        name: &str,
-        size: u64,
-        hash: FileHash,
-    ) {
-        match self.memory.ended(&token, device) {
-            Some(true) => return self.say(device, FileFrame::Done { token }),
-            Some(false) => return self.say(device, FileFrame::Cancel { token }),
-            None => {}
-        }
-        let asks = self
-            .of(device)
-            .into_iter()
-            .filter(|transfer| matches!(self.transfers[transfer].stage, Stage::Asked(_)));
-        let too_many = asks.count() >= ASKED_MAX || self.transfers.len() >= TRANSFERS_MAX;
-        if too_many || size > FILE_BYTES_MAX || self.folder.is_err() || self.downloads.is_none() {
-            return self.say(device, FileFrame::Decline { token });
-        }
-        let transfer = self.numbers.next();
-        let name = FileName::of(name);
-        let what = FileEvent::Offered { link, name: name.clone(), size };
-        let stage = Stage::Asked(link);
-        let device = device.to_owned();
-        self.transfers.insert(transfer, Transfer { token, device, name, size, hash, stage });
-        self.tell(transfer, what).await;
-    }
-
-    /// They want our file.
-    async fn accepted(&mut self, transfer: TransferId, link: LinkId) {
-        let Some(found) = self.transfers.get_mut(&transfer) else { return };
-        if let Stage::Sending { rate, .. } = &mut found.stage
-            && rate.is_none()
-        {
-            *rate = Some(Rate::new(Instant::now(), 0));
-            self.tell(transfer, FileEvent::Started { link }).await;
-        }
-    }
-
-    /// They have so much of our file.
-    fn has(&mut self, transfer: TransferId, bytes: u64) {
-        let Some(found) = self.transfers.get_mut(&transfer) else { return };
-        let Stage::Sending { rate: Some(rate), .. } = &mut found.stage else { return };
-        let done = bytes.min(found.size);
-        if rate.done() == 0 {
-            // What they had before is no speed.
-            *rate = Rate::new(Instant::now(), done);
-        }
-        rate.set(done);
-        if let Some(bytes_per_second) = rate.tell(Instant::now()) {
-            let what = FileEvent::Progress { done, total: found.size, bytes_per_second };
-            // Progress that nobody has time for is no loss.
-            drop(self.events.try_send(Event::File { transfer, what }));
-        }
-    }
-
     /// Ends a transfer for a reason of ours, and tells the other side.
     async fn give_up(&mut self, transfer: TransferId, why: FileFailure) {
         let Some(found) = self.transfers.get(&transfer) else { return };
@@ -598,28 +538,58 @@ impl Files {
         self.finish(transfer, FileEvent::Failed(why), false).await;
     }
 
+    /// A transfer cannot end well as things are here, but nothing of it is lost: it is over for now, and the other side
+    /// is told nothing. It goes on when they offer it again and it is wanted again, or by itself in the next run.
+    async fn set_aside(&mut self, transfer: TransferId, why: FileFailure) {
+        if self.transfers.remove(&transfer).is_some() {
+            self.tell(transfer, FileEvent::Failed(why)).await;
+        }
+    }
+
+    /// They take back what was set aside.
+    async fn forget(&mut self, token: &Token, device: &str) {
+        if self.memory.kept(token, device).is_some() {
+            self.memory.end(*token, false);
+            drop(self.remember().await);
+            self.clear(token).await;
+        }
+    }
+
     /// A transfer is over.
     async fn finish(&mut self, transfer: TransferId, what: FileEvent, done: bool) {
         let Some(found) = self.transfers.remove(&transfer) else { return };
         if let Stage::Reading(task) | Stage::Receiving(Some(task)) = &found.stage {
             task.abort();
         }
-        if let Some(downloads) = &self.downloads {
-            // Most have none.
-            drop(std::fs::remove_file(landing::waiting_place(downloads, &text(&found.token))));
-        }
-        self.memory.end(found.token, done);
-        // If it cannot be noted, the other side's question about it may come again: no harm.
-        drop(self.remember());
         let received = matches!(found.stage, Stage::Receiving(_));
+        // Of what was never wanted there is nothing: whoever only asks costs no writing.
+        let nothing = matches!(found.stage, Stage::Asked(_));
         self.withdraw(&found);
-        if let Some(blobs) = &self.blobs {
-            blobs.forget(&text(&found.token)).await;
+        if self.memory.end(found.token, done) || !nothing {
+            // If it cannot be noted, the other side's question about it may come again: no harm.
+            drop(self.remember().await);
+            self.clear(&found.token).await;
         }
         if done && received {
             self.say(&found.device, FileFrame::Done { token: found.token });
         }
         self.tell(transfer, what).await;
+    }
+
+    /// What there is of a file goes.
+    async fn clear(&self, token: &Token) {
+        let token = &text(token);
+        // Most have none of these.
+        if let Some(downloads) = &self.downloads {
+            drop(std::fs::remove_file(landing::former_place(downloads, token)));
+            drop(std::fs::remove_dir_all(landing::own_folder(downloads, token)));
+        }
+        if let Ok(folder) = &self.folder {
+            drop(std::fs::remove_file(folder.whole().join(token)));
+        }
+        if let Some(blobs) = &self.blobs {
+            blobs.forget(token).await;
+        }
     }
 
     /// What was offered is no longer served, unless it is offered a second time.
@@ -664,9 +634,10 @@ impl Files {
         Ok(blobs)
     }
 
-    fn remember(&self) -> Result<(), FileFailure> {
+    async fn remember(&self) -> Result<(), FileFailure> {
         let folder = self.folder.as_ref().map_err(Clone::clone)?;
-        folder.write(&self.memory).map_err(|error| FileFailure::Folder(error.to_string()))
+        let written = folder.write(&self.memory).await;
+        written.map_err(|error| FileFailure::Folder(error.to_string()))
     }
 
     fn line(&self, device: &str) -> Option<(LinkId, Connection, mpsc::Sender<FileFrame<'static>>)> {
@@ -693,6 +664,12 @@ impl Files {
         let mut all = self.transfers.iter();
         let found = all.find(|(_, found)| found.token == *token && found.device == device);
         found.map(|(&transfer, _)| transfer)
+    }
+
+    /// Whether it is remembered, so that something of it may be here.
+    fn is_kept(&self, transfer: TransferId) -> bool {
+        let found = self.transfers.get(&transfer);
+        found.is_some_and(|found| self.memory.kept(&found.token, &found.device).is_some())
     }
 
     fn is_sending(&self, transfer: TransferId) -> bool {

@@ -7,9 +7,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
+use iroh_blobs::protocol::Request;
+use iroh_blobs::provider::{StreamPair, events::EventSender, handle_get};
+use iroh_blobs::store::mem::MemStore;
 use support::raw::{FileFrame, Frame, Raw};
 use support::{LINK, PATIENCE, Side, here, introduce};
 use tempfile::TempDir;
@@ -475,6 +479,168 @@ async fn whoever_has_nothing_to_give_is_given_up() {
     nothing.abort();
 }
 
+/// Gives somebody what it asks for.
+fn serve(raw: &Raw, content: &[u8]) -> tokio::task::JoinHandle<()> {
+    let (connection, content) = (raw.connection.clone(), content.to_vec());
+    tokio::spawn(async move {
+        let store = MemStore::new();
+        store.add_slice(&content).await.unwrap();
+        while let Ok((send, receive)) = connection.accept_bi().await {
+            let mut pair = StreamPair::new(1, receive, send, EventSender::DEFAULT);
+            if let Ok(Request::Get(request)) = pair.read_request().await {
+                drop(handle_get(pair, store.clone().into(), request).await);
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_file_of_another_length_than_offered_is_thrown_away() {
+    for length in [30_000, 3_000_000] {
+        let content = bytes(length, 11);
+        let hash = *iroh_blobs::Hash::new(&content).as_bytes();
+        for (offered, right) in [(length, true), (length + 50_000, false), (length - 17_000, false)]
+        {
+            let home = Home::new();
+            let (mut side, raw, asked) = promised(&home, "long", offered as u64, hash).await;
+            let serving = serve(&raw, &content);
+            side.node.accept_file(asked);
+            if right {
+                assert!(fs::read(side.received(asked).await).unwrap() == content);
+            } else {
+                let why = side.failed(asked).await;
+                assert_eq!(why, FileFailure::NotAsOffered, "{offered} of {length}");
+                assert_eq!(listing(&home.downloads()), Vec::<String>::new());
+            }
+            serving.abort();
+        }
+    }
+}
+
+/// A program that ended after all had come, and before it had its place: what waits is the file, or not.
+#[tokio::test]
+async fn what_waits_whole_is_not_fetched_again() {
+    let content = bytes(1_000_000, 12);
+    let hash = *iroh_blobs::Hash::new(&content).as_bytes();
+    for right in [true, false] {
+        let home = Home::new();
+        let (side, raw, asked) = promised(&home, "waits", 1_000_000, hash).await;
+        side.node.accept_file(asked);
+        side.node.shutdown().await;
+        drop(raw);
+        let waits = if right { content.clone() } else { bytes(1_000_000, 13) };
+        fs::write(home.0.path().join("unfinished/whole").join("07".repeat(16)), waits).unwrap();
+        let side = Side::start("yoda", home.options()).await;
+        let (mut side, mut raw) = Raw::pair(side).await;
+        let offer =
+            FileFrame::Offer { token: [7; 16], name: "waits".to_owned(), size: 1_000_000, hash };
+        raw.say(&Frame::File(offer)).await;
+        let serving = (!right).then(|| serve(&raw, &content));
+        let path = side
+            .until(|event| match event {
+                Event::File { what: FileEvent::Received { path }, .. } => Some(path.clone()),
+                Event::File { what: what @ FileEvent::Failed(_), .. } => panic!("{what:?}"),
+                _ => None,
+            })
+            .await;
+        assert!(fs::read(path).unwrap() == content);
+        assert_eq!(listing(&home.downloads()), ["waits"]);
+        assert_eq!(listing(&home.0.path().join("unfinished/whole")), Vec::<String>::new());
+        drop(serving);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_have_its_place_is_kept_until_it_can() {
+    let content = bytes(20_000_000, 14);
+    let hash = *iroh_blobs::Hash::new(&content).as_bytes();
+    let home = Home::new();
+    let (mut side, raw, asked) = promised(&home, "late", 20_000_000, hash).await;
+    side.node.accept_file(asked);
+    side.until(|event| {
+        matches!(event, Event::File { what: FileEvent::Started { .. }, .. }).then_some(())
+    })
+    .await;
+    // Nothing has come yet, and now there is no folder any more.
+    fs::remove_dir(home.downloads()).unwrap();
+    fs::write(home.downloads(), "").unwrap();
+    let serving = serve(&raw, &content);
+    assert!(matches!(side.failed(asked).await, FileFailure::Unwritable(_)));
+    serving.abort();
+    side.node.shutdown().await;
+    fs::remove_file(home.downloads()).unwrap();
+    drop(raw);
+    // They offer it again, to the next run; they need not give any of it again.
+    let side = Side::start("yoda", home.options()).await;
+    let (mut side, mut raw) = Raw::pair(side).await;
+    let offer = |token| FileFrame::Offer { token, name: "late".to_owned(), size: 20_000_000, hash };
+    raw.say(&Frame::File(offer([7; 16]))).await;
+    let path = side
+        .until(|event| match event {
+            Event::File { what: FileEvent::Received { path }, .. } => Some(path.clone()),
+            Event::File { what: what @ FileEvent::Failed(_), .. } => panic!("{what:?}"),
+            _ => None,
+        })
+        .await;
+    assert!(fs::read(path).unwrap() == content);
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_asked_about_again_and_goes_when_it_is_taken_back() {
+    let content = bytes(1_000_000, 15);
+    let hash = *iroh_blobs::Hash::new(&content).as_bytes();
+    let home = Home::new();
+    let (mut side, mut raw, asked) = promised(&home, "late", 1_000_000, hash).await;
+    side.node.accept_file(asked);
+    side.until(|event| {
+        matches!(event, Event::File { what: FileEvent::Started { .. }, .. }).then_some(())
+    })
+    .await;
+    fs::remove_dir(home.downloads()).unwrap();
+    fs::write(home.downloads(), "").unwrap();
+    let serving = serve(&raw, &content);
+    let kept = || fs::read_to_string(home.0.path().join("unfinished/transfers.json")).unwrap();
+    assert!(matches!(side.failed(asked).await, FileFailure::Unwritable(_)));
+    assert!(kept().contains("late"));
+    // Wanted again too early, it still stays.
+    let name = || "late".to_owned();
+    let offer = FileFrame::Offer { token: [7; 16], name: name(), size: 1_000_000, hash };
+    raw.say(&Frame::File(offer)).await;
+    let asked = side.offered().await;
+    side.node.accept_file(asked);
+    assert!(matches!(side.failed(asked).await, FileFailure::Unwritable(_)));
+    assert!(kept().contains("late"));
+    raw.say(&Frame::File(FileFrame::Cancel { token: [7; 16] })).await;
+    // What comes after it is heard after it.
+    let offer = FileFrame::Offer { token: [8; 16], name: name(), size: 1, hash };
+    raw.say(&Frame::File(offer)).await;
+    side.offered().await;
+    assert!(!kept().contains("late"));
+    assert_eq!(listing(&home.0.path().join("unfinished/whole")), Vec::<String>::new());
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_file_may_go_to_another_disk() {
+    let (home, memory) = (Home::new(), Path::new("/dev/shm"));
+    let place = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let place = place.unwrap();
+    let options = Options { downloads: Some(place.path().to_owned()), ..home.options() };
+    let content = bytes(10_000_000, 16);
+    let hash = *iroh_blobs::Hash::new(&content).as_bytes();
+    let (mut side, mut raw) = Raw::pair(Side::start("yoda", options).await).await;
+    let offer = FileFrame::Offer { token: [7; 16], name: "far".to_owned(), size: 10_000_000, hash };
+    raw.say(&Frame::File(offer)).await;
+    let serving = serve(&raw, &content);
+    let asked = side.offered().await;
+    side.node.accept_file(asked);
+    let path = side.received(asked).await;
+    assert!(fs::read(&path).unwrap() == content);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(listing(place.path()), ["far"]);
+    serving.abort();
+}
+
 #[tokio::test]
 async fn what_has_no_room_is_not_begun() {
     let home = Home::new();
@@ -539,6 +705,26 @@ async fn offers_without_end_are_declined() {
     for _ in 0..15 {
         side.offered().await;
     }
+}
+
+#[tokio::test]
+async fn offers_that_are_taken_back_are_not_asked_about_without_end_and_cost_no_writing() {
+    let home = Home::new();
+    let (_side, mut raw, _) = promised(&home, "first", 1, [9; 32]).await;
+    let mut declined = 0;
+    for number in 0..40u8 {
+        let token = [number + 50; 16];
+        let name = "more".to_owned();
+        raw.say(&Frame::File(FileFrame::Offer { token, name, size: 1, hash: [9; 32] })).await;
+        raw.say(&Frame::File(FileFrame::Cancel { token })).await;
+    }
+    raw.hear().await;
+    while declined < 25 {
+        let told = raw.hear().await;
+        assert!(matches!(told, Frame::File(FileFrame::Decline { .. })), "{told:?}");
+        declined += 1;
+    }
+    assert!(!home.0.path().join("unfinished/transfers.json").exists());
 }
 
 #[tokio::test]

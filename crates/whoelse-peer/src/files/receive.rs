@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use iroh::endpoint::Connection;
@@ -12,10 +14,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use whoelse_proto::FileName;
 
-use super::landing;
+use super::landing::{self, Landing};
 use super::rate::Rate;
 use super::state::{Source, Token};
-use super::store::{Blobs, FetchError, FileHash, Present, SWEEP};
+use super::store::{Blobs, ExportError, FetchError, FileHash, Present, SWEEP};
 use super::text;
 use crate::FILE_BYTES_MAX;
 use crate::api::{Event, FileEvent, FileFailure, TransferId};
@@ -51,7 +53,9 @@ pub(super) struct Plan {
     pub(super) events: mpsc::Sender<Event>,
     /// Where the pieces are.
     pub(super) pieces: PathBuf,
-    /// Where the whole goes.
+    /// Where the whole waits.
+    pub(super) whole: PathBuf,
+    /// Where it goes.
     pub(super) downloads: PathBuf,
 }
 
@@ -59,6 +63,8 @@ pub(super) struct Plan {
 pub(super) enum Unreceived {
     /// The connection is over; there may be another.
     Line,
+    /// What is there of it can be used, but not be given its place as things are.
+    Unlanded(FileFailure),
     Failed(FileFailure),
 }
 
@@ -67,6 +73,26 @@ enum Trouble {
     /// What is there of the file cannot be used, and why: the store knows it in a place where it is no more.
     Gone(String),
     Other(Unreceived),
+}
+
+impl From<Unreceived> for Trouble {
+    fn from(why: Unreceived) -> Self {
+        Self::Other(why)
+    }
+}
+
+/// Tells work that cannot be given up that nobody waits for it any more, when dropped.
+#[derive(Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn not_as_offered() -> Trouble {
+    Trouble::Other(FileFailure::NotAsOffered.into())
 }
 
 impl From<FileFailure> for Unreceived {
@@ -101,30 +127,36 @@ pub(super) async fn read(
 impl Plan {
     /// Fetches what is not there yet, and gives the file its place.
     pub(super) async fn receive(&self, blobs: &Blobs) -> Result<PathBuf, Unreceived> {
-        let waiting = landing::waiting_place(&self.downloads, &text(&self.token));
-        let unwritable = |error: std::io::Error| {
-            FileFailure::Unwritable(format!("{}: {error}", self.downloads.display()))
-        };
+        self.has_place().map_err(Unreceived::Unlanded)?;
         if self.size == 0 {
-            landing::empty(&waiting).map_err(unwritable)?;
+            landing::empty(&self.whole).map_err(|error| self.local(error.to_string()))?;
         } else {
             blobs.keep(self.hash, &text(&self.token)).await.map_err(FileFailure::Unwritable)?;
-            self.fetch_and_export(blobs, &waiting).await?;
+            self.complete(blobs).await?;
         }
-        let (downloads, name) = (self.downloads.clone(), self.name.clone());
-        let landed = spawn_blocking(move || landing::land(&waiting, &downloads, &name)).await;
-        let landed = landed.map_err(|error| FileFailure::Unwritable(error.to_string()))?;
-        Ok(landed.map_err(unwritable)?)
+        self.land().await.map_err(Unreceived::Unlanded)
     }
 
-    async fn fetch_and_export(
-        &self,
-        blobs: &Blobs,
-        waiting: &std::path::Path,
-    ) -> Result<(), Unreceived> {
+    /// Gives the whole its place.
+    async fn land(&self) -> Result<PathBuf, FileFailure> {
+        let stop = Stop::default();
+        let landing = Landing {
+            waiting: self.whole.clone(),
+            size: self.size,
+            downloads: self.downloads.clone(),
+            own: landing::own_folder(&self.downloads, &text(&self.token)),
+            name: self.name.clone(),
+            stop: Arc::clone(&stop.0),
+        };
+        let landed = spawn_blocking(move || landing.land()).await;
+        landed.map_err(std::io::Error::other).flatten().map_err(|error| self.unlanded(&error))
+    }
+
+    /// Gets the file whole to where it waits.
+    async fn complete(&self, blobs: &Blobs) -> Result<(), Unreceived> {
         let mut tries = 0;
         loop {
-            match self.attempt(blobs, waiting).await {
+            match self.attempt(blobs).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Other(why)) => return Err(why),
                 Err(Trouble::Gone(error)) => {
@@ -138,15 +170,56 @@ impl Plan {
         }
     }
 
-    async fn attempt(&self, blobs: &Blobs, waiting: &std::path::Path) -> Result<(), Trouble> {
-        let present = blobs.present(self.hash, self.size).await.map_err(Trouble::Gone)?;
-        self.fetch(blobs, &present).await.map_err(Trouble::Other)?;
-        blobs.export(self.hash, waiting.to_owned()).await.map_err(Trouble::Gone)
+    async fn attempt(&self, blobs: &Blobs) -> Result<(), Trouble> {
+        if self.waits(blobs).await? {
+            return Ok(());
+        }
+        let present = blobs.present(self.hash, self.size).await;
+        let present = present.map_err(|error| Unreceived::from(self.local(error)))?;
+        self.fetch(blobs, &present).await?;
+        let size = match blobs.export(self.hash, self.whole.clone()).await {
+            Ok(size) => size,
+            Err(ExportError::Gone(error)) => return Err(Trouble::Gone(error)),
+            Err(ExportError::Partial) => return Err(not_as_offered()),
+            Err(ExportError::Local(error)) => {
+                return Err(Unreceived::Unlanded(self.local(error)).into());
+            }
+        };
+        if size != self.size {
+            return Err(not_as_offered());
+        }
+        // What was there before was right once; it may be a file of the person that was changed since.
+        let is_new = present.bytes(0..self.size) < self.size;
+        if is_new || self.waits(blobs).await? {
+            return Ok(());
+        }
+        Err(Trouble::Gone("it was changed".to_owned()))
+    }
+
+    /// Whether the file waits whole already, as it does when the program ended before it was given its place. The store
+    /// reads it through, and may have lost it otherwise.
+    async fn waits(&self, blobs: &Blobs) -> Result<bool, Unreceived> {
+        let Ok(about) = std::fs::symlink_metadata(&self.whole) else { return Ok(false) };
+        if about.is_file() && about.len() == self.size {
+            let name = text(&self.token);
+            let found = blobs.add(self.whole.clone(), &name).await;
+            // It may be kept as something else now.
+            blobs.keep(self.hash, &name).await.map_err(FileFailure::Unwritable)?;
+            match found {
+                Ok((hash, _)) if hash == self.hash => return Ok(true),
+                Ok(_) => {}
+                Err(error) => return Err(Unreceived::Unlanded(self.local(error.to_string()))),
+            }
+        }
+        // Half of one is of no use: the store has the pieces.
+        drop(std::fs::remove_file(&self.whole));
+        Ok(false)
     }
 
     /// The same bytes came before and were moved away since: forgets them, which happens by and by once nobody wants
     /// to keep them.
     async fn renew(&self, blobs: &Blobs) -> Result<(), FileFailure> {
+        drop(std::fs::remove_file(&self.whole));
         blobs.forget(&text(&self.token)).await;
         sleep(SWEEP + PAUSE).await;
         blobs.keep(self.hash, &text(&self.token)).await.map_err(FileFailure::Unwritable)
@@ -233,7 +306,30 @@ impl Plan {
         }
     }
 
-    /// Whether there is room for what is missing, and once more if the whole goes to another disk.
+    /// Whether the whole can be given its place as things are now.
+    fn has_place(&self) -> Result<(), FileFailure> {
+        landing::try_out(&self.downloads, &text(&self.token))
+            .map_err(|error| self.unlanded(&error))?;
+        if landing::is_same_disk(&self.pieces, &self.downloads) {
+            return Ok(());
+        }
+        // Where it cannot be asked, writing tells.
+        match landing::lacking(&self.downloads, self.size).ok().flatten() {
+            Some((needed, free)) => Err(FileFailure::DiskFull { needed, free }),
+            None => Ok(()),
+        }
+    }
+
+    /// Why the whole could not be given its place.
+    fn unlanded(&self, error: &std::io::Error) -> FileFailure {
+        let lacking = landing::lacking(&self.downloads, 0).ok().flatten();
+        match lacking.filter(|_| error.kind() == ErrorKind::StorageFull) {
+            Some((_, free)) => FileFailure::DiskFull { needed: self.size, free },
+            None => FileFailure::Unwritable(format!("{}: {error}", self.downloads.display())),
+        }
+    }
+
+    /// Whether there is room for what is missing.
     fn has_room(&self, missing: u64) -> Result<(), FileFailure> {
         // Where it cannot be asked, writing tells.
         let lacking = landing::lacking(&self.pieces, missing).ok().flatten();

@@ -1,13 +1,16 @@
 //! What is remembered of transfers from run to run: a small file that is replaced whole.
 
-use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use super::store::FileHash;
 
@@ -64,8 +67,7 @@ pub(crate) struct Over {
 /// The folder it is in, which nobody else uses meanwhile.
 pub(crate) struct Folder {
     path: PathBuf,
-    /// Holds the lock.
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl Folder {
@@ -78,7 +80,28 @@ impl Folder {
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
             format!("{} is in use by another whoelse; end that one first", path.display())
         })?;
-        Ok(Self { path, _lock: lock })
+        let folder = Self { path, lock: Arc::new(lock) };
+        for place in [folder.pieces(), folder.whole()] {
+            DirBuilder::new().recursive(true).mode(0o700).create(&place).map_err(told)?;
+            fs::set_permissions(&place, Permissions::from_mode(0o700)).map_err(told)?;
+        }
+        Ok(folder)
+    }
+
+    /// Where whole files wait until they have their place; nobody else may look into it.
+    pub(crate) fn whole(&self) -> PathBuf {
+        self.path.join("whole")
+    }
+
+    /// Removes what waits and is not wanted any more.
+    pub(crate) fn sweep(&self, wanted: &HashSet<OsString>) -> io::Result<()> {
+        for found in fs::read_dir(self.whole())? {
+            let found = found?;
+            if !wanted.contains(&found.file_name()) {
+                fs::remove_file(found.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Where pieces of files are.
@@ -100,28 +123,43 @@ impl Folder {
         }
     }
 
-    /// Remembers.
-    pub(crate) fn write(&self, memory: &Memory) -> io::Result<()> {
-        let next = self.path.join(NEXT);
-        let mut file = private().create(true).truncate(true).open(&next)?;
-        file.write_all(&serde_json::to_vec(memory)?)?;
-        file.sync_all()?;
-        fs::rename(&next, self.path.join(STATE))?;
-        File::open(&self.path)?.sync_all()
+    /// Remembers. One at a time, else the older may come last.
+    pub(crate) async fn write(&self, memory: &Memory) -> io::Result<()> {
+        let bytes = serde_json::to_vec(memory)?;
+        let (path, lock) = (self.path.clone(), Arc::clone(&self.lock));
+        let written = spawn_blocking(move || {
+            let written = replace(&path, &bytes);
+            // Held until it is written, whatever becomes of us.
+            drop(lock);
+            written
+        });
+        written.await.map_err(io::Error::other)?
     }
 }
 
 impl Memory {
-    /// Notes that a transfer is over.
-    pub(crate) fn end(&mut self, token: Token, done: bool) {
+    /// Notes that a transfer is over; says whether it was remembered.
+    pub(crate) fn end(&mut self, token: Token, done: bool) -> bool {
         let Some(index) = self.transfers.iter().position(|kept| kept.token == token) else {
-            return;
+            return false;
         };
         let device = self.transfers.remove(index).device;
         if self.over.len() >= OVER_MAX {
             self.over.pop_front();
         }
         self.over.push_back(Over { token, device, done });
+        true
+    }
+
+    /// What is remembered of a transfer with a device that is not over.
+    pub(crate) fn kept(&self, token: &Token, device: &str) -> Option<&Kept> {
+        self.transfers.iter().find(|kept| kept.token == *token && kept.device == device)
+    }
+
+    /// Remembers a transfer, instead of what was known of it.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.transfers.retain(|other| other.token != kept.token);
+        self.transfers.push(kept);
     }
 
     /// How a transfer with a device ended.
@@ -148,6 +186,16 @@ impl Source {
     }
 }
 
+/// Writes the whole of it beside, and lets that take its place.
+fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
+    let next = folder.join(NEXT);
+    let mut file = private().create(true).truncate(true).open(&next)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&next, folder.join(STATE))?;
+    File::open(folder)?.sync_all()
+}
+
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
@@ -169,19 +217,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_written_is_read_again() {
+    #[tokio::test]
+    async fn what_is_written_is_read_again() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a/b");
         let folder = Folder::open(&path).unwrap();
         assert_eq!(folder.read(), Ok(Memory::default()));
         let mut memory = Memory { transfers: vec![kept(1), kept(2)], ..Memory::default() };
-        memory.end([1; 16], true);
-        memory.end([9; 16], true);
-        folder.write(&memory).unwrap();
+        assert!(memory.end([1; 16], true));
+        assert!(!memory.end([9; 16], true));
+        folder.write(&memory).await.unwrap();
         assert_eq!(folder.read(), Ok(memory));
         assert_eq!(folder.read().unwrap().ended(&[1; 16], "luke"), Some(true));
         assert_eq!(folder.read().unwrap().ended(&[1; 16], "yoda"), None);
+    }
+
+    #[test]
+    fn what_waits_is_for_nobody_else_and_goes_when_it_is_not_wanted() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        let mode = fs::metadata(folder.whole()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        for name in ["old", "new"] {
+            fs::write(folder.whole().join(name), name).unwrap();
+        }
+        folder.sweep(&HashSet::from([OsString::from("new")])).unwrap();
+        assert!(!folder.whole().join("old").exists() && folder.whole().join("new").exists());
     }
 
     #[test]

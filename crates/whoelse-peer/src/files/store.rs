@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iroh::endpoint::{Connection, RecvStream, SendStream};
-use iroh_blobs::api::Store;
 use iroh_blobs::api::blobs::{
-    AddPathOptions, AddProgressItem, ExportMode, ExportOptions, ImportMode,
+    AddPathOptions, AddProgressItem, BlobStatus, ExportMode, ExportOptions, ImportMode,
 };
 use iroh_blobs::api::remote::GetProgressItem;
+use iroh_blobs::api::{Error as ApiError, RequestError, Store};
 use iroh_blobs::get::GetError;
 use iroh_blobs::get::fsm::DecodeError;
 use iroh_blobs::protocol::{ChunkRanges, ChunkRangesExt, ERR_PERMISSION, GetRequest, Request};
@@ -55,6 +55,17 @@ pub(crate) enum FetchError {
     Wrong,
     /// It could not be written here: what the system says.
     Unwritable(String),
+}
+
+/// Why a file did not get out of the store.
+#[derive(Debug)]
+pub(crate) enum ExportError {
+    /// The store has it in a place where it is no more, and what the system says.
+    Gone(String),
+    /// There is more of it than was asked for.
+    Partial,
+    /// What the system says.
+    Local(String),
 }
 
 /// The store of one client.
@@ -110,16 +121,29 @@ impl Blobs {
         drop(self.store.tags().delete(name).await);
     }
 
-    /// What is there of a file.
+    /// What is there of a file. If it was there whole and cannot be opened, taking it out tells.
     pub(crate) async fn present(&self, hash: FileHash, size: u64) -> Result<Present, String> {
+        match self.observe(hash, size).await {
+            Err(_) if self.was_whole(hash).await => Ok(Present(ChunkRanges::bytes(..size))),
+            found => found,
+        }
+    }
+
+    async fn observe(&self, hash: FileHash, size: u64) -> Result<Present, String> {
         let found = self.store.blobs().observe(Hash::from_bytes(hash)).await;
         let found = found.map_err(|error| error.to_string())?;
         Ok(Present(found.ranges & ChunkRanges::bytes(..size)))
     }
 
+    /// Whether the store has noted that it has all of a file.
+    async fn was_whole(&self, hash: FileHash) -> bool {
+        let status = self.store.blobs().status(Hash::from_bytes(hash)).await;
+        matches!(status, Ok(BlobStatus::Complete { .. }))
+    }
+
     /// Whether all of a file is there.
     pub(crate) async fn is_whole(&self, hash: FileHash, size: u64) -> bool {
-        self.present(hash, size).await.is_ok_and(|present| present.bytes(0..size) == size)
+        self.observe(hash, size).await.is_ok_and(|present| present.bytes(0..size) == size)
     }
 
     /// Gets what is not there yet of a part of a file from a peer, and tells how much of it has come. What has come stays, also if the rest does not.
@@ -176,12 +200,23 @@ impl Blobs {
         }
     }
 
-    /// Moves a whole file out, to a path where none is. It may be moved away from there later.
-    pub(crate) async fn export(&self, hash: FileHash, target: PathBuf) -> Result<(), String> {
+    /// Moves a whole file out, to a path where none is, and says how long it is. It may be moved away from there later.
+    pub(crate) async fn export(&self, hash: FileHash, target: PathBuf) -> Result<u64, ExportError> {
         let options =
             ExportOptions { hash: Hash::from_bytes(hash), mode: ExportMode::TryReference, target };
-        let exported = self.store.blobs().export_with_opts(options).finish().await;
-        exported.map(drop).map_err(|error| error.to_string())
+        let error = match self.store.blobs().export_with_opts(options).finish().await {
+            Ok(size) => return Ok(size),
+            Err(error) => error,
+        };
+        if let RequestError::Inner { source: ApiError::Io(error), .. } = &error
+            && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+        {
+            return Err(ExportError::Gone(error.to_string()));
+        }
+        match self.was_whole(hash).await {
+            true => Err(ExportError::Local(error.to_string())),
+            false => Err(ExportError::Partial),
+        }
     }
 
     /// Brings all to disk.

@@ -111,6 +111,10 @@ impl Raw {
 
     /// The next frame that is no ping.
     pub(crate) async fn hear(&mut self) -> Frame {
+        timeout(PATIENCE, self.words()).await.expect("nothing but pings is heard")
+    }
+
+    async fn words(&mut self) -> Frame {
         loop {
             let mut length = [0; 4];
             self.read(&mut length).await;
