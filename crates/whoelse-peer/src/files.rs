@@ -81,6 +81,8 @@ pub(crate) struct Files {
     /// Opened when it is needed first.
     blobs: Option<Blobs>,
     lines: HashMap<LinkId, Line>,
+    /// How many connections came up.
+    ups: u64,
     transfers: BTreeMap<TransferId, Transfer>,
     offered: Offered,
     pace: Pace,
@@ -93,6 +95,8 @@ struct Line {
     connection: Option<Connection>,
     frames: mpsc::Sender<FileFrame<'static>>,
     serving: Option<AbortHandle>,
+    /// Later ones have higher numbers.
+    order: u64,
 }
 
 struct Transfer {
@@ -169,6 +173,7 @@ impl Files {
             memory: Memory::default(),
             blobs: None,
             lines: HashMap::new(),
+            ups: 0,
             transfers: BTreeMap::new(),
             offered: Offered::default(),
             pace: Pace::default(),
@@ -436,7 +441,9 @@ impl Files {
                     connection: Some(connection),
                     frames,
                     serving: None,
+                    order: self.ups,
                 };
+                self.ups += 1;
                 if let Some(before) = self.lines.insert(link, line) {
                     before.stop();
                 }
@@ -640,12 +647,16 @@ impl Files {
         written.map_err(|error| FileFailure::Folder(error.to_string()))
     }
 
+    /// The last connection that came up with a device: of one that was killed and is back, the one before seems to
+    /// stand for some seconds.
     fn line(&self, device: &str) -> Option<(LinkId, Connection, mpsc::Sender<FileFrame<'static>>)> {
-        self.lines.iter().find_map(|(&link, line)| {
+        let theirs = self.lines.iter().filter_map(|(&link, line)| {
             let connection = line.connection.as_ref().filter(|_| line.device == device)?;
             let stands = connection.close_reason().is_none();
-            stands.then(|| (link, connection.clone(), line.frames.clone()))
-        })
+            stands.then_some((link, connection, line))
+        });
+        let (link, connection, line) = theirs.max_by_key(|(.., line)| line.order)?;
+        Some((link, connection.clone(), line.frames.clone()))
     }
 
     fn say(&self, device: &str, frame: FileFrame<'static>) {

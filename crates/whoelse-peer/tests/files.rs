@@ -19,7 +19,9 @@ use support::{LINK, PATIENCE, Side, here, introduce};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
-use whoelse_peer::{Event, FILE_BYTES_MAX, FileEvent, FileFailure, Options, TransferId};
+use whoelse_peer::{
+    Event, FILE_BYTES_MAX, FileEvent, FileFailure, LinkId, Options, Peer, TransferId,
+};
 
 /// Where one client keeps things.
 struct Home(TempDir);
@@ -328,7 +330,7 @@ async fn what_is_no_file_is_said_at_once() {
     assert_eq!(a.failed(folder).await, FileFailure::NotAFile);
     let none = a.node.offer_file(LINK, one.0.path().join("none"));
     assert!(matches!(a.failed(none).await, FileFailure::Unreadable(_)));
-    let other = a.node.offer_file(whoelse_peer::LinkId(9), one.file("a", b"a"));
+    let other = a.node.offer_file(LinkId(9), one.file("a", b"a"));
     assert_eq!(a.failed(other).await, FileFailure::NoLink);
 }
 
@@ -403,6 +405,64 @@ async fn whoever_is_killed_goes_on_where_it_was() {
         a.until(|event| matches!(event, Event::File { what: FileEvent::Sent, .. }).then_some(()))
             .await;
     }
+}
+
+#[tokio::test]
+async fn whoever_comes_back_is_spoken_to_over_the_new_link() {
+    let (one, two) = (Home::new(), Home::new());
+    let mut a = Side::start("luke", one.options()).await;
+    let program = Runtime::new().unwrap();
+    let options = two.options();
+    let start = async move {
+        let mut b = Side::start("yoda", options).await;
+        b.open(false).await;
+        b
+    };
+    let mut b = program.spawn(start).await.unwrap();
+    a.open(false).await;
+    a.node.expect(LINK, b.card(false));
+    b.node.dial(LINK, a.card(false));
+    tokio::join!(a.up(), b.up());
+    let content = bytes(100_000_000, 6);
+    let sent = a.node.offer_file(LINK, one.file("long", &content));
+    let asked = b.offered().await;
+    b.node.accept_file(asked);
+    b.until(|event| match event {
+        Event::File { what: FileEvent::Progress { done, .. }, .. } => (*done > 0).then_some(()),
+        _ => None,
+    })
+    .await;
+    drop(b);
+    tokio::task::spawn_blocking(|| program.shutdown_timeout(PATIENCE)).await.unwrap();
+    // It takes seconds until the old link is known to be dead.
+    let left = two.left();
+    let mut b = Side::start("yoda", left.options()).await;
+    b.open(false).await;
+    let again = LinkId(2);
+    a.node.prepare(again);
+    let endpoint = a
+        .until(|event| match event {
+            Event::Prepared { link, endpoint, .. } if *link == again => Some(*endpoint),
+            _ => None,
+        })
+        .await;
+    a.node.open(again, false);
+    let addresses = a
+        .until(|event| match event {
+            Event::Opened { link, addresses } if *link == again => Some(addresses.clone()),
+            _ => None,
+        })
+        .await;
+    b.node.expect(LINK, Peer { endpoint, addresses, ..a.card(false) });
+    a.node.dial(again, b.card(false));
+    let path = b
+        .until(|event| match event {
+            Event::File { what: FileEvent::Received { path }, .. } => Some(path.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(fs::read(path).unwrap() == content);
+    a.sent(sent).await;
 }
 
 /// What an earlier run left: of whom, and whether we send it.
