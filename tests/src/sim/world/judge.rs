@@ -92,13 +92,20 @@ impl World {
                 return Err(format!("{} was kept for {name} and never told", lost.text));
             }
         }
+        let book = self.book.borrow();
         for person in &mut self.people {
             person.keeping.log.check()?;
+            // Who has come in after the backup that was restored is nobody there: without a session nothing is told,
+            // and it is found in the history.
+            if !book.live.people.iter().any(|member| member.name == person.name) {
+                continue;
+            }
             let mut mails = person.keeping.log.mails();
             if let Some(mail) = mails.find(|mail| !person.told_texts.contains(mail.text.as_str())) {
                 return Err(format!("{} was in the log and never told", mail.text));
             }
         }
+        drop(book);
         self.compare()
     }
 }
