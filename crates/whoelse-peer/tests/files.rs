@@ -4,171 +4,22 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::path::Path;
 
 use iroh_blobs::protocol::Request;
 use iroh_blobs::provider::{StreamPair, events::EventSender, handle_get};
 use iroh_blobs::store::mem::MemStore;
+use support::home::{Home, bytes, homes, listing};
 use support::raw::{FileFrame, Frame, Raw};
 use support::{LINK, PATIENCE, Side, here, introduce};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use whoelse_peer::{
     Event, FILE_BYTES_MAX, FileEvent, FileFailure, LinkId, Options, Peer, TransferId,
 };
-
-/// Where one client keeps things.
-struct Home(TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            folder: Some(self.0.path().join("unfinished")),
-            downloads: Some(self.downloads()),
-            ..here()
-        }
-    }
-
-    fn downloads(&self) -> PathBuf {
-        self.0.path().join("downloads")
-    }
-
-    /// What a process leaves that was killed here. The store of one that ends in this process without a word is never
-    /// closed, so it is used in another place.
-    fn left(&self) -> Self {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (left, before) = (Self::new(), self.files());
-            for (path, ..) in &before {
-                let to = left.0.path().join(path.strip_prefix(self.0.path()).unwrap());
-                fs::create_dir_all(to.parent().unwrap()).unwrap();
-                // One that is gone meanwhile makes another attempt.
-                drop(fs::copy(path, to));
-            }
-            if self.files() == before {
-                return left;
-            }
-            assert!(Instant::now() < deadline, "it changes all the time");
-        }
-    }
-
-    fn files(&self) -> BTreeSet<(PathBuf, u64, SystemTime)> {
-        let (mut folders, mut found) = (vec![self.0.path().to_owned()], BTreeSet::new());
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-                match entry.metadata() {
-                    Ok(about) if about.is_dir() => folders.push(entry.path()),
-                    Ok(about) => {
-                        found.insert((entry.path(), about.len(), about.modified().unwrap()));
-                    }
-                    Err(_) => {}
-                }
-            }
-        }
-        found
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-/// Bytes that do not repeat.
-fn bytes(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
-impl Side {
-    /// The next thing about files that is no progress.
-    async fn file(&mut self) -> (TransferId, FileEvent) {
-        self.until(|event| match event {
-            Event::File { what: FileEvent::Progress { .. }, .. } => None,
-            Event::File { transfer, what } => Some((*transfer, what.clone())),
-            _ => None,
-        })
-        .await
-    }
-
-    async fn offered(&mut self) -> TransferId {
-        match self.file().await {
-            (transfer, FileEvent::Offered { link: LINK, .. }) => transfer,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn received(&mut self, transfer: TransferId) -> PathBuf {
-        loop {
-            match self.file().await {
-                (found, FileEvent::Received { path }) if found == transfer => return path,
-                (
-                    _,
-                    FileEvent::Started { .. } | FileEvent::Waiting | FileEvent::Received { .. },
-                ) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    async fn sent(&mut self, transfer: TransferId) {
-        self.until(|event| match event {
-            Event::File { transfer: found, what: FileEvent::Sent } if *found == transfer => {
-                Some(())
-            }
-            Event::File { what: what @ FileEvent::Failed(_), .. } => panic!("{what:?}"),
-            _ => None,
-        })
-        .await;
-    }
-
-    async fn failed(&mut self, transfer: TransferId) -> FileFailure {
-        self.until(|event| match event {
-            Event::File { transfer: found, what: FileEvent::Failed(why) } if *found == transfer => {
-                Some(why.clone())
-            }
-            Event::File { what: FileEvent::Received { path }, .. } => panic!("{path:?}"),
-            _ => None,
-        })
-        .await
-    }
-}
-
-async fn homes() -> (Home, Home, Side, Side) {
-    let (one, two) = (Home::new(), Home::new());
-    let mut a = Side::start("luke", one.options()).await;
-    let mut b = Side::start("yoda", two.options()).await;
-    introduce(&mut a, &mut b, false).await;
-    (one, two, a, b)
-}
-
-fn listing(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
 
 #[tokio::test]
 async fn a_file_arrives_whole() {
