@@ -6,13 +6,17 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use whoelse_tests::nat::{self, ROWS};
+use whoelse_tests::nat::{self, ROWS, Router, Town};
 
 /// Makes private links through routers of several kinds. Needs an administrator's rights.
 #[derive(Parser)]
 struct Options {
     /// Rows to run [default: all]
     rows: Vec<String>,
+
+    /// Only says whether there can be routers here: exit code 0 or 1
+    #[arg(long, conflicts_with = "rows")]
+    probe: bool,
 
     /// The program [default: whoelse beside this one]
     #[arg(long, value_name = "PATH")]
@@ -21,6 +25,9 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.probe {
+        return probe();
+    }
     let program = options.program.clone().unwrap_or_else(|| {
         let own = std::env::current_exe().unwrap_or_default();
         own.parent().unwrap_or(Path::new(".")).join("whoelse")
@@ -48,6 +55,16 @@ fn main() -> ExitCode {
     }
     say(&format!("{passed} passed, {failed} failed"));
     if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn probe() -> ExitCode {
+    match Town::build(Router::Ordinary, Router::Symmetric) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            say(&format!("no routers here: {trouble}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn say(line: &str) {
