@@ -30,7 +30,7 @@ pub(crate) struct Interruption {
 }
 
 impl Interruption {
-    /// A question is about to be put to whoever types.
+    /// A question is about to be put to whoever types: whatever is typed until then is dropped.
     pub(crate) fn announce(&self, terminal: Option<&Terminal>) {
         self.unseen.fetch_add(1, Ordering::SeqCst);
         if let Some(terminal) = terminal {
@@ -41,7 +41,7 @@ impl Interruption {
 
     /// Ends the line in the editor, however often it takes.
     pub(crate) fn insist(&self, screen: &Screen) {
-        while self.unseen.load(Ordering::SeqCst) > 0 && !screen.gate.is_closed() {
+        while self.is_announced() && !screen.gate.is_closed() {
             screen.gate.while_editing(|| {
                 *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 // The editor takes an interrupt for Ctrl-C, and leaves the terminal in order.
@@ -49,6 +49,11 @@ impl Interruption {
             });
             thread::sleep(NUDGE);
         }
+    }
+
+    /// Whether a question is on its way to the thread that reads what is typed.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.unseen.load(Ordering::SeqCst) > 0
     }
 
     /// The question is seen.

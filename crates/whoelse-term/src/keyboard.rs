@@ -104,20 +104,29 @@ impl<S: Ask + Lines> Keyboard<S> {
     /// Puts the question that has come, if one has. With `rest` there may be more of a line that was
     /// being typed, which is no answer.
     fn asked(&mut self, name: &mut String, rest: bool) -> Result<Option<Next>, Failure> {
-        match self.controls.try_recv() {
-            Ok(Control::Ask(question)) => {
-                let next = self.answer(question, rest && self.person)?;
-                let next = self.settle(next)?;
-                // What is typed next is no answer, and may be seen.
-                self.source.done();
-                Ok(Some(next))
+        loop {
+            // What was typed after the question was announced must not be taken before it comes.
+            let announced = self.interruption.is_announced();
+            let control =
+                if announced { self.controls.recv().ok() } else { self.controls.try_recv().ok() };
+            match control {
+                Some(Control::Ask(question)) => {
+                    let next = self.answer(question, rest && self.person)?;
+                    let next = self.settle(next)?;
+                    // What is typed next is no answer, and may be seen.
+                    self.source.done();
+                    return Ok(Some(next));
+                }
+                Some(Control::LoggedIn { name: new, admin }) => {
+                    *name = new;
+                    self.admin = admin;
+                }
+                Some(Control::Settled) => {}
+                None => return Ok(None),
             }
-            Ok(Control::LoggedIn { name: new, admin }) => {
-                *name = new;
-                self.admin = admin;
-                Ok(None)
+            if !announced {
+                return Ok(None);
             }
-            Ok(Control::Settled) | Err(_) => Ok(None),
         }
     }
 
@@ -407,6 +416,48 @@ mod tests {
         // Who leaves, leaves.
         let (inputs, ..) = typed_and_asked(&[], true, 9, 1);
         assert_eq!(inputs.last().map(String::as_str), Some("leave"));
+    }
+
+    #[test]
+    fn a_line_that_ends_between_the_announcement_and_the_question_goes_nowhere() {
+        // Long enough for a line that is taken by mistake.
+        const MISTAKE_WAIT: Duration = Duration::from_millis(100);
+        let interruption = Arc::new(Interruption::default());
+        interruption.announce(None);
+        let (control, controls) = mpsc::channel();
+        control.send(Control::LoggedIn { name: "hans".into(), admin: false }).unwrap();
+        let (inputs, mut received) = queue::channel(9);
+        let keyboard = Keyboard {
+            source: Typist {
+                lines: [Typed::Line("message luke half".into())].into(),
+                hidden: false,
+                asks: None,
+                called: Arc::default(),
+            },
+            controls,
+            inputs,
+            screen: Arc::new(Screen::new(Box::new(Paper::default()))),
+            render: Render { colour: false, columns: None, person: true, zone: TimeZone::UTC },
+            person: true,
+            admin: false,
+            edited: false,
+            interruption: Arc::clone(&interruption),
+            stopping: Arc::default(),
+        };
+        let (said, words) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| keyboard.run().unwrap());
+            scope.spawn(move || {
+                while let Some(input) = received.blocking_recv() {
+                    said.send(matches!(input, Input::Password(_))).unwrap();
+                }
+            });
+            let first = words.recv_timeout(MISTAKE_WAIT);
+            assert_eq!(first, Err(mpsc::RecvTimeoutError::Timeout), "the line was taken");
+            control.send(Control::Ask(Question::Password)).unwrap();
+            control.send(Control::Settled).unwrap();
+            assert_eq!(words.recv(), Ok(true), "the answer");
+        });
     }
 
     #[test]

@@ -68,6 +68,8 @@ impl Speaker {
                         // Whoever is typing is called away: a password is not to be seen.
                         let caller = self.caller.as_ref().filter(|_| typing);
                         if let Some(caller) = caller {
+                            // Before it is told: what ends a line from here on goes nowhere.
+                            caller.announce();
                             let words = "the password is needed; a line half typed is not sent";
                             if !std::mem::replace(&mut asking, true) {
                                 text += &self.render.objection(words);
@@ -76,7 +78,6 @@ impl Speaker {
                             self.printer.print(words)?;
                             // The editor must have shown that before it is made to end.
                             self.printer.confirm()?;
-                            caller.announce();
                             self.controls.send(Control::Ask(question)).unwrap_or_default();
                             caller.insist();
                             continue;
