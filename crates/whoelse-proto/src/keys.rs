@@ -74,6 +74,13 @@ bytes_type! {
 }
 
 bytes_type! {
+    /// Names a file by what is in it: BLAKE3 of its bytes
+    /// (<https://github.com/BLAKE3-team/BLAKE3-specs>).
+    #[derive(Serialize, Deserialize)]
+    FileHash, 32
+}
+
+bytes_type! {
     /// An Ed25519 signature of a device (RFC 8032).
     Signature, 64
 }

@@ -15,6 +15,7 @@ pub mod keys;
 pub mod limits;
 pub mod link;
 pub mod names;
+pub mod parts;
 pub mod request;
 pub mod secret;
 pub mod splitter;
@@ -23,9 +24,11 @@ pub use event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
 pub use filename::FileName;
 pub use invite::{InviteLink, Place, Vouch};
 pub use keys::{
-    DeviceKey, EndpointKey, Fingerprint, InviteSecret, Nonce, ReceiptKey, RelayTicket, Signature,
+    DeviceKey, EndpointKey, FileHash, Fingerprint, InviteSecret, Nonce, ReceiptKey, RelayTicket,
+    Signature,
 };
 pub use link::{LinkAnswer, LinkName, LinkReason, NewLink, Purpose};
 pub use names::Name;
+pub use parts::{Layout, PartMap};
 pub use request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
 pub use secret::{Password, check_new_password};
