@@ -555,6 +555,12 @@ impl Engine {
             | Command::PrivateCard { .. }
             | Command::EndPrivate { .. }
             | Command::Relay { .. }
+            | Command::Share(_)
+            | Command::Unshare { .. }
+            | Command::Shares
+            | Command::SearchFiles { .. }
+            | Command::Sources { .. }
+            | Command::Have { .. }
             | Command::Logout { .. }
             | Command::Ack { .. }
             | Command::Receipts { .. }
@@ -623,6 +629,12 @@ impl Engine {
                 self.relay(account, asker, endpoint, ticket, turn);
                 return;
             }
+            Command::Share(_)
+            | Command::Unshare { .. }
+            | Command::Shares
+            | Command::SearchFiles { .. }
+            | Command::Sources { .. }
+            | Command::Have { .. } => turn.refuse(asker, Refusal::FileNotExist),
             Command::Logout { forget } => {
                 self.logout(now.time, account, asker, forget, turn);
                 return;

@@ -23,9 +23,9 @@ use whoelse_engine::{
 };
 use whoelse_proto::event::{Meeting, OpenInvite};
 use whoelse_proto::{
-    Command, Device, DeviceKey, EndpointKey, Event, Fingerprint, InviteSecret, Join, LinkAnswer,
-    LinkName, LinkReason, Login, Name, NewLink, Nonce, Outcome, Passwd, Purpose, ReceiptKey,
-    RelayTicket, Request, RequestId, Resume, Role, Signature,
+    Command, Device, DeviceKey, EndpointKey, Event, FileHash, Fingerprint, InviteSecret, Join,
+    LinkAnswer, LinkName, LinkReason, Login, Name, NewLink, Nonce, Outcome, Passwd, Purpose,
+    ReceiptKey, RelayTicket, Request, RequestId, Resume, Role, Signature,
 };
 
 /// A Sunday in November 2026, so that times look like times.
@@ -407,7 +407,11 @@ fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
         ["unblock", user] => Command::Unblock { user: (*user).into() },
         ["startprivate", user] => Command::StartPrivate { user: (*user).into(), link: None },
         ["startprivate", user, name, options @ ..] => {
-            let purpose = if options.contains(&"file") { Purpose::File } else { Purpose::Talk };
+            let purpose = if options.contains(&"file") {
+                Purpose::File(FileHash([1; 32]))
+            } else {
+                Purpose::Talk
+            };
             let link = Some(NewLink { name: link(name), purpose });
             Command::StartPrivate { user: (*user).into(), link }
         }
