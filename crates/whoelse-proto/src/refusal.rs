@@ -36,6 +36,13 @@ pub enum Refusal {
         /// The most similar name, if one is similar enough.
         suggestion: Option<Name>,
     },
+    /// Nobody has a name that a request gives beside others.
+    UserUnknown {
+        /// Which.
+        user: Box<str>,
+        /// The most similar name, if one is similar enough.
+        suggestion: Option<Name>,
+    },
     /// That person has blocked the one who asks.
     UserBlocked,
     /// That person cannot be reached directly now.
@@ -119,7 +126,7 @@ impl Refusal {
             Self::Locked { .. } => "BLOCKED",
             Self::Yourself if action == Action::StartPrivate => "USER_SELF",
             Self::Yourself => "MESSAGE_SELF",
-            Self::UserNotExist { .. } => "USER_NOT_EXIST",
+            Self::UserNotExist { .. } | Self::UserUnknown { .. } => "USER_NOT_EXIST",
             Self::UserBlocked => "USER_BLOCKED",
             Self::UserOffline => "USER_OFFLINE",
             Self::YouBlocked(_) => "YOU_BLOCKED",
@@ -178,6 +185,12 @@ impl Refusal {
             Self::UserNotExist { suggestion: None } => "Nobody here has that name.".into(),
             Self::UserNotExist { suggestion: Some(name) } => {
                 format!("Nobody here has that name. Did you mean '{name}'?")
+            }
+            Self::UserUnknown { user, suggestion: None } => {
+                format!("Nobody here is called '{user}'.")
+            }
+            Self::UserUnknown { user, suggestion: Some(name) } => {
+                format!("Nobody here is called '{user}'. Did you mean '{name}'?")
             }
             Self::UserBlocked => "That person does not take messages from you.".into(),
             Self::UserOffline => "That person cannot be reached directly now.".into(),
@@ -264,6 +277,7 @@ impl Refusal {
             | Self::AlreadyLoggedIn
             | Self::Yourself
             | Self::UserNotExist { .. }
+            | Self::UserUnknown { .. }
             | Self::UserBlocked
             | Self::UserOffline
             | Self::YouBlocked(_)

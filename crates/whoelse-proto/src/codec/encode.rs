@@ -295,7 +295,12 @@ fn encode_refusal(refusal: &Refusal, action: Action, dialect: Dialect, line: &mu
     if let Some(milliseconds) = refusal.retry_after_ms() {
         line.member("retry_after", &milliseconds.div_ceil(1000));
     }
-    if let Refusal::UserNotExist { suggestion: Some(name) } = refusal {
+    if let Refusal::UserUnknown { user, .. } = refusal {
+        line.member("user", user);
+    }
+    if let Refusal::UserNotExist { suggestion: Some(name) }
+    | Refusal::UserUnknown { suggestion: Some(name), .. } = refusal
+    {
         line.member("suggestion", name);
     }
 }

@@ -194,10 +194,19 @@ fn refusals_about_files_say_what_to_do() {
         (Refusal::FileNotExist, Action::Unshare, "FILE_NOT_EXIST", "You share"),
         (Refusal::FileNotExist, Action::Sources, "FILE_NOT_EXIST", "with you"),
         (Refusal::FileNotExist, Action::StartPrivate, "FILE_NOT_EXIST", "That person"),
+        (
+            Refusal::UserUnknown { user: "lucke".into(), suggestion: Name::new("luke").ok() },
+            Action::Share,
+            "USER_NOT_EXIST",
+            "'lucke'. Did you mean 'luke'?",
+        ),
         (Refusal::TooManyFiles, Action::Share, "TOO_MANY_FILES", "Unshare some"),
         (Refusal::TooManyFiles, Action::Have, "TOO_MANY_FILES", "This session"),
     ] {
+        let is_unknown = matches!(refusal, Refusal::UserUnknown { .. });
         let answer = answered(action, Outcome::Refused(refusal));
+        assert_eq!(answer.user.as_deref(), is_unknown.then_some("lucke"));
+        assert_eq!(answer.suggestion.as_deref(), is_unknown.then_some("luke"));
         assert_eq!(answer.status.as_deref(), Some(status));
         assert!(answer.message.is_some_and(|message| message.contains(part)), "{part}");
     }
