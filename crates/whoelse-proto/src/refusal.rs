@@ -210,7 +210,7 @@ impl Refusal {
             }
             Self::FileNotExist => "Nobody shares such a file with you.".into(),
             Self::TooManyFiles if action == Action::Have => {
-                "This session gives parts of as many files as one may.".into()
+                "Parts of as many files are claimed as may be, by you or by all.".into()
             }
             Self::TooManyFiles => {
                 "As many files are shared as may be, by you or by all. Unshare some first.".into()

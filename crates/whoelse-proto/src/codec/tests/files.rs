@@ -201,7 +201,7 @@ fn refusals_about_files_say_what_to_do() {
             "'lucke'. Did you mean 'luke'?",
         ),
         (Refusal::TooManyFiles, Action::Share, "TOO_MANY_FILES", "Unshare some"),
-        (Refusal::TooManyFiles, Action::Have, "TOO_MANY_FILES", "This session"),
+        (Refusal::TooManyFiles, Action::Have, "TOO_MANY_FILES", "by you or by all"),
     ] {
         let is_unknown = matches!(refusal, Refusal::UserUnknown { .. });
         let answer = answered(action, Outcome::Refused(refusal));
