@@ -578,6 +578,7 @@ impl Engine {
     }
 
     /// What somebody asks who has logged in.
+    #[expect(clippy::too_many_lines, reason = "an arm for each command")]
     fn command(
         &mut self,
         now: Now,
