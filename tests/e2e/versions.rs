@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use whoelse_proto::{ReceiptKey, RequestId};
-use whoelse_tests::program::{Ended, Peer, Running, Server};
+use whoelse_proto::{FileHash, ReceiptKey, RequestId, Signature};
+use whoelse_tests::program::{Device, Ended, Peer, Running, Server};
 
 use super::{PROGRAM, ack, block, message, message_with_id, repository, server, setup, unblock};
 
@@ -108,12 +108,30 @@ fn data_of_earlier_versions_go_on_where_those_servers_were_killed() {
         // Whatever must be on disk takes what was said before it along.
         assert_eq!(luke.status(&block("hans")), "SUCCESS");
         assert_eq!(luke.status(&unblock("hans")), "SUCCESS");
+        assert_shares(&server);
         assert_receipt_after(&mut server, Server::crash);
         assert_receipt_after(&mut server, |server| {
             assert_eq!(server.terminate().code, Some(0));
             server.restart();
         });
     }
+}
+
+/// Files can be shared with data from before there were any.
+fn assert_shares(server: &Server) {
+    let mut yoda = Peer::connect(server);
+    let mut members = Device::new("phone", [9; 32]).members("first");
+    members["links"] = json!(1);
+    yoda.begin("yoda", members);
+    let share = json!({
+        "action": "share",
+        "hash": FileHash([4; 32]).to_string(),
+        "size": 500,
+        "name": "film.mkv",
+        "signature": Signature([5; 64]).to_string(),
+    });
+    assert_eq!(yoda.status(&share), "SUCCESS");
+    yoda.hang_up();
 }
 
 fn key(id: &str) -> String {
@@ -128,6 +146,8 @@ fn assert_receipt_after(server: &mut Server, end: impl FnOnce(&mut Server)) {
     let answer = hans.ask(&json!({"action": "receipts", "ids": ["h-9", "h-10"]}));
     let lists = (&answer["delivered"], &answer["unknown"]);
     assert_eq!(lists, (&json!(["h-9"]), &json!(["h-10"])));
+    let found = hans.ask(&json!({"action": "search_files", "words": "film"}));
+    assert_eq!(found["files"][0]["from"], "yoda");
 }
 
 /// It gave up with one line that holds all these texts, and left the data as they were.

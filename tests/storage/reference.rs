@@ -88,14 +88,8 @@ impl Reference {
             Record::InviteGone { number } => {
                 self.invites.retain(|invite| invite.number != *number);
             }
-            Record::Share(share) => {
-                self.shares.insert((share.owner, share.hash), Share::clone(share));
-            }
-            Record::ShareRenewed { owner, hash, time } => {
-                self.shares.get_mut(&(*owner, *hash)).expect("it is shared").time = *time;
-            }
-            Record::Unshare { owner, hash } => {
-                self.shares.remove(&(*owner, *hash));
+            Record::Share(_) | Record::ShareRenewed { .. } | Record::Unshare { .. } => {
+                self.apply_share(record);
             }
         }
     }
@@ -131,6 +125,21 @@ impl Reference {
                 self.shares.retain(|(owner, _), it| owner != account || it.device != *key);
             }
             other => panic!("not about a device: {other:?}"),
+        }
+    }
+
+    fn apply_share(&mut self, record: &Record) {
+        match record {
+            Record::Share(share) => {
+                self.shares.insert((share.owner, share.hash), Share::clone(share));
+            }
+            Record::ShareRenewed { owner, hash, time } => {
+                self.shares.get_mut(&(*owner, *hash)).expect("it is shared").time = *time;
+            }
+            Record::Unshare { owner, hash } => {
+                self.shares.remove(&(*owner, *hash));
+            }
+            other => panic!("not about a share: {other:?}"),
         }
     }
 
