@@ -157,7 +157,7 @@ impl Default for Rules {
             asks_in_all_max: 32,
             file_asks_max: 8,
             asks_ms: 10_000,
-            relayed_max: 16,
+            relayed_max: 40,
             has_relay: true,
             shares_max: 1_000,
             shares_in_all_max: 100_000,
