@@ -23,6 +23,7 @@ use whoelse_proto::FileName;
 
 use crate::TRANSFERS_MAX;
 use crate::api::{Event, FileEvent, FileFailure, LinkId, Options, TransferId};
+use crate::swarm;
 use crate::wire::FileFrame;
 use pace::Pace;
 use rate::Rate;
@@ -39,6 +40,7 @@ pub(crate) enum Order {
     Accept(TransferId),
     Decline(TransferId),
     Cancel(TransferId),
+    Swarm(swarm::Order),
 }
 
 /// What a link tells.
@@ -250,6 +252,7 @@ impl Files {
                 }
             }
             Order::Cancel(transfer) => self.give_up(transfer, FileFailure::Cancelled).await,
+            Order::Swarm(_) => {}
         }
     }
 
