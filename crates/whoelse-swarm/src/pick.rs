@@ -1,0 +1,122 @@
+//! Who is asked next, and for what.
+
+use crate::api::SourceId;
+use crate::download::{Download, Request};
+use crate::parts::FLIGHTS_MAX;
+use crate::source::{Phase, Source};
+
+/// A part is asked a second time only if that promises to be this much sooner, in milliseconds.
+const GAIN_MS: u64 = 50;
+
+/// What a source whose speed is not known yet is taken to need for a part, in milliseconds.
+const UNKNOWN_MS: u64 = 1_000;
+
+impl Download {
+    /// The next request that is worth making, if there is one.
+    pub(crate) fn pick(&self) -> Option<(SourceId, u32)> {
+        if self.is_done() {
+            return None;
+        }
+        let part_bytes = self.parts.layout.part_bytes();
+        let mut free: Vec<(usize, SourceId)> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| {
+                source.is_up() && source.under_way.len() < source.depth(part_bytes)
+            })
+            .map(|(id, source)| (source.under_way.len(), *id))
+            .collect();
+        // Whoever has least to do is first: so all begin, before anybody gets more.
+        free.sort_unstable();
+        free.into_iter().find_map(|(_, id)| {
+            let source = &self.sources[&id];
+            self.first_time(id, source).or_else(|| self.second_time(source)).map(|part| (id, part))
+        })
+    }
+
+    /// A part that nobody is asked for.
+    fn first_time(&self, id: SourceId, source: &Source) -> Option<u32> {
+        if self.parts.idle() == 0 {
+            return None;
+        }
+        if self.rules.reserve && !source.is_unused() && self.parts.idle() <= self.reserved(id) {
+            return None;
+        }
+        let parts = source.parts.as_ref()?;
+        let rarest = self.rules.rarest_first;
+        let idle = parts.iter().filter(|part| self.parts.is_idle(*part));
+        let best = idle.min_by_key(|part| self.parts.wanted(*part, rarest))?;
+        (!self.is_better_elsewhere(source, best)).then_some(best)
+    }
+
+    /// How many other sources have a right to a part of those that nobody is asked for: who has not
+    /// given any yet, and could.
+    fn reserved(&self, except: SourceId) -> u32 {
+        let others =
+            self.sources.iter().filter(|(id, source)| **id != except && source.is_unused());
+        let count = others
+            .filter(|(_, source)| match (source.phase, &source.parts) {
+                (Phase::Coming { .. }, None) => true,
+                (Phase::Coming { .. } | Phase::Up, Some(parts)) => {
+                    parts.iter().any(|part| self.parts.is_idle(part))
+                }
+                _ => false,
+            })
+            .count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the others will have fetched everything long before this one has fetched this part.
+    fn is_better_elsewhere(&self, source: &Source, part: u32) -> bool {
+        let Some(rate) = source.rate.filter(|_| !source.is_unused()) else { return false };
+        let others = self
+            .sources
+            .values()
+            .filter(|other| other.is_up() && other.has(part) && !std::ptr::eq(*other, source));
+        let others: u64 = others.filter_map(|other| other.rate).sum();
+        if others == 0 {
+            return false;
+        }
+        let bytes = self.parts.layout.part_bytes();
+        let at_once = u64::try_from(source.under_way.len()).unwrap_or(u64::MAX);
+        let here = bytes.saturating_mul(at_once + 1);
+        let all = bytes.saturating_mul(u64::from(self.parts.missing()));
+        let together = others.saturating_add(rate);
+        millis(here, rate) > millis(all, together).saturating_add(GAIN_MS)
+    }
+
+    /// A part that somebody slower is asked for already: in the end, when nothing else is left.
+    fn second_time(&self, source: &Source) -> Option<u32> {
+        if !self.rules.end_game || self.parts.idle() > 0 {
+            return None;
+        }
+        let bytes = self.parts.layout.part_bytes();
+        let here_ms = source.rate.map_or(UNKNOWN_MS, |rate| millis(bytes, rate));
+        let mine =
+            |part: u32| source.under_way.iter().any(|request| self.requests[request].part == part);
+        let late = self.requests.values().filter(|request| {
+            source.has(request.part)
+                && self.parts.flights(request.part) < FLIGHTS_MAX
+                && !mine(request.part)
+        });
+        let (left_ms, part) = late.map(|request| (self.left_ms(request), request.part)).max()?;
+        (left_ms > here_ms.saturating_add(GAIN_MS)).then_some(part)
+    }
+
+    /// How long a request will take from here on, in milliseconds, as far as that can be said.
+    fn left_ms(&self, request: &Request) -> u64 {
+        let left = self.parts.layout.bytes(request.part).saturating_sub(request.bytes);
+        let Some(source) = self.sources.get(&request.source) else { return 0 };
+        // What it was asked for before comes first, in part.
+        let at_once = u64::try_from(source.under_way.len()).unwrap_or(u64::MAX);
+        match source.rate {
+            Some(rate) => millis(left.saturating_mul(at_once), rate),
+            None => UNKNOWN_MS.saturating_mul(2),
+        }
+    }
+}
+
+/// How long so many bytes take at this speed, in milliseconds.
+fn millis(bytes: u64, rate: u64) -> u64 {
+    bytes.saturating_mul(1000) / rate.max(1)
+}
