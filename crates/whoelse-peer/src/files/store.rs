@@ -310,6 +310,11 @@ impl Present {
     }
 }
 
+/// Whether a file of this name is empty.
+pub(crate) fn is_of_nothing(hash: &FileHash) -> bool {
+    Hash::from_bytes(*hash) == Hash::EMPTY
+}
+
 fn why(error: &GetError, connection: &Connection) -> FetchError {
     if connection.close_reason().is_some() {
         return FetchError::Line;

@@ -15,10 +15,11 @@ use whoelse_swarm::{Download, Failure, Input, Order as Do, RequestId, SourceId};
 
 use super::watch::Watch;
 use crate::api::{Event, FileFailure, LinkId, SwarmEvent};
+use crate::files::landing;
 use crate::files::meter::Meter;
 use crate::files::place::{Place, TRIES_MAX, Untaken};
 use crate::files::rate::Rate;
-use crate::files::store::{Blobs, FetchError, Present};
+use crate::files::store::{Blobs, FetchError, Present, is_of_nothing};
 
 /// How often it is told at most which parts others may have.
 const PARTS_STEP: Duration = Duration::from_secs(2);
@@ -112,6 +113,9 @@ impl Get {
 
     /// Gets the file whole to where it waits.
     async fn attempt(&mut self) -> Result<(), Trouble> {
+        if self.place.size == 0 {
+            return self.empty();
+        }
         if self.place.waits(&self.blobs).await? {
             return Ok(());
         }
@@ -128,6 +132,17 @@ impl Get {
         }
         done?;
         Ok(self.place.take_out(&self.blobs, &present).await?)
+    }
+}
+
+impl Get {
+    /// Of a file that is said to be empty nothing needs to come.
+    fn empty(&self) -> Result<(), Trouble> {
+        if !is_of_nothing(&self.place.hash) {
+            return Err(Ungot::Failed(FileFailure::NotAsOffered).into());
+        }
+        let made = landing::empty(&self.place.whole);
+        Ok(made.map_err(|error| Ungot::Kept(self.place.local(error.to_string())))?)
     }
 }
 
