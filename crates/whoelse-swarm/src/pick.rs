@@ -73,23 +73,25 @@ impl Download {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Whether the others will have fetched everything long before this one has fetched this part.
+    /// Whether somebody else will have given this part, and all the others everything else, long
+    /// before this source has given it. Of those who have a part, the one who is soonest does not
+    /// leave it to anybody.
     fn is_better_elsewhere(&self, source: &Source, part: u32) -> bool {
         let Some(rate) = source.rate.filter(|_| !source.is_unused()) else { return false };
+        let bytes = self.parts.layout.part_bytes();
         let others = self
             .sources
             .values()
             .filter(|other| other.is_up() && other.has(part) && !std::ptr::eq(*other, source));
-        let others: u64 = others.filter_map(|other| other.rate).sum();
-        if others == 0 {
-            return false;
+        let others = others.filter_map(|other| Some((other, other.rate?)));
+        let (mut together, mut soonest_ms) = (rate, u64::MAX);
+        for (other, rate) in others {
+            together = together.saturating_add(rate);
+            soonest_ms = soonest_ms.min(millis(other.queued(bytes), rate));
         }
-        let bytes = self.parts.layout.part_bytes();
-        let at_once = u64::try_from(source.under_way.len()).unwrap_or(u64::MAX);
-        let here = bytes.saturating_mul(at_once + 1);
-        let all = bytes.saturating_mul(u64::from(self.parts.missing()));
-        let together = others.saturating_add(rate);
-        millis(here, rate) > millis(all, together).saturating_add(GAIN_MS)
+        let all_ms = millis(bytes.saturating_mul(u64::from(self.parts.missing())), together);
+        let here_ms = millis(source.queued(bytes), rate);
+        here_ms > all_ms.max(soonest_ms).saturating_add(GAIN_MS)
     }
 
     /// A part that somebody slower is asked for already: in the end, when nothing else is left.

@@ -87,6 +87,12 @@ impl Source {
         self.tally.parts == 0 && self.under_way.is_empty()
     }
 
+    /// How much it would have to give with one part more, in bytes.
+    pub(crate) fn queued(&self, part_bytes: u64) -> u64 {
+        let at_once = u64::try_from(self.under_way.len()).unwrap_or(u64::MAX);
+        part_bytes.saturating_mul(at_once.saturating_add(1))
+    }
+
     /// How many requests it gets at once.
     pub(crate) fn depth(&self, part_bytes: u64) -> usize {
         if self.demoted > 0 {

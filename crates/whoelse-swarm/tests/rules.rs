@@ -336,3 +336,12 @@ fn claims_of_another_length_say_nothing() {
     stage.say(Input::Parts { source: SourceId(1), parts: PartMap::all(5) });
     assert!(stage.asked.is_empty());
 }
+
+#[test]
+fn somebody_takes_the_last_part_however_slow_all_are() {
+    let mut stage = Stage::new(7);
+    stage.up(1, PartMap::all(7));
+    stage.up(2, PartMap::all(7));
+    let took = stage.flow(&[(1, 60), (2, 40)]);
+    assert!(took < ms(9_000), "{took:?}");
+}
