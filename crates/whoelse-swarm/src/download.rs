@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) source: SourceId,
     pub(crate) part: u32,
     pub(crate) bytes: u64,
+    /// When it was made.
+    pub(crate) made: Duration,
     /// When it was made, or gave something last.
     heard: Duration,
 }
@@ -78,7 +80,7 @@ impl Download {
             Input::Tick => {}
         }
         self.watch(now);
-        while let Some((source, part)) = self.pick() {
+        while let Some((source, part)) = self.pick(now) {
             self.ask(now, source, part);
         }
         self.starve(now);
@@ -127,11 +129,13 @@ impl Download {
     fn comes(&mut self, now: Duration, id: SourceId, claims: Option<PartMap>) {
         let claims = claims.filter(|claims| claims.parts() == self.parts.layout.parts());
         let source = self.sources.entry(id).or_insert_with(|| Source::new(Phase::Gone, None));
-        if source.phase == Phase::Gone {
-            source.phase = Phase::Coming { until: now + GRACE };
+        if source.phase != Phase::Gone {
+            // What it says itself counts more than what others say of it.
+            return;
         }
-        // What it says itself counts more than what others say of it.
-        if !source.is_up() && claims.is_some() {
+        source.phase = Phase::Coming;
+        source.awaited = Some(now + GRACE);
+        if claims.is_some() {
             source.parts = claims;
         }
     }
@@ -148,6 +152,9 @@ impl Download {
             self.parts.count(&parts, true);
         }
         source.parts = Some(parts);
+        if source.is_up() {
+            source.awaited = None;
+        }
     }
 
     /// A source begins or ceases to be one that can be asked.
@@ -239,8 +246,9 @@ impl Download {
         let over: Vec<SourceId> =
             self.sources.iter().filter(|(_, source)| over(source)).map(|(id, _)| *id).collect();
         for id in over {
-            let paused = matches!(self.sources[&id].phase, Phase::Paused { .. });
-            self.turn(id, if paused { Phase::Up } else { Phase::Gone });
+            if let Some(phase) = self.sources.get_mut(&id).map(Source::is_due) {
+                self.turn(id, phase);
+            }
         }
     }
 
@@ -248,7 +256,7 @@ impl Download {
         self.made += 1;
         let request = RequestId(self.made);
         self.parts.takes_off(part);
-        self.requests.insert(request, Request { source, part, bytes: 0, heard: now });
+        self.requests.insert(request, Request { source, part, bytes: 0, made: now, heard: now });
         if let Some(found) = self.sources.get_mut(&source) {
             found.under_way.push(request);
             found.begins(now);
@@ -297,11 +305,11 @@ impl Download {
     /// Whether a source has, or is about to say that it has, something that is missing.
     fn may_give(&self, source: &Source) -> bool {
         match source.phase {
-            Phase::Coming { .. } => true,
-            Phase::Up => source
-                .parts
-                .as_ref()
-                .is_some_and(|parts| parts.iter().any(|part| self.parts.is_missing(part))),
+            Phase::Coming => true,
+            Phase::Up => match &source.parts {
+                Some(parts) => parts.iter().any(|part| self.parts.is_missing(part)),
+                None => source.awaited.is_some(),
+            },
             Phase::Paused { .. } | Phase::Gone | Phase::Banned => false,
         }
     }

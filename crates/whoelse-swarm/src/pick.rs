@@ -1,5 +1,7 @@
 //! Who is asked next, and for what.
 
+use std::time::Duration;
+
 use crate::api::SourceId;
 use crate::download::{Download, Request};
 use crate::parts::FLIGHTS_MAX;
@@ -8,12 +10,15 @@ use crate::source::{Phase, Source};
 /// A part is asked a second time only if that promises to be this much sooner, in milliseconds.
 const GAIN_MS: u64 = 50;
 
+/// For so long nobody else is asked for the first part that a source is to give.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// What a source whose speed is not known yet is taken to need for a part, in milliseconds.
 const UNKNOWN_MS: u64 = 1_000;
 
 impl Download {
     /// The next request that is worth making, if there is one.
-    pub(crate) fn pick(&self) -> Option<(SourceId, u32)> {
+    pub(crate) fn pick(&self, now: Duration) -> Option<(SourceId, u32)> {
         if self.is_done() {
             return None;
         }
@@ -30,7 +35,9 @@ impl Download {
         free.sort_unstable();
         free.into_iter().find_map(|(_, id)| {
             let source = &self.sources[&id];
-            self.first_time(id, source).or_else(|| self.second_time(source)).map(|part| (id, part))
+            self.first_time(id, source)
+                .or_else(|| self.second_time(now, source))
+                .map(|part| (id, part))
         })
     }
 
@@ -56,8 +63,8 @@ impl Download {
             self.sources.iter().filter(|(id, source)| **id != except && source.is_unused());
         let count = others
             .filter(|(_, source)| match (source.phase, &source.parts) {
-                (Phase::Coming { .. }, None) => true,
-                (Phase::Coming { .. } | Phase::Up, Some(parts)) => {
+                (Phase::Coming | Phase::Up, None) => source.awaited.is_some(),
+                (Phase::Coming | Phase::Up, Some(parts)) => {
                     parts.iter().any(|part| self.parts.is_idle(part))
                 }
                 _ => false,
@@ -66,27 +73,29 @@ impl Download {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Whether the others will have fetched everything long before this one has fetched this part.
+    /// Whether somebody else will have given this part, and all the others everything else, long
+    /// before this source has given it. Of those who have a part, the one who is soonest does not
+    /// leave it to anybody.
     fn is_better_elsewhere(&self, source: &Source, part: u32) -> bool {
         let Some(rate) = source.rate.filter(|_| !source.is_unused()) else { return false };
+        let bytes = self.parts.layout.part_bytes();
         let others = self
             .sources
             .values()
             .filter(|other| other.is_up() && other.has(part) && !std::ptr::eq(*other, source));
-        let others: u64 = others.filter_map(|other| other.rate).sum();
-        if others == 0 {
-            return false;
+        let others = others.filter_map(|other| Some((other, other.rate?)));
+        let (mut together, mut soonest_ms) = (rate, u64::MAX);
+        for (other, rate) in others {
+            together = together.saturating_add(rate);
+            soonest_ms = soonest_ms.min(millis(other.queued(bytes), rate));
         }
-        let bytes = self.parts.layout.part_bytes();
-        let at_once = u64::try_from(source.under_way.len()).unwrap_or(u64::MAX);
-        let here = bytes.saturating_mul(at_once + 1);
-        let all = bytes.saturating_mul(u64::from(self.parts.missing()));
-        let together = others.saturating_add(rate);
-        millis(here, rate) > millis(all, together).saturating_add(GAIN_MS)
+        let all_ms = millis(bytes.saturating_mul(u64::from(self.parts.missing())), together);
+        let here_ms = millis(source.queued(bytes), rate);
+        here_ms > all_ms.max(soonest_ms).saturating_add(GAIN_MS)
     }
 
     /// A part that somebody slower is asked for already: in the end, when nothing else is left.
-    fn second_time(&self, source: &Source) -> Option<u32> {
+    fn second_time(&self, now: Duration, source: &Source) -> Option<u32> {
         if !self.rules.end_game || self.parts.idle() > 0 {
             return None;
         }
@@ -98,9 +107,18 @@ impl Download {
             source.has(request.part)
                 && self.parts.flights(request.part) < FLIGHTS_MAX
                 && !mine(request.part)
+                && !self.is_first(now, request)
         });
         let (left_ms, part) = late.map(|request| (self.left_ms(request), request.part)).max()?;
         (left_ms > here_ms.saturating_add(GAIN_MS)).then_some(part)
+    }
+
+    /// Whether a source that has given nothing yet is about to give its first part.
+    fn is_first(&self, now: Duration, request: &Request) -> bool {
+        let unproven = |source: &Source| source.tally.parts == 0;
+        self.rules.reserve
+            && now < request.made + FIRST
+            && self.sources.get(&request.source).is_some_and(unproven)
     }
 
     /// How long a request will take from here on, in milliseconds, as far as that can be said.

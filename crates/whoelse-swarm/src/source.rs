@@ -27,10 +27,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// A link to it is being made; parts are held back for it until then.
-    Coming {
-        until: Duration,
-    },
+    /// A link to it is being made.
+    Coming,
     Up,
     /// It failed too often; it can be asked again from then on.
     Paused {
@@ -42,6 +40,8 @@ pub(crate) enum Phase {
 
 pub(crate) struct Source {
     pub(crate) phase: Phase,
+    /// Until then a part is held back for it, unless it says that it has none.
+    pub(crate) awaited: Option<Duration>,
     /// What it says it has, without what it then did not give; none before it or the server has said.
     pub(crate) parts: Option<PartMap>,
     pub(crate) under_way: Vec<RequestId>,
@@ -61,6 +61,7 @@ impl Source {
     pub(crate) fn new(phase: Phase, parts: Option<PartMap>) -> Self {
         Self {
             phase,
+            awaited: None,
             parts,
             under_way: Vec::new(),
             tally: Tally::default(),
@@ -84,6 +85,12 @@ impl Source {
     /// It has given nothing yet, and is about to give nothing.
     pub(crate) fn is_unused(&self) -> bool {
         self.tally.parts == 0 && self.under_way.is_empty()
+    }
+
+    /// How much it would have to give with one part more, in bytes.
+    pub(crate) fn queued(&self, part_bytes: u64) -> u64 {
+        let at_once = u64::try_from(self.under_way.len()).unwrap_or(u64::MAX);
+        part_bytes.saturating_mul(at_once.saturating_add(1))
     }
 
     /// How many requests it gets at once.
@@ -150,8 +157,19 @@ impl Source {
     /// When something changes by itself.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Coming { until } | Phase::Paused { until } => Some(until),
-            Phase::Up | Phase::Gone | Phase::Banned => None,
+            Phase::Paused { until } => Some(until),
+            Phase::Coming | Phase::Up => self.awaited,
+            Phase::Gone | Phase::Banned => None,
+        }
+    }
+
+    /// The time for that has come. Says how it is from then on.
+    pub(crate) fn is_due(&mut self) -> Phase {
+        self.awaited = None;
+        match self.phase {
+            Phase::Paused { .. } => Phase::Up,
+            Phase::Coming => Phase::Gone,
+            phase @ (Phase::Up | Phase::Gone | Phase::Banned) => phase,
         }
     }
 }
