@@ -8,6 +8,7 @@ pub(crate) mod card;
 pub mod files;
 pub mod notice;
 pub mod peers;
+pub mod swarm;
 pub mod trust;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use whoelse_proto::{EndpointKey, RelayTicket};
 pub use files::{FileEvent, FileFailure, FileId, FileNotice};
 pub use notice::{LinkEnd, LinkLine, LinkNotice, LinkState, LinkWhy, NoLinks, NotSent, Safety};
 pub use peers::Peers;
+pub use swarm::{SwarmFile, SwarmNotice, SwarmWhy};
 pub use trust::{Pin, Trust};
 
 /// Most links at once, questions of others not counted: each has sockets of its own.

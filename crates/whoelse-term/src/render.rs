@@ -96,6 +96,7 @@ impl Render {
             Notice::Ended { ending } => self.ending(ending),
             Notice::Link(notice) => self.link(notice),
             Notice::File(notice) => self.file(notice),
+            Notice::Swarm(_) => Text::default(),
             Notice::Stranger { .. }
             | Notice::Invited { .. }
             | Notice::JoinRefused { .. }
@@ -302,7 +303,7 @@ impl Render {
             (_, Answer::Unconfirmed) => {
                 self.quiet(line.say("sent unencrypted; nobody confirms that it arrives"))
             }
-            (_, Answer::Files(files)) => self.files(line, files),
+            (_, Answer::Files { transfers, .. }) => self.files(line, transfers),
             (_, Answer::Links(links)) => self.links(line, links),
             (_, Answer::Safety(safety)) => {
                 self.safety_of(line, command.user().unwrap_or_default(), safety)
@@ -314,6 +315,10 @@ impl Render {
             (_, Answer::Invites(invites)) => self.invites(line, invites),
             (_, Answer::Devices(devices)) => self.devices(line, devices),
             (_, Answer::Done) => self.done(command),
+            (_, Answer::Shares(_))
+            | (_, Answer::SharedFiles { .. } | Answer::SeveralFiles(_))
+            | (_, Answer::Holders(_))
+            | (_, Answer::Seed(_)) => Text::default(),
         }
     }
 
@@ -489,6 +494,7 @@ impl Render {
             Why::Original => line.say("servers of the original system know nothing like it"),
             Why::TooManyKept => line.say("too many messages wait for the connection already"),
             Why::Link(why) => links::say_why(line, &user, why),
+            Why::Swarm(_) => line,
             Why::Other(status) => {
                 say_server_says(line, refusal.sentence.as_deref().unwrap_or(status))
             }

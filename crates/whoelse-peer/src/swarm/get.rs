@@ -407,7 +407,7 @@ impl<'g> Fetching<'g> {
                 Do::Starving if !self.untold.contains(&SwarmEvent::Starving) => {
                     self.untold.push_back(SwarmEvent::Starving);
                 }
-                Do::Starving => {}
+                Do::Starving | Do::Spare { .. } => {}
             }
         }
     }

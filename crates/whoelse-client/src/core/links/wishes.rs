@@ -37,7 +37,9 @@ impl Core {
             Command::Accept { user } => self.accept_question(now_ms, user),
             Command::SendFile { user, path } => self.send_file(user, path),
             Command::Cancel { which } => self.cancel_file(which),
-            Command::Files => Ok(Some(Answer::Files(self.list_files()))),
+            Command::Files => {
+                Ok(Some(Answer::Files { transfers: self.list_files(), gets: Vec::new() }))
+            }
             Command::Decline { user } => self.decline_question(user),
             Command::Safety { user, step } => self.safety(now_ms, user, *step),
             Command::Links => Ok(Some(Answer::Links(self.list_links()))),
