@@ -268,7 +268,10 @@ impl World {
                 self.people[who].devices += 1;
             }
             Action::Trust => return Err("nobody was asked whether to trust".into()),
-            Action::KeepPeers(_) | Action::Peer(_) | Action::Unencrypted(_) => {}
+            Action::KeepPeers(_)
+            | Action::KeepSeed(_)
+            | Action::Peer(_)
+            | Action::Unencrypted(_) => {}
             Action::Keep { batch, entries } => self.keep(who, batch, &entries)?,
             Action::Look { command } => self.look(who, command)?,
         }
