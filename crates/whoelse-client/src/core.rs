@@ -131,6 +131,8 @@ pub enum Action {
     Unencrypted(LineOrder),
     /// Keep in the profile what is known of other people's devices.
     KeepPeers(Peers),
+    /// Keep in the profile whether others may fetch from here what was fetched.
+    KeepSeed(bool),
 }
 
 /// A client, but for its IO.

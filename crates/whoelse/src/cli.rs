@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use whoelse_client::links::{LinkOptions, Private};
+use whoelse_client::links::{LinkOptions, Private, Seed};
 use whoelse_proto::invite::LinkError;
 use whoelse_proto::{Fingerprint, InviteLink, Role};
 use whoelse_server::{Config, Network, PublicAddress, TlsFiles};
@@ -324,6 +324,7 @@ impl ClientArguments {
             carried: cfg!(feature = "links"),
             private,
             hide_address: self.hide_address,
+            seed: Seed::default(),
             allow_unencrypted: self.allow_unencrypted,
             home: home.map(Path::to_owned),
             // What is received is told with its whole path.

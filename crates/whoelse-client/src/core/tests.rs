@@ -181,6 +181,7 @@ impl Client {
                 Action::Look { command } => format!("look for {}", command.word()),
                 Action::Peer(order) => format!("{order:?}"),
                 Action::Unencrypted(order) => format!("{order:?}"),
+                Action::KeepSeed(yes) => format!("keep the seed {yes}"),
                 Action::KeepPeers(_) => "keep the peers".to_owned(),
                 Action::Send(bytes) => {
                     String::from_utf8(bytes.to_vec()).unwrap().trim_end().to_owned()

@@ -152,6 +152,14 @@ pub enum SwarmNotice {
         /// How far.
         progress: GetProgress,
     },
+    /// The client ends while it is fetched: what there is of it is kept, and it goes on in the next
+    /// run.
+    Waits {
+        /// Which.
+        file: SwarmFile,
+        /// How far.
+        progress: GetProgress,
+    },
     /// Somebody gave something else than what was asked for. It was thrown away, and that device is
     /// asked for nothing more of this file.
     Banned {
@@ -207,6 +215,10 @@ pub enum NotShared {
     File(FileFailure),
     /// Nothing can be shared under such a name: it is too long, or has control characters.
     Name,
+    /// There is nothing in it.
+    Empty,
+    /// Everybody it was for is gone.
+    NobodyLeft,
     /// The server does not list it.
     Refused(Refusal),
 }
@@ -253,6 +265,8 @@ pub enum SwarmWhy {
     Unwanted,
     /// This file has no such parts.
     NoParts,
+    /// It is for more people than can be named.
+    TooManyNames,
 }
 
 /// A file that others share.

@@ -31,6 +31,10 @@ impl World {
             self.be_odd(who);
             return Ok(());
         }
+        if self.chance.people.random_bool(self.rates.files) {
+            self.about_files(who);
+            return Ok(());
+        }
         for _ in 0..self.chance.people.random_range(1..=self.rates.burst) {
             let Some(client) = &self.people[who].client else { return Ok(()) };
             let is_done = self.people[who].unanswered.len() >= UNANSWERED_MAX;
