@@ -18,8 +18,10 @@ const STEP: Duration = Duration::from_millis(20);
 const FETCHED_MAX: usize = 8;
 const SERVED_MAX: usize = 16;
 
-/// How often a client asks the server for sources, and how old the server's claims may be.
+/// How often a client asks the server for sources: when it has as many links as it may, and when it has
+/// fewer. How old the server's claims may be.
 const ASK: Duration = Duration::from_secs(10);
+const ASK_SOON: Duration = Duration::from_secs(3);
 const CLAIM: Duration = Duration::from_secs(2);
 
 /// How often what somebody has is told over its links.
@@ -200,7 +202,6 @@ impl World {
         if peer.download.is_none() || peer.asks_at > self.now {
             return;
         }
-        self.peers[at].asks_at = self.now + ASK;
         let count = self.peers.len();
         // As the server names them: each asker begins at another place.
         let named = (1..count)
@@ -223,6 +224,8 @@ impl World {
             let (source, claims) = (SourceId(self.links), Some(self.claims[other].clone()));
             self.tell(at, Input::Coming { source, claims });
         }
+        let is_full = self.peers[at].links.len() >= FETCHED_MAX;
+        self.peers[at].asks_at = self.now + if is_full { ASK } else { ASK_SOON };
     }
 
     /// Whether the server would name somebody who is not asked yet.
