@@ -427,7 +427,6 @@ impl World {
         self.people[who].unanswered.remove(text);
         let is_first = self.people[who].answered.insert(text.to_owned());
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
-        client.run.answered.insert(text.to_owned());
         if *answer != Answer::Done || epoch < self.epoch {
             return Ok(());
         }
