@@ -352,8 +352,11 @@ impl Core {
             }
             Line::Opening | Line::Trusting | Line::Asking => None,
         };
-        let links = self.links.deadline();
-        [line, links, self.leave_deadline(), self.give_up_at_ms()].into_iter().flatten().min()
+        let (links, swarm) = (self.links.deadline(), self.swarm_deadline());
+        [line, links, swarm, self.leave_deadline(), self.give_up_at_ms()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due. Wanted at [`Core::deadline`] and after each batch of incoming frames.

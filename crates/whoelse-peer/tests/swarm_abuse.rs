@@ -212,7 +212,7 @@ async fn a_damaged_file_is_found_out_at_home_and_shared_no_more() {
     file.set_modified(before).unwrap();
     a.get(hash, content.len());
     source(&mut a, &mut b, hash).await;
-    a.swarm(|what| matches!(what, SwarmEvent::Starving).then_some(())).await;
+    a.lacks(1).await;
     let (good, _) = source(&mut a, &mut c, hash).await;
     let by = a.receives(&content).await;
     assert!(by[&good].1 >= 1, "{by:?}");

@@ -250,8 +250,7 @@ impl Links {
 
     /// When something is to be done by itself.
     pub(super) fn deadline(&self) -> Option<u64> {
-        let links = self.all.iter().filter_map(|link| link.stage.until_ms());
-        links.chain(self.swarm.deadline()).min()
+        self.all.iter().filter_map(|link| link.stage.until_ms()).min()
     }
 
     /// Whether no text waits to be acknowledged that could still be.
@@ -259,7 +258,7 @@ impl Links {
         self.all.iter().all(|link| link.texts.is_empty()) && !self.swarm.waits()
     }
 
-    fn any_stands(&self) -> bool {
+    pub(super) fn any_stands(&self) -> bool {
         self.all.iter().any(|link| link.stage.stands())
     }
 

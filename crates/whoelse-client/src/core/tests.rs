@@ -14,6 +14,9 @@ mod login;
 mod mail;
 mod original;
 mod reconnecting;
+mod swarm;
+mod swarm_gets;
+mod swarm_sources;
 mod unencrypted;
 
 use whoelse_proto::Password;

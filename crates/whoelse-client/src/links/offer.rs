@@ -26,7 +26,7 @@ pub(crate) struct Offer {
     /// Whose signature it is, and what the server calls that device.
     pub(crate) device: DeviceKey,
     pub(crate) device_name: String,
-    signature: Signature,
+    pub(crate) signature: Signature,
 }
 
 /// An offer as it is kept beside the file.
@@ -93,10 +93,6 @@ impl Offer {
     /// Whether somebody may have the file.
     pub(crate) fn is_for(&self, user: &str) -> bool {
         self.owner.as_str() == user || Name::new(user).is_ok_and(|name| self.with.includes(&name))
-    }
-
-    pub(crate) fn signature(&self) -> Signature {
-        self.signature
     }
 
     /// The file as people are told of it.
@@ -180,11 +176,11 @@ mod tests {
         let to_two = offer(people());
         assert_eq!(to_two.device.to_string(), "6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw");
         assert_eq!(
-            to_two.signature().to_string(),
+            to_two.signature.to_string(),
             "34-RT_vZVlFZseX4JNkjG1CsHBLJG3DqtCTA4vPsIWjFmB_RzLcAUekzSrQ_IGxSRigZbm36seT_DnVO0LAyCg"
         );
         assert_eq!(
-            offer(Scope::Everyone).signature().to_string(),
+            offer(Scope::Everyone).signature.to_string(),
             "-zHb2qkQsVRpP8q33f3EvRhmsbBQ5QGLmx57ggTTaZ6k5IYt51Uo09pDjJKAemNm1ssPEX9gDYtO45rDccrkBg"
         );
     }
@@ -252,7 +248,7 @@ mod tests {
             from: "hans".into(),
             device: good.device.to_string(),
             device_name: "laptop".into(),
-            signature: good.signature().to_string(),
+            signature: good.signature.to_string(),
             sources: 1,
         };
         let read = Offer::told(SERVER, &told).unwrap();

@@ -24,6 +24,9 @@ use crate::files::store::{Blobs, FetchError, Present, is_of_nothing};
 /// How often it is told at most which parts others may have.
 const PARTS_STEP: Duration = Duration::from_secs(2);
 
+/// What was not told of how much has come is told after so long.
+const PROGRESS_STEP: Duration = Duration::from_millis(100);
+
 /// Most counts that wait to be taken.
 const COUNTS_MAX: usize = 64;
 
@@ -163,6 +166,8 @@ struct Fetching<'g> {
     /// How much of each part is here, in bytes.
     here: Vec<u64>,
     rate: Rate,
+    /// When to tell how much has come, if that was not told.
+    late: Option<Instant>,
     /// Which parts were told, and when to tell more.
     told: Option<(u32, Instant)>,
     untold: VecDeque<SwarmEvent>,
@@ -215,6 +220,7 @@ impl<'g> Fetching<'g> {
             said: mpsc::channel(COUNTS_MAX),
             rate: Rate::new(begin, here.iter().sum()),
             here,
+            late: None,
             told: None,
             untold: VecDeque::new(),
         }
@@ -269,7 +275,12 @@ impl<'g> Fetching<'g> {
             }
             Happened::Ended(ended) => self.ended(ended).await?,
             Happened::Told => {}
-            Happened::Time => self.handle(Input::Tick),
+            Happened::Time => {
+                self.handle(Input::Tick);
+                if self.late.is_some_and(|late| Instant::now() >= late) {
+                    self.tell_progress();
+                }
+            }
         }
         Ok(())
     }
@@ -278,7 +289,7 @@ impl<'g> Fetching<'g> {
         let idle = Instant::now() + Duration::from_secs(3600);
         let due = self.download.deadline().map(|due| self.begin + due);
         let parts = self.told.filter(|(count, _)| *count < self.download.have().count());
-        [due, parts.map(|(_, at)| at)].into_iter().flatten().fold(idle, Instant::min)
+        [due, self.late, parts.map(|(_, at)| at)].into_iter().flatten().fold(idle, Instant::min)
     }
 
     fn order(&mut self, order: Order) {
@@ -431,7 +442,12 @@ impl<'g> Fetching<'g> {
 
     fn tell_progress(&mut self) {
         self.rate.set(self.here.iter().sum());
-        let Some(bytes_per_second) = self.rate.tell(Instant::now()) else { return };
+        let now = Instant::now();
+        let Some(bytes_per_second) = self.rate.tell(now) else {
+            self.late.get_or_insert(now + PROGRESS_STEP);
+            return;
+        };
+        self.late = None;
         let giving: BTreeSet<_> = self.asked.values().map(|asked| asked.link).collect();
         let what = SwarmEvent::Progress {
             done: self.rate.done(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Ask, Model, Person, Said, Sent, Waiting, Word, tell_all};
 
 impl Model {
+    #[expect(clippy::too_many_lines, reason = "an arm for each request")]
     pub(super) fn request(
         &mut self,
         now: u64,

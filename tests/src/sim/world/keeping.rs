@@ -38,6 +38,8 @@ pub(super) struct Run {
     /// The last batch could not be kept, and the person knows.
     is_failing: bool,
     pub(super) is_failure_told: bool,
+    /// Whether there was a log when it was opened last.
+    was_open: bool,
     /// Ids of messages that may be sent though they could not be kept.
     unkept: BTreeSet<String>,
     /// Mail that was kept, or could not be, and is to be told now.
@@ -105,6 +107,15 @@ impl World {
         let is_again = client.run.has_log() && client.core.was_logged_in();
         client.run.log = None;
         person.keeping.log.about_to_open();
+        // A log that comes or goes while a client runs is more than that client can make sense of yet:
+        // what it had from it, or did without it, would be judged as if it had begun anew.
+        if client.core.was_logged_in() {
+            if client.run.was_open {
+                person.keeping.log.disk.heal();
+            } else {
+                client.run.without.get_or_insert(NoLog::Missing);
+            }
+        }
         let has_trouble = person.keeping.log.disk.has_trouble();
         let log = match client.run.without {
             Some(why) => Err(why),
@@ -130,6 +141,7 @@ impl World {
         let person = &mut self.people[who];
         let Some(client) = person.client.as_mut() else { return Ok(()) };
         self.stats.logs_opened += u64::from(log.is_ok());
+        client.run.was_open = log.is_ok();
         if log.is_ok() && !is_again {
             let kept = &person.keeping.log;
             client.run.unshown = kept.unshown().into_iter().filter_map(Letter::of).collect();

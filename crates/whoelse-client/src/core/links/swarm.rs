@@ -108,11 +108,6 @@ impl Swarm {
         })
     }
 
-    /// When something is to be done by itself.
-    pub(super) fn deadline(&self) -> Option<u64> {
-        self.gets.iter().filter_map(Get::deadline).min()
-    }
-
     fn is_asked(&self, asked: &Asked) -> bool {
         self.asked.values().any(|other| other == asked)
     }
@@ -261,11 +256,33 @@ impl Core {
             return;
         }
         self.time_sources(now_ms);
-        if matches!(self.line, Line::Session { .. }) && self.leave.is_none() {
+        if self.swarms_now() {
             self.drive_shares();
             self.drive_claims();
             self.drive_sources(now_ms);
         }
+    }
+
+    /// Whether new links are made, and the server told of what is here. What nobody types an end to goes
+    /// on until it is done.
+    fn swarms_now(&self) -> bool {
+        let in_session = matches!(self.line, Line::Session { .. });
+        in_session && (self.leave.is_none() || self.is_end_of_input())
+    }
+
+    /// When something is to be done for files by itself.
+    pub(in crate::core) fn swarm_deadline(&self) -> Option<u64> {
+        if !self.swarms() {
+            return None;
+        }
+        let asks_now = self.swarms_now();
+        let swarm = &self.links.swarm;
+        let deadline = |get: &Get| {
+            let hash = get.file.hash;
+            let asks = asks_now && get.is_active() && !swarm.is_asked(&Asked::Sources { hash });
+            asks.then_some(get.ask_at_ms).into_iter().chain(get.source_deadline()).min()
+        };
+        swarm.gets.iter().filter_map(deadline).min()
     }
 
     /// The session is gone: nobody answers any more.
@@ -304,5 +321,18 @@ fn refused(incoming: &Incoming) -> Refusal {
     match refusal(incoming.clone()) {
         Answer::Refused(refusal) => refusal,
         _ => Refusal::new(Why::Other(String::new())),
+    }
+}
+
+#[cfg(test)]
+impl super::Links {
+    /// The links over which files are fetched.
+    pub(in crate::core) fn fetching(&self) -> Vec<crate::links::LinkId> {
+        self.swarm.gets.iter().flat_map(|get| self.fetching_of(get.file.hash)).collect()
+    }
+
+    /// Those of one file.
+    pub(in crate::core) fn fetching_of(&self, hash: FileHash) -> Vec<crate::links::LinkId> {
+        self.all.iter().filter(|link| link.fetches(hash)).map(|link| link.id).collect()
     }
 }

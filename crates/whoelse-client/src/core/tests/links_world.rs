@@ -12,6 +12,9 @@ use crate::links::{
     Route, SwarmOrder,
 };
 
+/// An answer that does not come.
+pub(super) const SILENCE: &str = "-";
+
 pub(super) const NAMES: [&str; 2] = ["hans", "luke"];
 
 /// One of two clients, its screen, and what carries its links.
@@ -219,6 +222,12 @@ impl World {
         self.now_ms = until_ms;
     }
 
+    /// Does and shows what is due at one end, and nothing else.
+    pub(super) fn act_and_look(&mut self, at: usize) {
+        self.act(at);
+        self.look(at);
+    }
+
     /// What a client told, shown to the person at once.
     fn look(&mut self, at: usize) {
         let end = &mut self.ends[at];
@@ -282,6 +291,9 @@ impl World {
                     .find(|it| it.caller == other && !it.accepted && it.is_talk && file.is_none());
                 let (to, from) = (NAMES[other], NAMES[at]);
                 if let Some(refusal) = self.answers.get(&(at, "startprivate")) {
+                    if refusal == SILENCE {
+                        return;
+                    }
                     answer(refusal, "")
                 } else if !self.ends[other].connected {
                     answer("USER_OFFLINE", "")
@@ -342,6 +354,7 @@ impl World {
             "share" | "have" | "sources" | "search_files" | "shares" | "unshare" | "block" => {
                 self.asked.push((at, request.clone()));
                 match self.answers.iter().find(|((of, it), _)| *of == at && *it == action) {
+                    Some((_, said)) if said == SILENCE => return,
                     Some((_, said)) => match said.split_once(' ') {
                         Some((status, more)) => answer(status, more),
                         None => answer(said, ""),

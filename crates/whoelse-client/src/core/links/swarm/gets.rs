@@ -289,15 +289,30 @@ impl Core {
         let Some(at) = gets.iter().position(|get| get.file.hash == hash) else { return };
         let get = gets.remove(at);
         self.end_fetching(hash);
-        self.review_serving();
-        let in_session = matches!(self.line, Line::Session { .. });
-        if in_session && get.claimed.is_some_and(|claimed| !claimed.is_empty()) {
-            let parts = PartMap::none(get.have.parts()).to_string();
-            let command = request::Command::Have { hash, parts: parts.into() };
-            self.ask_server(Ask::Nothing, command);
-        }
+        self.take_claim_back(&get);
         self.unconfirmed |= why != FileFailure::Cancelled;
         self.notice_swarm(SwarmNotice::Failed { file: get.file, why });
+    }
+
+    /// What was fetched is given to nobody any more.
+    pub(super) fn stop_seeding(&mut self, hash: FileHash) {
+        let is_it = |get: &Get| get.done && get.file.hash == hash;
+        let gets = &mut self.links.swarm.gets;
+        if let Some(at) = gets.iter().position(is_it) {
+            let get = gets.remove(at);
+            self.take_claim_back(&get);
+        }
+    }
+
+    /// It is not in the list of gets any more: nobody gets any of it, and the server hears so.
+    fn take_claim_back(&mut self, get: &Get) {
+        self.review_serving();
+        let in_session = matches!(self.line, Line::Session { .. });
+        if in_session && get.claimed.as_ref().is_some_and(|claimed| !claimed.is_empty()) {
+            let parts = PartMap::none(get.have.parts()).to_string();
+            let command = request::Command::Have { hash: get.file.hash, parts: parts.into() };
+            self.ask_server(Ask::Nothing, command);
+        }
     }
 
     /// Closes the links over which a file was fetched.
@@ -319,7 +334,7 @@ impl Core {
         true
     }
 
-    pub(in crate::core::links) fn list_gets(&self) -> Vec<GetLine> {
+    pub(in crate::core) fn list_gets(&self) -> Vec<GetLine> {
         self.links.swarm.gets.iter().filter(|get| get.is_active()).map(Get::line).collect()
     }
 

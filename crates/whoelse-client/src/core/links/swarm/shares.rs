@@ -244,7 +244,7 @@ impl Core {
             size: offer.size,
             name: offer.name.clone(),
             with,
-            signature: offer.signature(),
+            signature: offer.signature,
         };
         self.ask_swarm(Asked::Share { hash: file.hash }, request::Command::Share(share));
     }
@@ -406,6 +406,7 @@ impl Core {
         self.may_search()?;
         // Nobody gets anything of it from now on, whatever the server says.
         self.forget_share(hash);
+        self.stop_seeding(hash);
         self.order_swarm(SwarmOrder::Unshare { hash });
         let asked = Asked::Unshare { which: which.to_owned() };
         self.ask_swarm(asked, request::Command::Unshare { hash });

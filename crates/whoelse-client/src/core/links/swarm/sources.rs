@@ -38,10 +38,14 @@ pub(super) struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Free,
-    /// There is a link, or one is being made since then.
-    Linked {
+    /// A link was asked for then.
+    Asked {
         link: LinkId,
         since_ms: u64,
+    },
+    /// There is one, or the two ends make it.
+    Linked {
+        link: LinkId,
     },
     /// There was one; it is tried again.
     Failed,
@@ -56,7 +60,7 @@ enum State {
 impl Source {
     fn link(&self) -> Option<LinkId> {
         match self.state {
-            State::Linked { link, .. } => Some(link),
+            State::Asked { link, .. } | State::Linked { link } => Some(link),
             _ => None,
         }
     }
@@ -92,14 +96,14 @@ impl Get {
         self.sources.iter_mut().find(|source| source.link() == Some(link))
     }
 
-    /// When something is to be done by itself.
-    pub(super) fn deadline(&self) -> Option<u64> {
+    /// When a source is tried again, or has not answered.
+    pub(super) fn source_deadline(&self) -> Option<u64> {
         let waits = self.sources.iter().filter_map(|source| match source.state {
             State::Waits { until_ms } => Some(until_ms),
-            State::Linked { since_ms, .. } => Some(since_ms.saturating_add(ANSWER_MS_MAX)),
+            State::Asked { since_ms, .. } => Some(since_ms + ANSWER_MS_MAX),
             _ => None,
         });
-        self.is_active().then(|| waits.chain([self.ask_at_ms]).min()).flatten()
+        waits.min()
     }
 }
 
@@ -116,35 +120,20 @@ impl Core {
         let mut silent = Vec::new();
         for source in self.links.swarm.gets.iter_mut().flat_map(|get| &mut get.sources) {
             match source.state {
-                State::Linked { link, since_ms } if now_ms >= since_ms + ANSWER_MS_MAX => {
+                State::Asked { link, since_ms } if now_ms >= since_ms + ANSWER_MS_MAX => {
                     silent.push(link);
                 }
                 State::Waits { until_ms } if now_ms >= until_ms => source.state = State::Free,
                 _ => {}
             }
         }
-        for link in silent {
-            let is_asked = |link: &&mut Link| matches!(link.stage, Stage::Starting | Stage::Asked);
-            if self.links.by_id(link).filter(is_asked).is_some() {
-                self.end_link(link, LinkEnd::NotMade);
-            } else {
-                self.forget_since(link);
-            }
-        }
+        silent.into_iter().for_each(|link| self.end_link(link, LinkEnd::NotMade));
         for source in self.links.swarm.gets.iter_mut().flat_map(|get| &mut get.sources) {
             if source.state == State::Failed {
                 let later = source.failures >= FAILURES_MAX;
                 let until_ms = now_ms + if later { RETRY_LATER_MS } else { RETRY_MS };
                 source.state = State::Waits { until_ms };
             }
-        }
-    }
-
-    /// It is made, or the two ends see to that: nobody waits for an answer any more.
-    fn forget_since(&mut self, id: LinkId) {
-        let sources = self.links.swarm.gets.iter_mut().flat_map(|get| &mut get.sources);
-        for source in sources.filter(|source| source.link() == Some(id)) {
-            source.state = State::Linked { link: id, since_ms: u64::MAX };
         }
     }
 
@@ -208,7 +197,7 @@ impl Core {
             return;
         };
         let (user, key, device) = (source.user.clone(), source.key, source.device.clone());
-        source.state = State::Linked { link: id, since_ms: now_ms };
+        source.state = State::Asked { link: id, since_ms: now_ms };
         if self.judge(&user, key, &device) == Trust::Changed {
             return self.distrust_source(id, file, &user, key, device);
         }
@@ -263,6 +252,7 @@ impl Core {
         let Some(get) = self.links.swarm.get(hash) else { return };
         get.used.insert(id, (user, device));
         let Some(source) = get.by_link(id) else { return };
+        source.state = State::Linked { link: id };
         let claims = source.claims.clone();
         self.order_swarm(SwarmOrder::AddSource { hash, link: id, claims });
     }
@@ -277,7 +267,6 @@ impl Core {
         if let Some(source) = self.links.swarm.get(hash).and_then(|get| get.by_link(id)) {
             source.failures = 0;
         }
-        self.forget_since(id);
     }
 
     /// A link for a file is over; it is not in the list any more.
