@@ -279,6 +279,9 @@ pub(super) fn say_why(line: Line, why: SwarmWhy) -> Line {
             "this client takes no private links (--private never), and files need them"
         }
         SwarmWhy::NoParts => "the file has no such parts",
+        SwarmWhy::TooManyNames => {
+            "that is more people than can be named; share it with everyone, or with fewer"
+        }
     })
 }
 
@@ -365,6 +368,8 @@ fn say_parts(line: Line, holder: &Holder, asked: &[RangeInclusive<u32>]) -> Line
 fn say_not_shared(line: Line, why: &NotShared) -> Line {
     match why {
         NotShared::File(why) => say_local(line, why),
+        NotShared::Empty => line.say("there is nothing in it"),
+        NotShared::NobodyLeft => line.say("everybody it was for is gone"),
         NotShared::Name => line.say("its name is too long, or has characters that none can have"),
         NotShared::Refused(Refusal { why: Why::UserNotExist, sentence: Some(words), .. }) => {
             line.say(Shown::sentence(words))
