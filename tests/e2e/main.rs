@@ -32,7 +32,7 @@ mod shares;
 mod slow;
 mod soak;
 #[cfg(feature = "links")]
-mod swarm;
+mod many;
 mod terminal;
 mod tls;
 mod versions;
