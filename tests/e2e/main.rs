@@ -31,6 +31,8 @@ mod relayed;
 mod shares;
 mod slow;
 mod soak;
+#[cfg(feature = "links")]
+mod swarm;
 mod terminal;
 mod tls;
 mod versions;
