@@ -427,7 +427,7 @@ impl<'g> Fetching<'g> {
                 Do::Starving if !self.untold.contains(&SwarmEvent::Starving) => {
                     self.untold.push_back(SwarmEvent::Starving);
                 }
-                Do::Starving | Do::Spare { .. } => {}
+                Do::Starving => {}
             }
         }
     }

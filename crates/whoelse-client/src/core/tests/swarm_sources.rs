@@ -187,6 +187,11 @@ fn a_source_with_another_key_is_not_asked_and_told_once() {
     let notices = world.swarm_notices(0);
     let changed = notices.iter().filter(|it| matches!(it, SwarmNotice::SourceChanged { .. }));
     assert_eq!(changed.count(), 1);
+    for step in [crate::SafetyStep::Show, crate::SafetyStep::Accept] {
+        world.wants(0, Command::Safety { user: "yoda".into(), step });
+    }
+    world.settle();
+    assert_eq!(asked(&mut world), ["yoda"], "once the person has accepted it");
 }
 
 #[test]

@@ -56,12 +56,14 @@ enum State {
     Waits {
         until_ms: u64,
     },
-    /// It is not asked any more.
-    Never,
+    /// It has another key than was known.
+    Distrusted,
+    /// It gave something else than the file, and is not asked any more.
+    Banned,
 }
 
 impl Source {
-    fn link(&self) -> Option<LinkId> {
+    pub(super) fn link(&self) -> Option<LinkId> {
         match self.state {
             State::Asked { link, .. } | State::Linked { link } => Some(link),
             _ => None,
@@ -192,7 +194,7 @@ impl Core {
         let file = get.file.clone();
         let source = &mut get.sources[at];
         let Some(name) = name else {
-            source.state = State::Never;
+            source.state = State::Banned;
             return;
         };
         let (user, key, device) = (source.user.clone(), source.key, source.device.clone());
@@ -335,7 +337,7 @@ impl Core {
         device: String,
     ) {
         if let Some(source) = self.links.swarm.get(file.hash).and_then(|get| get.by_link(id)) {
-            source.state = State::Never;
+            source.state = State::Distrusted;
         }
         let refused = (key, device.clone());
         let before = self.links.refused.insert(user.to_owned(), refused.clone());
@@ -345,12 +347,23 @@ impl Core {
         }
     }
 
+    /// The person has accepted a key of somebody: it is as good as any other.
+    pub(in crate::core::links) fn trust_sources(&mut self, now_ms: u64, user: &str) {
+        let sources = self.links.swarm.gets.iter_mut().flat_map(|get| &mut get.sources);
+        for source in sources.filter(|source| source.user == user) {
+            if source.state == State::Distrusted {
+                source.state = State::Free;
+            }
+        }
+        self.drive_swarm(now_ms);
+    }
+
     /// A source gave something else than the file.
     pub(super) fn ban_source(&mut self, hash: FileHash, link: LinkId) {
         let Some(get) = self.links.swarm.get(hash) else { return };
         let (file, who) = (get.file.clone(), get.used.get(&link).cloned());
         if let Some(source) = get.by_link(link) {
-            source.state = State::Never;
+            source.state = State::Banned;
         }
         self.end_link(link, LinkEnd::Here);
         if let Some((user, device)) = who {
