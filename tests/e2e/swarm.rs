@@ -180,9 +180,13 @@ fn a_file_comes_from_all_who_share_it_and_is_what_it_was() {
     let (path, by) = hans.receives();
     assert!(fs::read(path).unwrap() == content);
     assert_eq!(by.len(), names.len(), "{by:?}");
-    assert_eq!(by.iter().map(|given| given.bytes).sum::<u64>(), 24_000_000);
-    let given: u64 = sharers.iter_mut().map(|sharer| sharer.lists()[0].given).sum();
-    assert!(given > 0, "who gives knows how much");
+    // The last parts may come from two.
+    let bytes = by.iter().map(|given| given.bytes).sum::<u64>();
+    assert!((24_000_000..26_000_000).contains(&bytes), "{by:?}");
+    for sharer in &mut sharers {
+        let lines = sharer.lists();
+        assert!(lines[0].here && lines[0].sources == Some(2), "{lines:?}");
+    }
     sharers.into_iter().chain([hans]).for_each(Person::leaves);
 }
 

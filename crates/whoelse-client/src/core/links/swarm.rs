@@ -349,13 +349,11 @@ impl super::Links {
 
     /// Every link over which is fetched is that of a source, and the other way round.
     pub(in crate::core) fn check_sources(&self) {
-        let links = |get: &Get| get.sources.iter().filter_map(sources::Source::link).collect();
-        let used: Vec<crate::links::LinkId> =
-            self.swarm.gets.iter().flat_map(|get| -> Vec<_> { links(get) }).collect();
+        use std::collections::BTreeSet;
+        let sources = self.swarm.gets.iter().flat_map(|get| &get.sources);
+        let used: BTreeSet<_> = sources.filter_map(sources::Source::link).collect();
         let made = self.all.iter().filter(|it| it.caller && it.purpose != Purpose::Talk);
-        let mut made: Vec<_> = made.map(|link| link.id).collect();
-        let mut used = used;
-        (made.sort(), used.sort());
+        let made: BTreeSet<_> = made.map(|link| link.id).collect();
         assert_eq!(made, used);
     }
 }
