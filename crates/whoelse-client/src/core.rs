@@ -328,7 +328,10 @@ impl Core {
             return false;
         }
         match self.line {
-            Line::Session { .. } => self.outbox.len() < UNANSWERED_MAX && self.looking == 0,
+            Line::Session { .. } => {
+                let unanswered = self.outbox.len() + self.links.swarm_waiting();
+                unanswered < UNANSWERED_MAX && self.looking == 0
+            }
             // An answer is input, too, and what stands without the server can be spoken over.
             _ => self.config.interactive || self.asked.is_some() || self.any_link_stands(),
         }

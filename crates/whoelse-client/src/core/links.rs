@@ -258,6 +258,11 @@ impl Links {
         self.all.iter().all(|link| link.texts.is_empty()) && !self.swarm.waits()
     }
 
+    /// How many answers about files are awaited that the person wants to see.
+    pub(super) fn swarm_waiting(&self) -> usize {
+        self.swarm.waiting()
+    }
+
     pub(super) fn any_stands(&self) -> bool {
         self.all.iter().any(|link| link.stage.stands())
     }

@@ -16,6 +16,7 @@ mod original;
 mod reconnecting;
 mod swarm;
 mod swarm_gets;
+mod swarm_order;
 mod swarm_sources;
 mod unencrypted;
 

@@ -46,6 +46,7 @@ fn happening(what: whoelse_peer::SwarmEvent) -> SwarmEvent {
         }
         Theirs::Parts { parts } => SwarmEvent::Parts { parts },
         Theirs::Starving => SwarmEvent::Starving,
+        Theirs::Spare { link } => SwarmEvent::Spare { link: ours(link) },
         Theirs::Banned { link } => SwarmEvent::Banned { link: ours(link) },
         Theirs::Received { path, by } => {
             let by = by.into_iter().map(|(link, bytes, parts)| (ours(link), bytes, parts));

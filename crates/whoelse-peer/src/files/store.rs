@@ -173,10 +173,7 @@ impl Blobs {
         part: Range<u64>,
         progress: &mpsc::Sender<u64>,
     ) -> Result<(), FetchError> {
-        let request = match self.request(hash, part.end, part).await? {
-            Some((request, _)) => request,
-            None => return Ok(()),
-        };
+        let Some((request, _)) = self.request(hash, part.end, part).await? else { return Ok(()) };
         let mut before = 0;
         let steps = self.store.remote().execute_get(connection.clone(), request).stream();
         let mut steps = std::pin::pin!(steps);

@@ -149,6 +149,9 @@ impl Get {
     }
 }
 
+/// Both ends, for whoever works here.
+type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
+
 /// The time in which parts come.
 struct Fetching<'g> {
     get: &'g mut Get,
@@ -161,8 +164,8 @@ struct Fetching<'g> {
     tasks: JoinSet<Result<(), FetchError>>,
     ids: HashMap<Id, RequestId>,
     watches: JoinSet<()>,
-    counts: (mpsc::Sender<(u64, u64)>, mpsc::Receiver<(u64, u64)>),
-    said: (mpsc::Sender<(LinkId, PartMap)>, mpsc::Receiver<(LinkId, PartMap)>),
+    counts: Channel<(u64, u64)>,
+    said: Channel<(LinkId, PartMap)>,
     /// How much of each part is here, in bytes.
     here: Vec<u64>,
     rate: Rate,
@@ -415,10 +418,16 @@ impl<'g> Fetching<'g> {
                 Do::Ban { source } => {
                     self.untold.push_back(SwarmEvent::Banned { link: LinkId(source.0) });
                 }
+                Do::Spare { source } => {
+                    let what = SwarmEvent::Spare { link: LinkId(source.0) };
+                    if !self.untold.contains(&what) {
+                        self.untold.push_back(what);
+                    }
+                }
                 Do::Starving if !self.untold.contains(&SwarmEvent::Starving) => {
                     self.untold.push_back(SwarmEvent::Starving);
                 }
-                Do::Starving | Do::Spare { .. } => {}
+                Do::Starving => {}
             }
         }
     }

@@ -129,6 +129,7 @@ impl Core {
             peers.accept(user, key, &device, now_s);
         }
         self.keep_peers();
+        self.trust_sources(now_ms, user);
         Ok(Some(Answer::Done))
     }
 

@@ -13,6 +13,8 @@ mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+#[cfg(test)]
+use whoelse_proto::Purpose;
 use whoelse_proto::codec::Incoming;
 use whoelse_proto::{FileHash, request};
 
@@ -99,13 +101,16 @@ impl Swarm {
         self.own.iter().any(Own::is_reading) || self.gets.iter().any(Get::is_going)
     }
 
+    /// How many answers are awaited that the person wants to see.
+    pub(in crate::core) fn waiting(&self) -> usize {
+        self.asked.values().filter(|asked| (*asked).clone().command().is_some()).count()
+    }
+
     /// Whether an answer is awaited that the person wants to see.
     pub(super) fn waits(&self) -> bool {
         let new = |hash: &FileHash| self.own.iter().any(|own| own.is_new(hash));
-        self.asked.values().any(|asked| match asked {
-            Asked::Share { hash } => new(hash),
-            asked => asked.clone().command().is_some(),
-        })
+        let lists = |asked: &Asked| matches!(asked, Asked::Share { hash } if new(hash));
+        self.waiting() > 0 || self.asked.values().any(lists)
     }
 
     fn is_asked(&self, asked: &Asked) -> bool {
@@ -173,7 +178,8 @@ impl Core {
     fn seeds(&self) -> bool {
         self.swarms()
             && match self.links.options.seed {
-                Seed::Ask => self.links.swarm.seed == Some(true),
+                // What no person watches gives nothing away that it was not told to.
+                Seed::Ask => self.config.interactive && self.links.swarm.seed == Some(true),
                 Seed::Always => true,
                 Seed::Never => false,
             }
@@ -334,5 +340,20 @@ impl super::Links {
     /// Those of one file.
     pub(in crate::core) fn fetching_of(&self, hash: FileHash) -> Vec<crate::links::LinkId> {
         self.all.iter().filter(|link| link.fetches(hash)).map(|link| link.id).collect()
+    }
+
+    /// How many links others fetch over.
+    pub(in crate::core) fn serving_now(&self) -> usize {
+        self.all.iter().filter(|link| link.serves().is_some()).count()
+    }
+
+    /// Every link over which is fetched is that of a source, and the other way round.
+    pub(in crate::core) fn check_sources(&self) {
+        use std::collections::BTreeSet;
+        let sources = self.swarm.gets.iter().flat_map(|get| &get.sources);
+        let used: BTreeSet<_> = sources.filter_map(sources::Source::link).collect();
+        let made = self.all.iter().filter(|it| it.caller && it.purpose != Purpose::Talk);
+        let made: BTreeSet<_> = made.map(|link| link.id).collect();
+        assert_eq!(made, used);
     }
 }

@@ -327,6 +327,15 @@ fn who_is_gone_is_left_out_when_a_file_is_listed_again() {
     );
     let last = world.ends[1].screen.pop();
     assert!(matches!(last, Some(Notice::Swarm(SwarmNotice::NotShared { .. }))), "{last:?}");
+    let mut world = self::world();
+    world.shares(&["yoda"]);
+    world.hang_up(1);
+    world.answers.insert((1, "have"), "FILE_NOT_EXIST".into());
+    world.answers.insert((1, "share"), r#"USER_NOT_EXIST ,"user":"yoda""#.into());
+    world.wait(60_000);
+    let last = world.ends[1].screen.pop();
+    let Some(Notice::Swarm(SwarmNotice::NotShared { why, .. })) = last else { panic!("{last:?}") };
+    assert_eq!(why, NotShared::NobodyLeft);
 }
 
 #[test]

@@ -433,7 +433,7 @@ fn who_has_parts_is_told_of_what_is_asked_for() {
         |asked, holders| Answer::Holders(Holders { file: film(), parts: 4, asked, holders });
     let (luke, yoda) = (holder("luke", &all()), holder("yoda", &last));
     let asked = vec![1..=2, 4..=4];
-    let both = vec![luke.clone(), yoda.clone()];
+    let both = vec![luke.clone(), yoda];
     assert_eq!(world.answers(0, ask(asked.clone())), expected(asked, both.clone()));
     assert_eq!(world.answers(0, ask(vec![1..=3])), expected(vec![1..=3], vec![luke]));
     assert_eq!(world.answers(0, ask(Vec::new())), expected(Vec::new(), both));

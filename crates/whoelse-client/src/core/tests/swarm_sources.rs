@@ -101,16 +101,36 @@ fn who_has_nothing_that_is_missing_is_not_asked() {
 }
 
 #[test]
-fn sources_are_asked_for_every_ten_seconds_until_there_are_enough() {
+fn sources_are_asked_for_every_three_seconds_until_there_are_enough() {
     let mut world = fetching(&[]);
     world.requests(0);
     world.wait(30_500);
-    assert_eq!(world.requests(0), ["sources"; 3], "one of four");
+    assert_eq!(world.requests(0), ["sources"; 10], "one of four");
     let mut world = asking(2);
-    world.answers.remove(&(0, "startprivate"));
     world.requests(0);
-    world.wait(9_000);
-    assert_eq!(world.requests(0).iter().filter(|it| *it == "sources").count(), 0);
+    world.wait(19_000);
+    assert_eq!(world.requests(0), Vec::<String>::new());
+    world.swarm(0, SwarmEvent::Starving);
+    world.wait(500);
+    world.swarm(0, SwarmEvent::Starving);
+    world.wait(2_500);
+    assert!(world.requests(0).contains(&"sources".to_owned()), "those are of no use");
+}
+
+#[test]
+fn an_answer_that_says_nothing_changes_nothing_but_the_time() {
+    let mut world = world();
+    world.found(&offer("luke", 2, &[]));
+    world.source(&[("yoda", 3)]);
+    world.answers.insert((0, "startprivate"), "USER_OFFLINE".into());
+    world.gets("film.mkv");
+    world.answers.insert((0, "sources"), r#"TOO_FAST ,"retry_after":7"#.into());
+    world.wait(3_000);
+    world.requests(0);
+    world.wait(6_900);
+    assert_eq!(world.requests(0), Vec::<String>::new());
+    world.wait(100);
+    assert_eq!(world.requests(0), ["sources", "link yoda"], "yoda is still there");
 }
 
 #[test]
@@ -119,7 +139,7 @@ fn new_sources_are_used_as_soon_as_they_are_told() {
     world.requests(0);
     world.answers.insert((0, "startprivate"), SILENCE.into());
     world.source(&[("luke", 2), ("yoda", 3)]);
-    world.wait(10_000);
+    world.wait(3_000);
     assert_eq!(world.requests(0), ["sources", "link yoda"], "and luke's link stays");
     assert_eq!(world.fetch_links().len(), 2);
 }
@@ -167,6 +187,11 @@ fn a_source_with_another_key_is_not_asked_and_told_once() {
     let notices = world.swarm_notices(0);
     let changed = notices.iter().filter(|it| matches!(it, SwarmNotice::SourceChanged { .. }));
     assert_eq!(changed.count(), 1);
+    for step in [crate::SafetyStep::Show, crate::SafetyStep::Accept] {
+        world.wants(0, Command::Safety { user: "yoda".into(), step });
+    }
+    world.settle();
+    assert_eq!(asked(&mut world), ["yoda"], "once the person has accepted it");
 }
 
 #[test]

@@ -112,9 +112,8 @@ impl Core {
             Then::Do(command) => (command, false),
             Then::Look(command) => (command, true),
         };
-        let which = match &command {
-            Command::Get { which } | Command::SearchParts { which, .. } => which,
-            _ => return,
+        let (Command::Get { which } | Command::SearchParts { which, .. }) = &command else {
+            return;
         };
         let done = match self.meant_by(which) {
             // Names can be searched for, and hashes only looked for in all there is.

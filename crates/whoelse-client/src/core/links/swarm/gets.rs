@@ -263,6 +263,7 @@ impl Core {
                 if !std::mem::replace(&mut get.starving, true) {
                     self.notice_swarm(SwarmNotice::Starving { number, file, progress });
                 }
+                self.hasten_asking(now_ms, hash);
             }
             SwarmEvent::Banned { link } => self.ban_source(hash, link),
             SwarmEvent::Spare { link } => self.spare_source(now_ms, hash, link),

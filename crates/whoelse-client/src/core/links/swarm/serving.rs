@@ -10,7 +10,7 @@ use crate::links::{FETCHING_MAX, LinkEnd, LinkId, LinkNotice, SERVING_MAX, Trust
 
 impl Link {
     /// It was made by somebody who fetches a file from here.
-    fn serves(&self) -> Option<FileHash> {
+    pub(super) fn serves(&self) -> Option<FileHash> {
         match self.purpose {
             Purpose::File(hash) if !self.caller => Some(hash),
             _ => None,

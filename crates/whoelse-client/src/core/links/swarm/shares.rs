@@ -284,6 +284,7 @@ impl Core {
     }
 
     fn handle_unlisted(&mut self, at: usize, hash: FileHash, incoming: &Incoming) {
+        let mut why = NotShared::Refused(refused(incoming));
         let own = &mut self.links.swarm.own[at];
         let what = own.file.as_ref().map(|file| file.name.to_string()).unwrap_or_default();
         if own.stage == Stage::Claiming && incoming.outcome() == Some("USER_NOT_EXIST") {
@@ -296,6 +297,7 @@ impl Core {
                     (own.with, own.stage) = (Scope::People(left), Stage::Again);
                     return;
                 }
+                why = if left.is_empty() { NotShared::NobodyLeft } else { why };
             }
         }
         match own.offer.as_ref().filter(|_| own.stage == Stage::Listing) {
@@ -306,7 +308,7 @@ impl Core {
                 self.order_swarm(SwarmOrder::Unshare { hash });
             }
         }
-        self.tell_not_shared(what, NotShared::Refused(refused(incoming)));
+        self.tell_not_shared(what, why);
     }
 
     /// The server has noted that a file is here, or does not know it any more.

@@ -18,8 +18,11 @@ const RETRY_MS: u64 = 10_000;
 const RETRY_LATER_MS: u64 = 60_000;
 const FAILURES_MAX: u32 = 3;
 
-/// How often sources are asked for, while there are too few or nobody has what is missing, and else.
-const ASK_MS: u64 = 10_000;
+/// How often sources are asked for while there are too few, or nobody has what is missing: so often
+/// for each get that is under way, which leaves the person's own searches some of what the server
+/// allows, and not more often than the least. Else the last holds.
+const ASK_MS: u64 = 1_000;
+const ASK_MS_MIN: u64 = 3_000;
 const ASK_LATER_MS: u64 = 60_000;
 
 /// Somebody who has parts of a file, by the word of the server.
@@ -53,12 +56,14 @@ enum State {
     Waits {
         until_ms: u64,
     },
-    /// It is not asked any more.
-    Never,
+    /// It has another key than was known.
+    Distrusted,
+    /// It gave something else than the file, and is not asked any more.
+    Banned,
 }
 
 impl Source {
-    fn link(&self) -> Option<LinkId> {
+    pub(super) fn link(&self) -> Option<LinkId> {
         match self.state {
             State::Asked { link, .. } | State::Linked { link } => Some(link),
             _ => None,
@@ -147,10 +152,6 @@ impl Core {
             }
         }
         for hash in due {
-            if let Some(get) = self.links.swarm.get(hash) {
-                // It may be asked for again sooner, once it is known how many there are.
-                get.ask_at_ms = now_ms + ASK_MS;
-            }
             self.ask_swarm(Asked::Sources { hash }, request::Command::Sources { hash });
         }
         while let Some((hash, at)) = self.next_source() {
@@ -193,7 +194,7 @@ impl Core {
         let file = get.file.clone();
         let source = &mut get.sources[at];
         let Some(name) = name else {
-            source.state = State::Never;
+            source.state = State::Banned;
             return;
         };
         let (user, key, device) = (source.user.clone(), source.key, source.device.clone());
@@ -211,7 +212,14 @@ impl Core {
     /// The server says who has parts.
     pub(super) fn handle_sources(&mut self, now_ms: u64, hash: FileHash, incoming: &Incoming) {
         let me = self.name().unwrap_or_default().to_owned();
+        let soon_ms = now_ms + self.ask_ms();
         let Some(get) = self.links.swarm.get(hash).filter(|get| get.is_active()) else { return };
+        if !matches!(incoming.outcome(), Some("SUCCESS" | "FILE_NOT_EXIST")) {
+            // It says nothing about who there is.
+            let retry_ms = incoming.retry_after.unwrap_or(0).saturating_mul(1_000);
+            get.ask_at_ms = soon_ms.max(now_ms.saturating_add(retry_ms.min(ASK_LATER_MS)));
+            return;
+        }
         get.sources.iter_mut().for_each(|source| source.listed = false);
         let parts = Layout::of(get.file.size).parts();
         for told in incoming.sources.iter().flatten().filter(|told| told.user != me) {
@@ -237,10 +245,24 @@ impl Core {
         while let Some((hash, at)) = self.next_source() {
             self.link_to_source(now_ms, hash, at);
         }
+        let soon_ms = self.ask_ms();
         let Some(get) = self.links.swarm.get(hash) else { return };
-        let has_enough = get.linked() >= links_max(get).min(FETCHING_MAX);
-        let later = has_enough && !get.starving;
-        get.ask_at_ms = now_ms + if later { ASK_LATER_MS } else { ASK_MS };
+        let later = get.linked() >= links_max(get) && !get.starving;
+        get.ask_at_ms = now_ms + if later { ASK_LATER_MS } else { soon_ms };
+    }
+
+    /// How soon sources of a file are asked for again.
+    fn ask_ms(&self) -> u64 {
+        let active = self.links.swarm.gets.iter().filter(|get| get.is_active()).count();
+        u64::try_from(active).map_or(ASK_LATER_MS, |active| active * ASK_MS).max(ASK_MS_MIN)
+    }
+
+    /// Nobody has what is missing: whoever has is to be found soon, if enough were there before.
+    pub(super) fn hasten_asking(&mut self, now_ms: u64, hash: FileHash) {
+        let soon_ms = now_ms + self.ask_ms();
+        if let Some(get) = self.links.swarm.get(hash) {
+            get.ask_at_ms = get.ask_at_ms.min(soon_ms);
+        }
     }
 
     /// A link for a file is being made.
@@ -315,7 +337,7 @@ impl Core {
         device: String,
     ) {
         if let Some(source) = self.links.swarm.get(file.hash).and_then(|get| get.by_link(id)) {
-            source.state = State::Never;
+            source.state = State::Distrusted;
         }
         let refused = (key, device.clone());
         let before = self.links.refused.insert(user.to_owned(), refused.clone());
@@ -325,12 +347,23 @@ impl Core {
         }
     }
 
+    /// The person has accepted a key of somebody: it is as good as any other.
+    pub(in crate::core::links) fn trust_sources(&mut self, now_ms: u64, user: &str) {
+        let sources = self.links.swarm.gets.iter_mut().flat_map(|get| &mut get.sources);
+        for source in sources.filter(|source| source.user == user) {
+            if source.state == State::Distrusted {
+                source.state = State::Free;
+            }
+        }
+        self.drive_swarm(now_ms);
+    }
+
     /// A source gave something else than the file.
     pub(super) fn ban_source(&mut self, hash: FileHash, link: LinkId) {
         let Some(get) = self.links.swarm.get(hash) else { return };
         let (file, who) = (get.file.clone(), get.used.get(&link).cloned());
         if let Some(source) = get.by_link(link) {
-            source.state = State::Never;
+            source.state = State::Banned;
         }
         self.end_link(link, LinkEnd::Here);
         if let Some((user, device)) = who {
