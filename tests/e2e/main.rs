@@ -28,6 +28,7 @@ mod regressions;
 mod relay;
 #[cfg(feature = "relay")]
 mod relayed;
+mod shares;
 mod slow;
 mod soak;
 mod terminal;

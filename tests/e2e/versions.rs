@@ -1,6 +1,6 @@
 //! Data of earlier and later versions of the program.
 //!
-//! `version-1` and `version-2` are folders of servers of those versions that were killed while they
+//! `version-1` to `version-3` are folders of servers of those versions that were killed while they
 //! were used: some is in the database, some in what SQLite keeps beside it, some in the journal alone.
 //! There hans has sent luke 8 messages, `h-1` to `h-8`, luke has acknowledged 3 and blocks yoda, and
 //! yoda has sent hans one. Segments of the journal are cut where only zeros follow.
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use whoelse_proto::{ReceiptKey, RequestId};
-use whoelse_tests::program::{Ended, Peer, Running, Server};
+use whoelse_proto::{FileHash, ReceiptKey, RequestId, Signature};
+use whoelse_tests::program::{Device, Ended, Peer, Running, Server};
 
 use super::{PROGRAM, ack, block, message, message_with_id, repository, server, setup, unblock};
 
@@ -83,7 +83,7 @@ fn assert_holds_what_was_confirmed(server: &Server) {
 
 #[test]
 fn data_of_earlier_versions_go_on_where_those_servers_were_killed() {
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let mut server = server_of(version);
         assert_holds_what_was_confirmed(&server);
         server.crash();
@@ -108,12 +108,30 @@ fn data_of_earlier_versions_go_on_where_those_servers_were_killed() {
         // Whatever must be on disk takes what was said before it along.
         assert_eq!(luke.status(&block("hans")), "SUCCESS");
         assert_eq!(luke.status(&unblock("hans")), "SUCCESS");
+        assert_shares(&server);
         assert_receipt_after(&mut server, Server::crash);
         assert_receipt_after(&mut server, |server| {
             assert_eq!(server.terminate().code, Some(0));
             server.restart();
         });
     }
+}
+
+/// Files can be shared with data from before there were any.
+fn assert_shares(server: &Server) {
+    let mut yoda = Peer::connect(server);
+    let mut members = Device::new("phone", [9; 32]).members("first");
+    members["links"] = json!(1);
+    yoda.begin("yoda", members);
+    let share = json!({
+        "action": "share",
+        "hash": FileHash([4; 32]).to_string(),
+        "size": 500,
+        "name": "film.mkv",
+        "signature": Signature([5; 64]).to_string(),
+    });
+    assert_eq!(yoda.status(&share), "SUCCESS");
+    yoda.hang_up();
 }
 
 fn key(id: &str) -> String {
@@ -128,6 +146,8 @@ fn assert_receipt_after(server: &mut Server, end: impl FnOnce(&mut Server)) {
     let answer = hans.ask(&json!({"action": "receipts", "ids": ["h-9", "h-10"]}));
     let lists = (&answer["delivered"], &answer["unknown"]);
     assert_eq!(lists, (&json!(["h-9"]), &json!(["h-10"])));
+    let found = hans.ask(&json!({"action": "search_files", "words": "film"}));
+    assert_eq!(found["files"][0]["from"], "yoda");
 }
 
 /// It gave up with one line that holds all these texts, and left the data as they were.
@@ -156,11 +176,11 @@ fn a_database_of_a_later_version_is_refused_and_left_alone() {
     let path = server.data().join("whoelse.db");
     let mut database = fs::read(&path).unwrap();
     let version = &mut database[60..64]; // where SQLite keeps `user_version`
-    assert_eq!(version, [0, 0, 0, 3]);
-    version.copy_from_slice(&[0, 0, 0, 4]);
+    assert_eq!(version, [0, 0, 0, 4]);
+    version.copy_from_slice(&[0, 0, 0, 5]);
     fs::write(&path, database).unwrap();
     let before = contents(&server.data());
-    let texts = ["version 4", "up to 3", "Nothing was changed", "newer version of whoelse"];
+    let texts = ["version 5", "up to 4", "Nothing was changed", "newer version of whoelse"];
     assert_refused(&mut server, &before, &texts);
 }
 
@@ -187,7 +207,7 @@ fn a_journal_of_a_later_format_is_refused_and_left_alone() {
     // Killed: then SQLite would like to tidy up. And of an earlier version: then it would be upgraded.
     let mut server = server(&["hans"]);
     server.kill9();
-    for version in [0, 1, 2] {
+    for version in [0, 1, 2, 3] {
         if version > 0 {
             put(server.folder(), version);
         }
@@ -204,7 +224,7 @@ fn a_journal_of_a_later_format_is_refused_and_left_alone() {
 fn what_cannot_be_recovered_is_not_upgraded() {
     let mut server = setup(&[]).start();
     server.terminate();
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         put(server.folder(), version);
         fs::remove_file(server.data().join("journal/00000000.segment")).unwrap();
         let before = contents(&server.data());
@@ -264,13 +284,13 @@ fn an_upgrade_killed_at_any_moment_loses_nothing() {
     let mut server = setup(&[]).start();
     server.terminate();
     let start = Instant::now();
-    put(server.folder(), 2);
+    put(server.folder(), 3);
     server.restart();
     let whole_us = u64::try_from(start.elapsed().as_micros()).unwrap();
     server.terminate();
     let mut begun = 0;
     for moment in 0..MOMENTS {
-        put(server.folder(), if moment % 3 == 2 { 1 } else { 2 });
+        put(server.folder(), 3 - u32::try_from(moment % 3).unwrap());
         let is_after_write = moment % 2 == 1;
         let at_us = row.below(if is_after_write { 3_000 } else { whole_us });
         let at = Duration::from_micros(at_us);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use whoelse_engine::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Time};
-use whoelse_proto::{DeviceKey, Name, Role};
+use whoelse_engine::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Share, Time};
+use whoelse_proto::{DeviceKey, FileHash, Name, Role, Scope, SharedName, Signature};
 
 /// Makes records that may follow those it made before.
 #[derive(Clone, Default)]
@@ -14,6 +14,8 @@ pub(crate) struct Source {
     /// Accounts that were not removed, with the keys of their devices.
     present: Vec<(AccountId, Vec<DeviceKey>)>,
     invites: u64,
+    /// What is shared, and by which device.
+    shares: Vec<(AccountId, FileHash, DeviceKey)>,
     time: u64,
 }
 
@@ -32,7 +34,7 @@ impl Source {
             return self.account(random, time);
         }
         let account = self.pick(random);
-        match random.random_range(0..120) {
+        match random.random_range(0..130) {
             0..3 => Record::Password { account, hash: hash(random) },
             3..8 => {
                 let locked = random.random_bool(0.3);
@@ -57,6 +59,7 @@ impl Source {
                 Record::Stranger { key, strikes, locked_until, time }
             }
             65 => self.removed(random, time),
+            66..76 => self.share(random, time),
             _ => self.message(random, account, time),
         }
     }
@@ -71,7 +74,11 @@ impl Source {
         let account = *account;
         let known = (!keys.is_empty()).then(|| random.random_range(0..keys.len()));
         match (known, random.random_range(0..3)) {
-            (Some(known), 0) => Record::DeviceRevoked { account, key: keys.remove(known) },
+            (Some(known), 0) => {
+                let key = keys.remove(known);
+                self.shares.retain(|(owner, _, device)| (*owner, *device) != (account, key));
+                Record::DeviceRevoked { account, key }
+            }
             (Some(known), 1) => Record::DeviceUsed { account, key: keys[known], time },
             _ => {
                 let key = DeviceKey(random.random());
@@ -98,9 +105,53 @@ impl Source {
         }
     }
 
+    fn share(&mut self, random: &mut ChaCha8Rng, time: Time) -> Record {
+        let known = (!self.shares.is_empty()).then(|| random.random_range(0..self.shares.len()));
+        match (known, random.random_range(0..5)) {
+            (Some(known), 0) => {
+                let (owner, hash, _) = self.shares.remove(known);
+                Record::Unshare { owner, hash }
+            }
+            (Some(known), 1) => {
+                let (owner, hash, _) = self.shares[known];
+                Record::ShareRenewed { owner, hash, time }
+            }
+            _ => self.new_share(random, time),
+        }
+    }
+
+    /// A share of somebody who has a device, or a device for that.
+    fn new_share(&mut self, random: &mut ChaCha8Rng, time: Time) -> Record {
+        let (owner, keys) = &self.present[random.random_range(0..self.present.len())];
+        let (Some(device), owner) = (keys.last().copied(), *owner) else {
+            return self.device(random, time);
+        };
+        // Now and then the same again.
+        let hash = FileHash([random.random_range(0..20); 32]);
+        self.shares.retain(|(other, shared, _)| (*other, *shared) != (owner, hash));
+        self.shares.push((owner, hash, device));
+        let people = (0..random.random_range(1..4)).map(|_| self.pick(random));
+        let names = people.map(|account| Name::new(&format!("person{}", account.0)).unwrap());
+        let names = names.collect();
+        let with = if random.random() { Scope::Everyone } else { Scope::People(names) };
+        let mut signature = [0; 64];
+        random.fill(&mut signature);
+        Record::Share(Arc::new(Share {
+            owner,
+            hash,
+            size: random.random_range(1..=1 << 40),
+            name: SharedName::new(&format!("film \"{}\".mkv", random.random::<u16>())).unwrap(),
+            with,
+            device,
+            signature: Signature(signature),
+            time,
+        }))
+    }
+
     fn removed(&mut self, random: &mut ChaCha8Rng, time: Time) -> Record {
         let index = random.random_range(0..self.present.len());
         let (account, _) = self.present.remove(index);
+        self.shares.retain(|(owner, ..)| *owner != account);
         Record::Removed { account, time }
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use whoelse_engine::{
     AccountId, AccountSnapshot, DeviceSnapshot, InviteSnapshot, Message, Number, Record,
-    SentSnapshot, Snapshot, StrangerSnapshot, Time, WaitingSnapshot,
+    SentSnapshot, Share, Snapshot, StrangerSnapshot, Time, WaitingSnapshot,
 };
-use whoelse_proto::ReceiptKey;
+use whoelse_proto::{FileHash, ReceiptKey};
 
 /// The sum of records.
 #[derive(Clone, Default)]
@@ -18,6 +18,7 @@ pub(crate) struct Reference {
     last_invite: u64,
     strangers: BTreeMap<u128, StrangerSnapshot>,
     mail: BTreeMap<(AccountId, Number), Arc<Message>>,
+    shares: BTreeMap<(AccountId, FileHash), Share>,
 }
 
 impl Reference {
@@ -87,6 +88,9 @@ impl Reference {
             Record::InviteGone { number } => {
                 self.invites.retain(|invite| invite.number != *number);
             }
+            Record::Share(_) | Record::ShareRenewed { .. } | Record::Unshare { .. } => {
+                self.apply_share(record);
+            }
         }
     }
 
@@ -118,8 +122,24 @@ impl Reference {
             }
             Record::DeviceRevoked { account, key } => {
                 self.at(*account).devices.retain(|device| device.key != *key);
+                self.shares.retain(|(owner, _), it| owner != account || it.device != *key);
             }
             other => panic!("not about a device: {other:?}"),
+        }
+    }
+
+    fn apply_share(&mut self, record: &Record) {
+        match record {
+            Record::Share(share) => {
+                self.shares.insert((share.owner, share.hash), Share::clone(share));
+            }
+            Record::ShareRenewed { owner, hash, time } => {
+                self.shares.get_mut(&(*owner, *hash)).expect("it is shared").time = *time;
+            }
+            Record::Unshare { owner, hash } => {
+                self.shares.remove(&(*owner, *hash));
+            }
+            other => panic!("not about a share: {other:?}"),
         }
     }
 
@@ -130,6 +150,7 @@ impl Reference {
             other.blocks.retain(|blocked| *blocked != account);
         }
         self.invites.retain(|invite| invite.by != Some(account));
+        self.shares.retain(|(owner, _), _| *owner != account);
         let name = self.at(account).name.clone();
         *self.at(account) = AccountSnapshot {
             is_removed: true,
@@ -148,6 +169,7 @@ impl Reference {
             accounts: self.accounts.clone(),
             invites: invites.cloned().collect(),
             last_invite: self.last_invite,
+            shares: self.shares.values().cloned().collect(),
             strangers,
             newest: self.newest,
         };

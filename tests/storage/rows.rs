@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use whoelse_engine::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Snapshot, Time};
-use whoelse_proto::{DeviceKey, Name, Role};
+use whoelse_engine::{
+    AccountId, Message, Number, PasswordHash, Record, RetryKey, Share, Snapshot, Time,
+};
+use whoelse_proto::{DeviceKey, FileHash, Name, Role, Scope, SharedName, Signature};
 use whoelse_server::database::{Database, DatabaseError, Projector};
 use whoelse_server::journal::BatchNumber;
 
@@ -41,7 +43,44 @@ fn records_of_version_1() -> Vec<Record> {
     records
 }
 
-/// What came later.
+/// What version 4 added: some that lasts, and some that is gone with whom or what it belongs to.
+fn records_of_version_4() -> Vec<Record> {
+    let name = |text| Name::new(text).unwrap();
+    let share = |owner, file, device, with, time| {
+        Record::Share(Arc::new(Share {
+            owner: AccountId(owner),
+            hash: FileHash([file; 32]),
+            size: 1 << 40,
+            name: SharedName::new("film \"1\" é.mkv").unwrap(),
+            with,
+            device: DeviceKey([device; 32]),
+            signature: Signature([file; 64]),
+            time: Time(time),
+        }))
+    };
+    let some = || Scope::People([name("vader"), name("leia"), name("luke")].into());
+    let (hans, luke, leia) = (AccountId(0), AccountId(1), AccountId(4));
+    let (key, time) = (DeviceKey([9; 32]), Time(62));
+    let device = |account| Record::Device { account, key, name: "tablet".into(), time };
+    vec![
+        share(0, 1, 1, Scope::Everyone, 61),
+        share(0, 2, 1, Scope::Everyone, 61),
+        share(0, 2, 2, some(), 62),
+        share(1, 1, 1, some(), 62),
+        share(1, 3, 1, Scope::Everyone, 62),
+        device(luke),
+        share(1, 4, 9, Scope::Everyone, 62),
+        Record::Account { account: leia, name: name("lando"), password: None, time },
+        device(leia),
+        share(4, 1, 9, some(), 62),
+        Record::ShareRenewed { owner: hans, hash: FileHash([1; 32]), time: Time(80) },
+        Record::Unshare { owner: luke, hash: FileHash([3; 32]) },
+        Record::DeviceRevoked { account: luke, key },
+        Record::Removed { account: leia, time: Time(81) },
+    ]
+}
+
+/// What came later, up to version 3.
 fn later_records() -> Vec<Record> {
     let (hans, luke, vader, leia) = (AccountId(0), AccountId(1), AccountId(2), AccountId(3));
     let name = Name::new("leia").unwrap();
@@ -78,10 +117,22 @@ fn filled(path: &Path) {
     // In parts, so that the ids are in two rows.
     let second = records.split_off(records.len() - 3);
     for (batch, records) in [(1, records), (2, second), (3, later_records())] {
-        let mut projector = Projector::default();
-        projector.push(BatchNumber(batch), records);
-        projector.project(&mut database).unwrap();
+        project(&mut database, batch, records);
     }
+    database.close().unwrap();
+}
+
+fn project(database: &mut Database, batch: u64, records: Vec<Record>) {
+    let mut projector = Projector::default();
+    projector.push(BatchNumber(batch), records);
+    projector.project(database).unwrap();
+}
+
+/// As of this version, with something in each table.
+fn filled_up(path: &Path) {
+    filled(path);
+    let mut database = Database::open(path, "id").unwrap();
+    project(&mut database, 4, records_of_version_4());
     database.close().unwrap();
 }
 
@@ -111,7 +162,7 @@ fn after(path: &Path, statement: &str) -> Result<Everything, DatabaseError> {
 fn a_row_altered_or_missing_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("whoelse.db");
-    filled(&path);
+    filled_up(&path);
     assert_eq!(read(&path).unwrap().1.len(), 4);
     let mut tried = 0;
     for (table, keys, columns) in tables(&path) {
@@ -124,8 +175,10 @@ fn a_row_altered_or_missing_is_noticed() {
             for column in columns.iter().filter(|column| *column != "one") {
                 // Another value of the same type, where there is one.
                 let change = match column.as_str() {
-                    "name" | "password" | "body" | "server_id" => "coalesce(@, '') || 'x'",
-                    "key" | "hash" => "zeroblob(length(@))",
+                    "name" | "password" | "body" | "server_id" | "people" => {
+                        "coalesce(@, '') || 'x'"
+                    }
+                    "key" | "hash" | "device" | "signature" => "zeroblob(length(@))",
                     "role" | "is_locked" | "is_removed" | "is_first" | "is_wide" => "1 - @",
                     "retry" | "entries" => "zeroblob(coalesce(length(@), 24))",
                     "crc" => "@ + 1",
@@ -175,7 +228,7 @@ fn tables(path: &Path) -> Vec<(String, Vec<String>, Vec<String>)> {
         .into_iter()
         .map(table)
         .collect();
-    assert_eq!(tables.len(), 8);
+    assert_eq!(tables.len(), 9);
     assert!(tables.iter().all(|(_, keys, _)| !keys.is_empty()));
     tables
 }
@@ -223,7 +276,7 @@ fn a_newer_version_is_refused_and_left_alone() {
     let path = folder.path().join("whoelse.db");
     filled(&path);
     let connection = Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 4).unwrap();
+    connection.pragma_update(None, "user_version", 5).unwrap();
     // A process that was killed leaves part of it beside the file.
     let killed = folder.path().join("killed.db");
     for suffix in ["", "-wal"] {
@@ -237,7 +290,7 @@ fn a_newer_version_is_refused_and_left_alone() {
     let before = contents();
     assert!(!before.1.is_empty());
     let error = Database::open(&killed, "id").map(drop).unwrap_err();
-    assert!(matches!(error, DatabaseError::Newer { found: 4 }), "{error}");
+    assert!(matches!(error, DatabaseError::Newer { found: 5 }), "{error}");
     assert_eq!(contents(), before);
 }
 
@@ -264,7 +317,7 @@ fn a_file_of_version_1_is_read_and_then_of_this_version() {
     let mut expected = read(&folder_of_new).unwrap();
     forget_what_version_1_did_not_note(&mut expected);
     assert_eq!(read(&path).unwrap(), expected);
-    assert_eq!(version(&path), 3);
+    assert_eq!(version(&path), 4);
 }
 
 /// Failed logins of the past, and where messages went.
@@ -293,7 +346,7 @@ fn a_file_of_version_2_is_read_and_then_of_this_version() {
         account.sent.iter_mut().for_each(|sent| sent.recipient = None);
     }
     assert_eq!(read(&path).unwrap(), expected);
-    assert_eq!(version(&path), 3);
+    assert_eq!(version(&path), 4);
     // What comes from now on says where it went, beside what does not.
     let mut database = Database::open(&path, "id").unwrap();
     let message = Message {
@@ -312,6 +365,31 @@ fn a_file_of_version_2_is_read_and_then_of_this_version() {
     let sent = &read(&path).unwrap().0.accounts[2].sent;
     let recipients: Vec<_> = sent.iter().map(|sent| sent.recipient).collect();
     assert_eq!(recipients, [None, None, None, None, Some((AccountId(0), Number(7)))]);
+}
+
+/// `version-3.db` was written by the program as it was before there were shared files.
+#[test]
+fn a_file_of_version_3_is_read_and_then_of_this_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whoelse.db");
+    std::fs::write(&path, include_bytes!("version-3.db")).unwrap();
+    let new_path = folder.path().join("new.db");
+    filled(&new_path);
+    assert_eq!(read(&path).unwrap(), read(&new_path).unwrap());
+    assert_eq!(version(&path), 4);
+    for path in [&path, &new_path] {
+        let mut database = Database::open(path, "id").unwrap();
+        project(&mut database, 4, records_of_version_4());
+        database.close().unwrap();
+    }
+    let everything = read(&path).unwrap();
+    assert_eq!(everything, read(&new_path).unwrap());
+    let shares = everything.0.shares.iter().map(|it| (it.owner.0, it.hash.0[0], it.time.0));
+    assert_eq!(shares.collect::<Vec<_>>(), [(0, 1, 80), (0, 2, 62), (1, 1, 62)]);
+    let all = "SELECT group_concat(coalesce(people, 'everyone'), ', ') FROM shares";
+    let all: String =
+        Connection::open(&path).unwrap().query_row(all, (), |row| row.get(0)).unwrap();
+    assert_eq!(all, "everyone, vader leia luke, vader leia luke", "readable with sqlite3");
 }
 
 #[test]

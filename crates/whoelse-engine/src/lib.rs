@@ -26,6 +26,7 @@ mod relay;
 mod retries;
 mod rules;
 mod sessions;
+mod shares;
 pub mod snapshot;
 mod sources;
 mod state;
@@ -38,11 +39,11 @@ use std::sync::Arc;
 use whoelse_proto::event::Meeting;
 use whoelse_proto::{
     Answer, Command, Dialect, EndpointKey, Event, InviteSecret, Name, Nonce, Outcome, Password,
-    Refusal, RelayTicket, Request, RequestId, Role,
+    Purpose, Refusal, RelayTicket, Request, RequestId, Role,
 };
 
 pub use accounts::{AddRefusal, Person};
-pub use record::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Time};
+pub use record::{AccountId, Message, Number, PasswordHash, Record, RetryKey, Share, Time};
 pub use rules::Rules;
 pub use snapshot::{
     AccountSnapshot, DeviceSnapshot, InviteSnapshot, SentSnapshot, Snapshot, StrangerSnapshot,
@@ -555,6 +556,12 @@ impl Engine {
             | Command::PrivateCard { .. }
             | Command::EndPrivate { .. }
             | Command::Relay { .. }
+            | Command::Share(_)
+            | Command::Unshare { .. }
+            | Command::Shares
+            | Command::SearchFiles { .. }
+            | Command::Sources { .. }
+            | Command::Have { .. }
             | Command::Logout { .. }
             | Command::Ack { .. }
             | Command::Receipts { .. }
@@ -571,6 +578,7 @@ impl Engine {
     }
 
     /// What somebody asks who has logged in.
+    #[expect(clippy::too_many_lines, reason = "an arm for each command")]
     fn command(
         &mut self,
         now: Now,
@@ -604,7 +612,11 @@ impl Engine {
                 self.start_private(now.time, account, asker, &user, turn);
             }
             Command::StartPrivate { user, link: Some(link) } => {
+                let is_by_itself = link.purpose != Purpose::Talk;
                 self.ask_private(now.time, account, asker, &user, link, turn);
+                if is_by_itself {
+                    return;
+                }
             }
             // Clients answer and go on by themselves; they say `active` when a person did.
             Command::AnswerPrivate { link, answer } => {
@@ -621,6 +633,20 @@ impl Engine {
             }
             Command::Relay { endpoint, ticket } => {
                 self.relay(account, asker, endpoint, ticket, turn);
+                return;
+            }
+            Command::Share(share) => self.share(now.time, account, asker, share, turn),
+            Command::Unshare { hash } => self.unshare(account, asker, hash, turn),
+            Command::Shares => self.shares(now.time, account, asker, turn),
+            Command::SearchFiles { words } => {
+                self.search_files(now.time, account, asker, &words, turn);
+            }
+            Command::Sources { hash } => {
+                self.sources(now.time, account, asker, hash, turn);
+                return;
+            }
+            Command::Have { hash, parts } => {
+                self.have(now.time, account, asker, (hash, &parts), turn);
                 return;
             }
             Command::Logout { forget } => {

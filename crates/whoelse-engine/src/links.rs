@@ -21,26 +21,38 @@ const PORT_MIN: u16 = 1024;
 
 /// Whom somebody has asked lately, oldest first.
 #[derive(Default)]
-pub(crate) struct Asked(VecDeque<(Time, AccountId)>);
+pub(crate) struct Asked(VecDeque<(Time, AccountId, IsForFile)>);
+
+/// Whether a question was for a file; those to talk are counted apart.
+type IsForFile = bool;
 
 impl Asked {
     /// Takes note of a question, or says after how many milliseconds one may be asked.
-    fn take(&mut self, now: Time, callee: AccountId, rules: &crate::Rules) -> Result<(), u64> {
-        while self.0.front().is_some_and(|(at, _)| at.plus(rules.asks_ms) <= now) {
+    fn take(
+        &mut self,
+        now: Time,
+        (callee, is_for_file): (AccountId, IsForFile),
+        rules: &crate::Rules,
+    ) -> Result<(), u64> {
+        while self.0.front().is_some_and(|(at, ..)| at.plus(rules.asks_ms) <= now) {
             self.0.pop_front();
         }
-        let of_callee = || self.0.iter().filter(|(_, asked)| *asked == callee);
-        let oldest = if of_callee().count() >= rules.asks_max {
+        let most = if is_for_file { rules.file_asks_max } else { rules.asks_max };
+        let alike = |&&(_, asked, for_file): &&(Time, AccountId, IsForFile)| {
+            asked == callee && for_file == is_for_file
+        };
+        let of_callee = || self.0.iter().filter(alike);
+        let oldest = if of_callee().count() >= most {
             of_callee().next()
         } else if self.0.len() >= rules.asks_in_all_max {
             self.0.front()
         } else {
             None
         };
-        if let Some((at, _)) = oldest {
+        if let Some((at, ..)) = oldest {
             return Err(at.plus(rules.asks_ms).0.saturating_sub(now.0));
         }
-        self.0.push_back((now, callee));
+        self.0.push_back((now, callee, is_for_file));
         Ok(())
     }
 }
@@ -104,12 +116,16 @@ impl Engine {
         if self.has_blocked(caller, callee) {
             return Err(Refusal::YouBlocked(user));
         }
+        if new.purpose.file().is_some_and(|file| !self.may_fetch(caller, callee, file)) {
+            return Err(Refusal::FileNotExist);
+        }
         let session = self.state.account(callee).session.as_ref();
         if session.is_none_or(|session| session.connection.is_none()) {
             return Err(Refusal::UserOffline);
         }
         let Some((device, device_name)) = self.linking_device(callee) else {
-            return self.address_for(asker, callee).ok_or(Refusal::NoLinks);
+            let original = self.address_for(asker, callee).filter(|_| new.purpose == Purpose::Talk);
+            return original.ok_or(Refusal::NoLinks);
         };
         if let Some(link) = self.question_for(caller, callee, new.purpose) {
             return Ok(Outcome::Asked { user, link, device, device_name, accepts: true });
@@ -153,7 +169,7 @@ impl Engine {
         }
         let asked = &mut self.state.accounts[caller.index()].asked;
         asked
-            .take(now, callee, &self.rules)
+            .take(now, (callee, new.purpose.file().is_some()), &self.rules)
             .map_err(|retry_after_ms| Refusal::TooFast { retry_after_ms })
     }
 
@@ -330,7 +346,7 @@ impl Engine {
     }
 
     /// The device of a session that can make private links, and what it is called.
-    fn linking_device(&self, account: AccountId) -> Option<(DeviceKey, Arc<str>)> {
+    pub(crate) fn linking_device(&self, account: AccountId) -> Option<(DeviceKey, Arc<str>)> {
         let account = self.state.account(account);
         let session = account.session.as_ref().filter(|session| session.has_links())?;
         let device = account.devices.get(&session.device?)?;

@@ -27,6 +27,18 @@ impl Allowance {
         self.whole_at_us = self.whole_at_us.max(now_us).saturating_add(interval_us);
         Ok(())
     }
+
+    /// Says after how many milliseconds there is something left of an allowance by cost.
+    pub(crate) fn is_left(&self, now: Time, most_us: u64) -> Result<(), u64> {
+        let used_us = self.whole_at_us.saturating_sub(now.0.saturating_mul(1000));
+        if used_us > most_us { Err((used_us - most_us).div_ceil(1000)) } else { Ok(()) }
+    }
+
+    /// Takes a cost, which is known only afterwards.
+    pub(crate) fn add(&mut self, now: Time, cost_us: u64) {
+        let now_us = now.0.saturating_mul(1000);
+        self.whole_at_us = self.whole_at_us.max(now_us).saturating_add(cost_us);
+    }
 }
 
 impl Engine {
@@ -55,6 +67,9 @@ impl Engine {
         if let Command::Relay { endpoint, ticket: None } = command {
             let session = self.state.account(account).session.as_ref();
             return session.is_some_and(|session| session.relayed.contains(endpoint));
+        }
+        if let Command::Unshare { hash } = command {
+            return self.state.shares.get(account, *hash).is_some();
         }
         false
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use whoelse_proto::{DeviceKey, Name, Role};
+use whoelse_proto::{DeviceKey, FileHash, Name, Role, Scope, SharedName, Signature};
 
 /// A point in time in milliseconds since the Unix epoch that never goes back.
 #[derive(
@@ -97,6 +97,27 @@ pub struct Message {
     pub retry: Option<RetryKey>,
     /// What it says.
     pub body: Arc<str>,
+}
+
+/// A file that somebody shares, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Who shares it.
+    pub owner: AccountId,
+    /// What is in it.
+    pub hash: FileHash,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// What it is called.
+    pub name: SharedName,
+    /// Who may see it, as it was signed.
+    pub with: Scope,
+    /// Which of the owner's devices signed it.
+    pub device: DeviceKey,
+    /// By that device; the server does not check it.
+    pub signature: Signature,
+    /// When it was shared, or last claimed by its owner.
+    pub time: Time,
 }
 
 /// One thing that happened and must survive.
@@ -211,7 +232,7 @@ pub enum Record {
         /// When.
         time: Time,
     },
-    /// A device may no longer resume.
+    /// A device may no longer resume. What it shared is shared no more.
     DeviceRevoked {
         /// Of which account.
         account: AccountId,
@@ -232,7 +253,8 @@ pub enum Record {
         /// Whether it is locked now.
         is_locked: bool,
     },
-    /// A person was removed: its mail, blocks, devices and password are gone, its name is retired.
+    /// A person was removed: its mail, blocks, devices, shares and password are gone, its name is
+    /// retired.
     Removed {
         /// Who.
         account: AccountId,
@@ -269,6 +291,24 @@ pub enum Record {
         /// When.
         time: Time,
     },
+    /// Somebody shares a file, or shares it otherwise than before.
+    Share(Arc<Share>),
+    /// Its owner said that a share lives. Lazy.
+    ShareRenewed {
+        /// Who shares it.
+        owner: AccountId,
+        /// What is in the file.
+        hash: FileHash,
+        /// When.
+        time: Time,
+    },
+    /// A file is no longer shared: taken back, or expired.
+    Unshare {
+        /// Who shared it.
+        owner: AccountId,
+        /// What is in the file.
+        hash: FileHash,
+    },
 }
 
 impl Record {
@@ -279,7 +319,8 @@ impl Record {
             Self::Acknowledged { .. }
             | Self::Logout { .. }
             | Self::Heartbeat { .. }
-            | Self::DeviceUsed { .. } => true,
+            | Self::DeviceUsed { .. }
+            | Self::ShareRenewed { .. } => true,
             Self::Account { .. }
             | Self::Password { .. }
             | Self::Strikes { .. }
@@ -296,7 +337,9 @@ impl Record {
             | Self::Removed { .. }
             | Self::Invite { .. }
             | Self::InviteGone { .. }
-            | Self::Resumed { .. } => false,
+            | Self::Resumed { .. }
+            | Self::Share(_)
+            | Self::Unshare { .. } => false,
         }
     }
 
@@ -315,8 +358,10 @@ impl Record {
             | Self::DeviceUsed { time, .. }
             | Self::Removed { time, .. }
             | Self::Invite { time, .. }
-            | Self::Resumed { time, .. } => Some(*time),
+            | Self::Resumed { time, .. }
+            | Self::ShareRenewed { time, .. } => Some(*time),
             Self::Message(message) => Some(message.time),
+            Self::Share(share) => Some(share.time),
             Self::Password { .. }
             | Self::Block { .. }
             | Self::Unblock { .. }
@@ -324,7 +369,8 @@ impl Record {
             | Self::DeviceRevoked { .. }
             | Self::Role { .. }
             | Self::Locked { .. }
-            | Self::InviteGone { .. } => None,
+            | Self::InviteGone { .. }
+            | Self::Unshare { .. } => None,
         }
     }
 }

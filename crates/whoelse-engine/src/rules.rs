@@ -83,13 +83,34 @@ pub struct Rules {
     pub asks_max: usize,
     /// Times one person may ask anybody within that time; then `TOO_FAST`.
     pub asks_in_all_max: usize,
+    /// Times one person may ask another for a link for a file within that time; then `TOO_FAST`.
+    pub file_asks_max: usize,
     /// The time over which those are counted, in milliseconds.
     pub asks_ms: u64,
     /// Most ends of private links of one session that may use the relay; then `TOO_MANY_LINKS`.
     pub relayed_max: usize,
     /// Whether there is a relay; else `NO_RELAY`.
     pub has_relay: bool,
-    /// Loopback addresses have no such budget: several people may share this machine.
+    /// Most files one person shares; then `TOO_MANY_FILES`.
+    pub shares_max: usize,
+    /// Most files all people share together; then `TOO_MANY_FILES`.
+    pub shares_in_all_max: usize,
+    /// Most files of which one session claims parts; then `TOO_MANY_FILES`.
+    pub claims_max: usize,
+    /// Most claims of all sessions; then `TOO_MANY_FILES`.
+    pub claims_in_all_max: usize,
+    /// A share that its owner has not mentioned for so long expires, in milliseconds.
+    pub share_ms: u64,
+    /// That it was mentioned is noted if this was not done for so long, in milliseconds.
+    pub share_renewal_ms: u64,
+    /// Searches of one person that may come at once; then `TOO_FAST`.
+    pub search_burst: u32,
+    /// One more search is allowed after so many milliseconds.
+    pub search_interval_ms: u64,
+    /// Names of files that all searches together may look at per second, over a burst of as many; then
+    /// `TOO_FAST`.
+    pub searched_per_second: u64,
+    /// Source addresses that are loopback have no budget: several people may share this machine.
     pub loopback_is_exempt: bool,
 }
 
@@ -134,9 +155,19 @@ impl Default for Rules {
             introduction_ms: 120_000,
             asks_max: 2,
             asks_in_all_max: 32,
+            file_asks_max: 8,
             asks_ms: 10_000,
-            relayed_max: 16,
+            relayed_max: 40,
             has_relay: true,
+            shares_max: 1_000,
+            shares_in_all_max: 100_000,
+            claims_max: 1_064,
+            claims_in_all_max: 300_000,
+            share_ms: 90 * 24 * 3600 * 1000,
+            share_renewal_ms: 30 * 24 * 3600 * 1000,
+            search_burst: 10,
+            search_interval_ms: 500,
+            searched_per_second: 2_000_000,
             loopback_is_exempt: true,
         }
     }

@@ -117,6 +117,7 @@ impl Engine {
         // Who reads the log of an earlier start must not become administrator now.
         self.revoke_invites(|invite| invite.is_first, turn);
         let newest = self.state.newest;
+        self.expect_expiry();
         self.state.strangers.limit(now.time.plus(self.rules.block_ms));
         for index in 0..self.state.accounts.len() {
             let account = &mut self.state.accounts[index];
@@ -133,6 +134,7 @@ impl Engine {
         self.forget_introductions();
         for account in std::mem::take(&mut self.state.online) {
             self.cancel_timers(account);
+            self.state.claims.remove_of(account);
             let session = self.state.account_mut(account).session.take();
             if let Some(connection) = session.and_then(|session| session.connection) {
                 self.detach(connection);
@@ -284,8 +286,12 @@ impl Engine {
                 session.last_command = before.last_command;
                 session.sent = session.sent.max(before.sent);
             }
-            if is_return && session.has_links() {
+            let goes_on = is_return && session.has_links();
+            if goes_on {
                 session.relayed = std::mem::take(&mut before.relayed);
+            }
+            if !goes_on || session.device != before.device {
+                self.state.claims.remove_of(account);
             }
             expel_all(account, before.relayed, turn);
         }
@@ -381,6 +387,7 @@ impl Engine {
                 Timer::Away(account) => self.end_session(now.time, account, turn),
                 Timer::Idle(account) => self.idle_timer(now.time, account, turn),
                 Timer::Introduction(number) => self.introduction_timer(number, turn),
+                Timer::Shares => self.shares_timer(now.time, turn),
             }
             announced += if self.state.online.len() < before { before } else { 0 };
         }
@@ -408,6 +415,7 @@ impl Engine {
         self.end_introductions(account, turn);
         let Some(session) = self.state.account_mut(account).session.take() else { return };
         expel_all(account, session.relayed, turn);
+        self.state.claims.remove_of(account);
         if let Some(connection) = session.connection {
             self.detach(connection);
         }

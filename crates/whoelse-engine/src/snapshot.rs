@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use whoelse_proto::{DeviceKey, Name, ReceiptKey, Role};
 
-use crate::record::{AccountId, Number, PasswordHash, RetryKey, Time};
+use crate::record::{AccountId, Number, PasswordHash, RetryKey, Share, Time};
 
 /// The state of everything that lasts at one point of the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub invites: Vec<InviteSnapshot>,
     /// The number of the last invite ever made.
     pub last_invite: u64,
+    /// The files that people share, by owner and hash.
+    pub shares: Vec<Share>,
     /// Failed logins of names that nobody has, by time and key.
     pub strangers: Vec<StrangerSnapshot>,
     /// Time of the newest record in it.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
-use whoelse_proto::{Name, ReceiptKey, Role};
+use whoelse_proto::share::folded;
+use whoelse_proto::{FileHash, Name, ReceiptKey, Role};
 
 use crate::devices::Devices;
 use crate::invites::Invites;
@@ -17,10 +18,12 @@ use crate::lockout::{Check, Lockout, Pending};
 use crate::mailbox::Mailbox;
 use crate::passwd::Hashing;
 use crate::rates::Allowance;
-use crate::record::{AccountId, Message, PasswordHash, Record, Time};
+use crate::record::{self, AccountId, Message, PasswordHash, Record, Time};
 use crate::retries::Retries;
 use crate::rules::Rules;
 use crate::sessions::Session;
+use crate::shares::claims::Claims;
+use crate::shares::registry::{Share, Shares};
 use crate::snapshot::{
     AccountSnapshot, DeviceSnapshot, InviteSnapshot, SentSnapshot, Snapshot, StrangerSnapshot,
     WaitingSnapshot,
@@ -55,6 +58,14 @@ pub(crate) struct State {
     pub(crate) invites: Invites,
     /// Private links that are being made.
     pub(crate) introductions: Introductions,
+    /// What people share.
+    pub(crate) shares: Shares,
+    /// When the oldest share expires, if somebody waits for that.
+    pub(crate) expiry_at: Option<Time>,
+    /// Who can give what of it now.
+    pub(crate) claims: Claims,
+    /// How far all who search have used up what they may cost together.
+    pub(crate) searches: Allowance,
     /// Nothing may be taken that makes the data grow for good.
     pub(crate) is_disk_full: bool,
     pub(crate) heartbeat_at: Option<Time>,
@@ -89,6 +100,7 @@ pub(crate) struct Account {
     pub(crate) requests: Allowance,
     pub(crate) passwds: Allowance,
     pub(crate) suggestions: Allowance,
+    pub(crate) searches: Allowance,
     /// Whom it has asked for private links lately.
     pub(crate) asked: Asked,
 }
@@ -118,6 +130,7 @@ impl State {
                 state.apply(rules, &Record::Block { blocker, blocked: *blocked });
             }
         }
+        snapshot.shares.iter().for_each(|share| state.add_share(share));
         state
     }
 
@@ -166,6 +179,7 @@ impl State {
             requests: Allowance::default(),
             passwds: Allowance::default(),
             suggestions: Allowance::default(),
+            searches: Allowance::default(),
             asked: Asked::default(),
         });
         self.accounts.last_mut().expect("one was just added")
@@ -228,6 +242,9 @@ impl State {
             }
             Record::DeviceRevoked { account, key } => {
                 self.account_mut(*account).devices.remove(key);
+                for hash in self.shares.of_device(*account, key) {
+                    self.remove_share(*account, hash);
+                }
             }
             Record::Role { account, role } => self.account_mut(*account).role = *role,
             Record::Locked { account, is_locked } => {
@@ -240,6 +257,9 @@ impl State {
                 self.invites.add(InviteSnapshot { number, hash, by, role, is_first, expires });
             }
             Record::InviteGone { number } => self.invites.remove(*number),
+            Record::Share(share) => self.add_share(share),
+            Record::ShareRenewed { owner, hash, time } => self.shares.renew(*owner, *hash, *time),
+            Record::Unshare { owner, hash } => self.remove_share(*owner, *hash),
         }
     }
 
@@ -249,6 +269,30 @@ impl State {
             self.account_mut(blocked).blocked_by += 1;
         } else if !is_blocked && blocks.remove(&blocked) {
             self.account_mut(blocked).blocked_by -= 1;
+        }
+    }
+
+    fn add_share(&mut self, share: &record::Share) {
+        let account = |name: &Name| {
+            *self.account_by_name.get(name).expect("a file is shared with people of this server")
+        };
+        let added = Share {
+            size: share.size,
+            name: share.name.clone(),
+            folded: folded(share.name.as_str()).into(),
+            with: share.with.names().map(|names| names.iter().map(account).collect()),
+            device: share.device,
+            signature: share.signature,
+            time: share.time,
+        };
+        self.shares.add(share.owner, share.hash, added);
+    }
+
+    /// Of a file that nobody shares nobody need know who has it.
+    fn remove_share(&mut self, owner: AccountId, hash: FileHash) {
+        self.shares.remove(owner, hash);
+        if !self.shares.has(hash) {
+            self.claims.remove_file(hash);
         }
     }
 
@@ -281,6 +325,10 @@ impl State {
         }
         for number in self.invites.numbers(|invite| invite.by == Some(id)) {
             self.invites.remove(number);
+        }
+        let shared: Vec<FileHash> = self.shares.of(id).map(|(hash, _)| hash).collect();
+        for hash in shared {
+            self.remove_share(id, hash);
         }
         let account = &mut self.accounts[id.index()];
         if let (Some(ended), false) = (account.last_seen.take(), account.open) {
@@ -351,7 +399,9 @@ impl State {
             waiting: account.mailbox.waiting(),
             sent: account.retries.snapshot(),
         });
+        let shares = self.shares.iter();
         Snapshot {
+            shares: shares.map(|(owner, hash, it)| self.share_record(owner, hash, it)).collect(),
             accounts: accounts.collect(),
             invites: self.invites.snapshot(),
             last_invite: self.invites.last(),
@@ -396,6 +446,7 @@ impl State {
         }
         self.check_passwords(rules);
         self.check_links(rules);
+        self.check_shares(rules);
         self.invites.check();
         for invite in self.invites.snapshot() {
             assert!(invite.expires > self.newest, "what has expired is forgotten");
@@ -421,6 +472,28 @@ impl State {
             assert!(session.relayed.len() <= rules.relayed_max);
             assert!(session.relayed.is_empty() || session.has_links() && rules.has_relay);
         }
+    }
+
+    /// What is shared, and who claims parts of it.
+    fn check_shares(&self, rules: &Rules) {
+        self.shares.check();
+        self.claims.check(rules);
+        assert!(self.shares.len() <= rules.shares_in_all_max);
+        for (owner, hash, share) in self.shares.iter() {
+            let account = self.account(owner);
+            assert!(account.devices.get(&share.device).is_some(), "it can be said who signed it");
+            assert!(!share.with.as_ref().is_some_and(|with| with.contains(&owner)));
+            assert!(self.shares.has(hash));
+        }
+        for account in &self.accounts {
+            assert!(self.shares.of(account.id).count() <= rules.shares_max);
+        }
+        for (account, hash) in self.claims.iter() {
+            let session = self.account(account).session.as_ref();
+            assert!(session.is_some_and(Session::has_links), "a claim is of a session");
+            assert!(self.shares.has(hash), "of what nobody shares nobody has anything");
+        }
+        assert!(self.expiry_at.is_none_or(|at| self.timers.has(at, Timer::Shares)));
     }
 
     /// What is being checked and hashed, by all counts of it.

@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Away(AccountId),
     /// A private link has been in the making for too long.
     Introduction(u64),
+    /// The oldest share may have expired.
+    Shares,
 }
 
 #[derive(Default)]

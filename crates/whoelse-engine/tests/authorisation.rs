@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use support::{Bench, CLOSED, Said, login, resume, secret};
 use whoelse_engine::{AccountId, ConnectionId, Input, Number, Order, Rules};
 use whoelse_proto::{
-    Action, Command, EndpointKey, Join, LinkAnswer, LinkName, LinkReason, Login, NewLink, Passwd,
-    Purpose, RelayTicket, RequestId, Role,
+    Action, Command, EndpointKey, FileHash, Join, LinkAnswer, LinkName, LinkReason, Login, NewLink,
+    Passwd, Purpose, RelayTicket, RequestId, Role, Share, SharedName, Signature,
 };
 
 /// Who asks.
@@ -107,6 +107,9 @@ fn rows(action: Action) -> Vec<Row> {
                 [OUT, OUT, OK, "USER_BLOCKED", OUT, OK, OUT, NONE]
             }),
             row(ask_for_link("target", 1), [OUT, OUT, OK, "USER_BLOCKED", OUT, OK, OUT, NONE]),
+            row(ask_for_file("target", 1, 8), {
+                [OUT, OUT, "FILE_NOT_EXIST", "USER_BLOCKED", OUT, "FILE_NOT_EXIST", OUT, NONE]
+            }),
             alike(ask_for_link("me", 1), "USER_SELF"),
             alike(ask_for_link("nobody", 1), "USER_NOT_EXIST"),
         ],
@@ -121,6 +124,27 @@ fn rows(action: Action) -> Vec<Row> {
             )]
         }
         Action::EndPrivate => vec![for_all(Command::EndPrivate { link: link(1) })],
+        Action::Share => vec![
+            for_all(share(1, None)),
+            alike(share(1, Some("me")), BAD),
+            alike(share(1, Some("nobody")), "USER_NOT_EXIST"),
+        ],
+        Action::Unshare => {
+            // The target's, for everybody.
+            vec![alike(Command::Unshare { hash: FileHash([9; 32]) }, "FILE_NOT_EXIST")]
+        }
+        Action::Shares => vec![for_all(Command::Shares)],
+        Action::SearchFiles => vec![for_all(Command::SearchFiles { words: "".into() })],
+        Action::Sources => vec![
+            row(Command::Sources { hash: FileHash([9; 32]) }, {
+                [OUT, OUT, OK, "FILE_NOT_EXIST", OUT, OK, OUT, NONE]
+            }),
+            alike(Command::Sources { hash: FileHash([8; 32]) }, "FILE_NOT_EXIST"),
+        ],
+        Action::Have => vec![
+            row(have(9), [OUT, OUT, OK, "FILE_NOT_EXIST", OUT, OK, OUT, NONE]),
+            alike(have(8), "FILE_NOT_EXIST"),
+        ],
         Action::Relay => vec![for_all(register(1, true)), for_all(register(1, false))],
         Action::Logout => vec![
             for_all(Command::Logout { forget: false }),
@@ -196,6 +220,28 @@ fn ask_for_link(user: &str, number: usize) -> Command<'_> {
     Command::StartPrivate { user: user.into(), link }
 }
 
+fn ask_for_file(user: &str, number: usize, file: u8) -> Command<'_> {
+    let purpose = Purpose::File(FileHash([file; 32]));
+    let link = Some(NewLink { name: link(number), purpose });
+    Command::StartPrivate { user: user.into(), link }
+}
+
+/// A small file, with one person or everyone.
+fn share(file: u8, with: Option<&'static str>) -> Command<'static> {
+    Command::Share(Share {
+        hash: FileHash([file; 32]),
+        size: 1,
+        name: SharedName::new(&format!("file {file}")).expect("it is short"),
+        with: with.map(|name| vec![name.into()]),
+        signature: Signature([file; 64]),
+    })
+}
+
+/// All of a small file.
+fn have(file: u8) -> Command<'static> {
+    Command::Have { hash: FileHash([file; 32]), parts: "gA".into() }
+}
+
 fn register(end: usize, ticket: bool) -> Command<'static> {
     let ticket = ticket.then(|| RelayTicket::new([1; 32]));
     Command::Relay { endpoint: EndpointKey([end as u8; 32]), ticket }
@@ -242,6 +288,12 @@ fn world(state: State) -> (Bench, ConnectionId) {
     bench.add("target", Role::Member);
     let (valid_ms, is_first) = (60_000, false);
     bench.order(Order::Invite { secret: secret(1), role: Role::Member, valid_ms, is_first });
+    let target = bench.connect("127.0.0.1");
+    // It has shared a file before.
+    assert_eq!(bench.status(target, login("target", "right", 2)), OK);
+    assert_eq!(bench.status(target, share(9, None)), OK);
+    bench.ask(target, Command::Logout { forget: false });
+    bench.drop(target);
     let target = bench.connect("127.0.0.1");
     assert_eq!(bench.status(target, original("target")), OK);
     assert_eq!(bench.status(target, Command::Invite { role: Role::Member }), OK);
@@ -434,9 +486,19 @@ impl Half {
     fn step(&mut self, step: Step) {
         let Step { who, other, what, pause_ms } = step;
         let user = || NAMES[other].into();
-        match what % 26 {
+        match what % 33 {
+            26 => self.ask(who, share(other as u8, None)),
+            27 => self.ask(who, share(4 + (other % 2) as u8, Some(NAMES[other]))),
+            28 => self.ask(who, have((what / 33) as u8 % 6)),
+            29 => self.ask(who, Command::Sources { hash: FileHash([(what / 33) as u8 % 6; 32]) }),
+            30 => self.ask(who, Command::SearchFiles { words: "file".into() }),
+            31 => self.ask(who, Command::Shares),
+            32 => {
+                self.links += 1;
+                self.ask(who, ask_for_file(NAMES[other], self.links, (what / 33) as u8 % 6));
+            }
             0 | 1 => self.come(who),
-            2 => self.go(who, what / 26),
+            2 => self.go(who, what / 33),
             3..=6 => self.write(who, NAMES[other]),
             7 => self.ask(who, Command::Broadcast { message: "hello".into() }),
             8 => self.ask(who, Command::Whoelse),
@@ -449,7 +511,7 @@ impl Half {
             17 => self.ask(who, Command::Devices),
             18 => self.ask(who, Command::Unblock { user: user() }),
             19 | 20 => self.ask_for_link(who, NAMES[other]),
-            21 | 22 => self.go_on_with_links(who, what / 26),
+            21 | 22 => self.go_on_with_links(who, what / 33),
             23 => self.ask(who, register(other, what % 4 > 0)),
             _ if self.ids.is_empty() => self.ask(who, Command::Active),
             _ => {
@@ -501,7 +563,7 @@ fn live(seed: u64) -> (usize, usize) {
         let how: u32 = random.random();
         match how % 5 {
             0 => halves[0].go(0, how / 5),
-            1 => halves[0].acknowledge(0),
+            1 => (0..6).for_each(|file| halves[0].ask(0, have(file))),
             2 => halves[0].ask(0, register((how / 5) as usize % 4, true)),
             _ => halves[0].come(0),
         }

@@ -6,7 +6,7 @@
 //! SECONDS`, `hold checks`, `check NUMBER right|wrong`, `hash NUMBER`, `restart`, `rules KEY=VALUE
 //! …`, `people NAME …`, `admins NAME …`, `disk full|free`, `operator ORDER …`. An option `id=X` on
 //! any request is its id, `links` says that a session makes private links, `device=N` the device with that key, `name=X` what it is called,
-//! `secret=N` the secret of an invite. The password of `people` is `right`; after `hold checks`
+//! `secret=N` the secret of an invite, `file=N` the file with that hash. The password of `people` is `right`; after `hold checks`
 //! results are told by `check` and `hash`.
 //! `BLESS=1 cargo test -p whoelse-engine` rewrites what is indented; read it before you commit.
 
@@ -23,9 +23,9 @@ use whoelse_engine::{
 };
 use whoelse_proto::event::{Meeting, OpenInvite};
 use whoelse_proto::{
-    Command, Device, DeviceKey, EndpointKey, Event, Fingerprint, InviteSecret, Join, LinkAnswer,
-    LinkName, LinkReason, Login, Name, NewLink, Nonce, Outcome, Passwd, Purpose, ReceiptKey,
-    RelayTicket, Request, RequestId, Resume, Role, Signature,
+    Command, Device, DeviceKey, EndpointKey, Event, FileHash, Fingerprint, InviteSecret, Join,
+    LinkAnswer, LinkName, LinkReason, Login, Name, NewLink, Nonce, Outcome, Passwd, Purpose,
+    ReceiptKey, RelayTicket, Request, RequestId, Resume, Role, Scope, Share, SharedName, Signature,
 };
 
 /// A Sunday in November 2026, so that times look like times.
@@ -263,6 +263,13 @@ impl World {
             "asks" => self.rules.asks_max = value as usize,
             "relayed" => self.rules.relayed_max = value as usize,
             "relay" => self.rules.has_relay = value > 0,
+            "shares" => self.rules.shares_max = value as usize,
+            "all_shares" => self.rules.shares_in_all_max = value as usize,
+            "claims" => self.rules.claims_max = value as usize,
+            "all_claims" => self.rules.claims_in_all_max = value as usize,
+            "share_life" => self.rules.share_ms = value * 1000,
+            "renewal" => self.rules.share_renewal_ms = value * 1000,
+            "searched" => self.rules.searched_per_second = value,
             "people" => self.rules.people_max = value as usize,
             "devices" => self.rules.devices_max = value as usize,
             "member_invites" => self.rules.member_invites_max = value as usize,
@@ -407,7 +414,8 @@ fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
         ["unblock", user] => Command::Unblock { user: (*user).into() },
         ["startprivate", user] => Command::StartPrivate { user: (*user).into(), link: None },
         ["startprivate", user, name, options @ ..] => {
-            let purpose = if options.contains(&"file") { Purpose::File } else { Purpose::Talk };
+            let file = option(options, "file=").map(hash);
+            let purpose = file.map_or(Purpose::Talk, Purpose::File);
             let link = Some(NewLink { name: link(name), purpose });
             Command::StartPrivate { user: (*user).into(), link }
         }
@@ -428,6 +436,20 @@ fn plain_command<'a>(words: &[&'a str]) -> Command<'a> {
             ticket: option(options, "ticket=")
                 .map(|ticket| RelayTicket::new([ticket.parse().unwrap(); 32])),
         },
+        ["share", file, size, name, options @ ..] => Command::Share(Share {
+            hash: hash(file),
+            size: size.parse().unwrap(),
+            name: SharedName::new(name).unwrap(),
+            with: option(options, "with=").map(|with| with.split(',').map(Into::into).collect()),
+            signature: Signature(
+                [option(options, "signature=").map_or(0, |text| text.parse().unwrap()); 64],
+            ),
+        }),
+        ["unshare", file] => Command::Unshare { hash: hash(file) },
+        ["shares"] => Command::Shares,
+        ["search_files", words @ ..] => Command::SearchFiles { words: words.join(" ").into() },
+        ["sources", file] => Command::Sources { hash: hash(file) },
+        ["have", file, parts] => Command::Have { hash: hash(file), parts: (*parts).into() },
         ["whoelse"] => Command::Whoelse,
         ["whoelsesince", seconds] => {
             Command::WhoelseSince { since_ms: seconds.parse::<u64>().unwrap().saturating_mul(1000) }
@@ -456,6 +478,10 @@ fn link(name: &str) -> LinkName {
     LinkName::new(name).unwrap()
 }
 
+fn hash(text: &str) -> FileHash {
+    FileHash([text.parse().unwrap(); 32])
+}
+
 fn words(event: &Event) -> String {
     match event {
         Event::Broadcast { from, message } => format!("broadcast by {from}: {message}"),
@@ -466,7 +492,9 @@ fn words(event: &Event) -> String {
             format!("delivered to {user}: {}", ids.join(" "))
         }
         Event::PrivateRequest { from, link, purpose, device_name, .. } => {
-            let (link, purpose) = (link.as_str(), purpose.as_str());
+            let (link, file) =
+                (link.as_str(), purpose.file().map(|file| format!(" {}", file.0[0])));
+            let purpose = purpose.as_str().to_owned() + &file.unwrap_or_default();
             format!("{from} asks for link {link} to {purpose}, from {device_name}")
         }
         Event::PrivateAnswer { from, link, answer } => {
@@ -549,6 +577,25 @@ fn outcome_words(outcome: &Outcome) -> String {
             format!("invited {number}, a new {}, {} s left", role.as_str(), expires_in_ms / 1000)
         }
         Outcome::Invites(invites) => shown_invites(invites),
+        Outcome::Shares(files) => shown(files.iter().map(|file| {
+            let (number, size, sources) = (file.hash.0[0], file.size, file.sources);
+            let with = shown_scope(&file.with);
+            format!("{number} {} of {size} with {with}, sources {sources}", file.name)
+        })),
+        Outcome::Found { files, more } => {
+            let files = shown(files.iter().map(|file| {
+                let (number, size, sources) = (file.hash.0[0], file.size, file.sources);
+                let (from, device, with) = (&file.from, &file.device_name, shown_scope(&file.with));
+                let by = format!("by {from} at {device} ({}) with {with}", file.signature.0[0]);
+                format!("{number} {} of {size} {by}, sources {sources}", file.name)
+            }));
+            files + if *more { " and more" } else { "" }
+        }
+        Outcome::Sources(sources) => shown(
+            sources
+                .iter()
+                .map(|it| format!("{} at {} has {:?}", it.user, it.device_name, it.parts)),
+        ),
         Outcome::Devices(devices) => {
             let devices: Vec<String> = devices
                 .iter()
@@ -562,6 +609,16 @@ fn outcome_words(outcome: &Outcome) -> String {
         }
         other => format!("{other:?}"),
     }
+}
+
+fn shown(things: impl Iterator<Item = String>) -> String {
+    let things: Vec<String> = things.collect();
+    if things.is_empty() { "none".into() } else { things.join("; ") }
+}
+
+fn shown_scope(scope: &Scope) -> String {
+    let names = scope.names().map(|names| names.iter().map(Name::as_str).collect::<Vec<_>>());
+    names.map_or_else(|| "everyone".into(), |names| names.join(" "))
 }
 
 fn shown_invites(invites: &[OpenInvite]) -> String {

@@ -85,6 +85,22 @@ bytes_type! {
     Signature, 64
 }
 
+/// As two halves: serde knows no longer arrays.
+impl Serialize for Signature {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let [first, second]: [[u8; 32]; 2] =
+            std::array::from_fn(|half| std::array::from_fn(|at| self.0[half * 32 + at]));
+        (first, second).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Signature {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let halves = <[[u8; 32]; 2]>::deserialize(deserializer)?;
+        Ok(Self(std::array::from_fn(|at| halves[at / 32][at % 32])))
+    }
+}
+
 /// What a receipt calls a message: the hash of the id that its sender gave it. The sender knows all
 /// its ids and recognises it; it says nothing to anybody else.
 ///
@@ -284,6 +300,13 @@ mod tests {
         ] {
             assert_eq!(Fingerprint::parse(&wrong), Err(KeyError { characters: 43 }), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_signature_is_kept_in_two_halves() {
+        let signature = Signature(std::array::from_fn(|at| u8::try_from(at).unwrap()));
+        let kept = serde_json::to_string(&signature).unwrap();
+        assert_eq!(serde_json::from_str::<Signature>(&kept).unwrap(), signature);
     }
 
     #[test]

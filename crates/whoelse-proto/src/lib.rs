@@ -16,11 +16,13 @@ pub mod limits;
 pub mod link;
 pub mod names;
 pub mod parts;
+pub mod refusal;
 pub mod request;
 pub mod secret;
+pub mod share;
 pub mod splitter;
 
-pub use event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
+pub use event::{Action, Answer, Dialect, Event, Mail, Outcome};
 pub use filename::FileName;
 pub use invite::{InviteLink, Place, Vouch};
 pub use keys::{
@@ -30,5 +32,7 @@ pub use keys::{
 pub use link::{LinkAnswer, LinkName, LinkReason, NewLink, Purpose};
 pub use names::Name;
 pub use parts::{Layout, PartMap};
+pub use refusal::Refusal;
 pub use request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
 pub use secret::{Password, check_new_password};
+pub use share::{Scope, Share, SharedName};

@@ -32,6 +32,24 @@ pub const RECEIPTS_MAX: usize = 256;
 /// Longest card of a private link, in bytes. A longer one is answered `BAD_REQUEST`.
 pub const CARD_BYTES_MAX: usize = 2 * 1024;
 
+/// Longest file that can be shared, in bytes. One that is longer or empty is answered `BAD_REQUEST`.
+pub const SHARED_BYTES_MAX: u64 = 1 << 40;
+
+/// Longest name of a shared file, in bytes. A longer one is answered `BAD_REQUEST`.
+pub const SHARED_NAME_BYTES_MAX: usize = 255;
+
+/// Most people a file is shared with by name. More are answered `BAD_REQUEST`.
+pub const SHARED_WITH_MAX: usize = 64;
+
+/// Longest text that is searched for, in bytes. A longer one is answered `BAD_REQUEST`.
+pub const SEARCH_BYTES_MAX: usize = 256;
+
+/// Most files one `search_files` tells; `more` says that there are more.
+pub const FOUND_FILES_MAX: usize = 100;
+
+/// Most people one `sources` tells.
+pub const FILE_SOURCES_MAX: usize = 64;
+
 /// Longest password, in bytes. A longer one is answered `BAD_REQUEST`, and is refused on import.
 pub const PASSWORD_BYTES_MAX: usize = 512;
 

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::keys::FileHash;
 use crate::limits::ID_BYTES_MAX;
 
 /// What a server's relay is called in a TLS handshake (SNI, RFC 6066), whatever the server is called.
@@ -44,8 +45,8 @@ pub struct NewLink {
 pub enum Purpose {
     /// Two people talk.
     Talk,
-    /// One sends the other a file.
-    File,
+    /// Who asks fetches parts of a shared file from the other.
+    File(FileHash),
 }
 
 impl Purpose {
@@ -54,14 +55,27 @@ impl Purpose {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Talk => "talk",
-            Self::File => "file",
+            Self::File(_) => "file",
         }
     }
 
-    /// Reads the word of the wire.
+    /// The file it is for.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Talk, Self::File].into_iter().find(|purpose| purpose.as_str() == text)
+    pub fn file(self) -> Option<FileHash> {
+        match self {
+            Self::Talk => None,
+            Self::File(file) => Some(file),
+        }
+    }
+
+    /// Reads the word of the wire; `file` stands beside it if, and only if, it is for one.
+    #[must_use]
+    pub fn parse(text: &str, file: Option<FileHash>) -> Option<Self> {
+        match (text, file) {
+            ("talk", None) => Some(Self::Talk),
+            ("file", Some(file)) => Some(Self::File(file)),
+            _ => None,
+        }
     }
 }
 

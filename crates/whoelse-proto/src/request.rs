@@ -6,9 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Action;
-use crate::keys::{DeviceKey, EndpointKey, InviteSecret, RelayTicket, Signature};
+use crate::keys::{DeviceKey, EndpointKey, FileHash, InviteSecret, RelayTicket, Signature};
 use crate::limits::ID_BYTES_MAX;
 use crate::link::{LinkAnswer, LinkName, NewLink};
+use crate::share::Share;
 
 /// One request, borrowed from the frame it came in.
 #[derive(Debug)]
@@ -85,6 +86,34 @@ pub enum Command<'a> {
         endpoint: EndpointKey,
         /// By what it is known; none ends it.
         ticket: Option<RelayTicket>,
+    },
+    /// Offers a file to others, or changes the offer.
+    Share(Share<'a>),
+    /// Takes an offer back.
+    Unshare {
+        /// What is in the file.
+        hash: FileHash,
+    },
+    /// Lists the files that this person shares.
+    Shares,
+    /// Looks for files that others share.
+    SearchFiles {
+        /// Words that must all be in the name, in any case, with white space between them: at most
+        /// [`crate::limits::SEARCH_BYTES_MAX`] bytes. Without any: all files.
+        words: Cow<'a, str>,
+    },
+    /// Asks who can give parts of a file now.
+    Sources {
+        /// What is in the file.
+        hash: FileHash,
+    },
+    /// Says which parts of a file this session can give.
+    Have {
+        /// What is in the file.
+        hash: FileHash,
+        /// The text of a [`crate::PartMap`]; how long it must be depends on the file. No parts take
+        /// it back.
+        parts: Cow<'a, str>,
     },
     /// Ends the session.
     Logout {
@@ -164,6 +193,12 @@ impl Command<'_> {
             Self::PrivateCard { .. } => Action::PrivateCard,
             Self::EndPrivate { .. } => Action::EndPrivate,
             Self::Relay { .. } => Action::Relay,
+            Self::Share(_) => Action::Share,
+            Self::Unshare { .. } => Action::Unshare,
+            Self::Shares => Action::Shares,
+            Self::SearchFiles { .. } => Action::SearchFiles,
+            Self::Sources { .. } => Action::Sources,
+            Self::Have { .. } => Action::Have,
             Self::Logout { .. } => Action::Logout,
             Self::Ack { .. } => Action::Ack,
             Self::Receipts { .. } => Action::Receipts,

@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tracing::{info, warn};
 use whoelse_engine::{Engine, Rules};
-use whoelse_proto::event::{Meeting, spoken};
+use whoelse_proto::event::Meeting;
+use whoelse_proto::refusal::spoken;
 use whoelse_proto::{Fingerprint, Name, Password, Place};
 
 use crate::backup;

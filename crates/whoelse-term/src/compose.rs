@@ -53,7 +53,7 @@ impl Display for Spoken {
             // Nobody wants to know more precisely, and 0 s would be odd.
             write!(formatter, "0.{} s", (self.ms / 100).max(1))
         } else if self.ms < 2 * DAY_MS {
-            formatter.write_str(&whoelse_proto::event::spoken(self.ms))
+            formatter.write_str(&whoelse_proto::refusal::spoken(self.ms))
         } else {
             write!(formatter, "{} days", self.ms.div_ceil(DAY_MS))
         }

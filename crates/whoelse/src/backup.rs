@@ -66,11 +66,12 @@ fn found(checked: &Checked) -> Vec<String> {
         number => format!("; {number} removed"),
     };
     lines.push(format!(
-        "  people     {}, {}, {}, {}{removed}",
+        "  people     {}, {}, {}, {}, {}{removed}",
         contents.people,
         counted(contents.devices, "device"),
         counted(contents.blocks, "block"),
         counted(contents.invites, "open invite"),
+        counted(contents.shares, "shared file"),
     ));
     lines.push(format!(
         "  messages   {} waiting, {} of text",
@@ -162,6 +163,7 @@ mod tests {
             devices: 2,
             blocks: 1,
             invites: 0,
+            shares: 1,
             messages: 14,
             message_bytes: 2_000,
         };
@@ -177,7 +179,7 @@ mod tests {
             found(&checked),
             [
                 "da\\u{1b}ta is whole.",
-                "  people     3, 2 devices, 1 block, 0 open invites; 1 removed",
+                "  people     3, 2 devices, 1 block, 0 open invites, 1 shared file; 1 removed",
                 "  messages   14 waiting, 1.9 KiB of text",
                 "  database   version 2",
                 "  journal    1 segment, 1 batch of records; 2 records for the database to take over",

@@ -16,9 +16,9 @@ use whoelse_engine::{
 use whoelse_proto::event::{Answer, Meeting, Outcome};
 use whoelse_proto::request::{Device, Join, Login, Passwd, Resume};
 use whoelse_proto::{
-    Command, DeviceKey, EndpointKey, Event, Fingerprint, InviteSecret, LinkAnswer, LinkName,
-    LinkReason, Name, NewLink, Nonce, Place, Purpose, RelayTicket, Request, RequestId, Role,
-    Signature,
+    Command, DeviceKey, EndpointKey, Event, FileHash, Fingerprint, InviteSecret, LinkAnswer,
+    LinkName, LinkReason, Name, NewLink, Nonce, Place, Purpose, RelayTicket, Request, RequestId,
+    Role, Signature,
 };
 
 use crate::choices::Choices;
@@ -522,7 +522,7 @@ fn command<'a>(
         26 => Command::Active,
         27 => Command::Receipts { ids: (0..=choices.below(3)).map(|_| id(choices)).collect() },
         28 => {
-            let purpose = choices.one_of(&[Purpose::Talk, Purpose::File]);
+            let purpose = choices.one_of(&[Purpose::Talk, Purpose::File(FileHash([1; 32]))]);
             let link = Some(NewLink { name: link(choices), purpose });
             Command::StartPrivate { user, link }
         }

@@ -50,8 +50,16 @@ impl Device {
     /// Never: such signatures have 64 bytes.
     #[must_use]
     pub fn sign(&self, server: &Fingerprint, nonce: &Nonce, name: &str) -> Signature {
-        let signature = self.pair.sign(&resume_text(server, nonce, name));
-        Signature(signature.as_ref().try_into().expect("64 bytes"))
+        self.sign_text(&resume_text(server, nonce, name))
+    }
+
+    /// Its signature of any text.
+    ///
+    /// # Panics
+    /// Never: such signatures have 64 bytes.
+    #[must_use]
+    pub fn sign_text(&self, text: &[u8]) -> Signature {
+        Signature(self.pair.sign(text).as_ref().try_into().expect("64 bytes"))
     }
 
     /// Asks for a challenge and answers it with a proof for this server; returns what came of it.

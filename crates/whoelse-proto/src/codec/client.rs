@@ -63,11 +63,17 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
         | Command::StartPrivate { user, link: None }
         | Command::Lock { user }
         | Command::Unlock { user } => json!({ "user": user }),
-        Command::StartPrivate { user, link: Some(link) } => json!({
-            "user": user,
-            "link": link.name.as_str(),
-            "purpose": link.purpose.as_str(),
-        }),
+        Command::StartPrivate { user, link: Some(link) } => {
+            let mut object = json!({
+                "user": user,
+                "link": link.name.as_str(),
+                "purpose": link.purpose.as_str(),
+            });
+            if let Some(file) = link.purpose.file() {
+                object["file"] = json!(file.to_string());
+            }
+            object
+        }
         Command::AnswerPrivate { link, answer: LinkAnswer::Accept { card } } => {
             json!({ "link": link.as_str(), "accept": true, "card": card })
         }
@@ -80,6 +86,23 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
         Command::Relay { endpoint, ticket: Some(ticket) } => {
             json!({ "endpoint": endpoint.to_string(), "ticket": ticket.expose_text() })
         }
+        Command::Share(share) => {
+            let mut object = json!({
+                "hash": share.hash.to_string(),
+                "size": share.size,
+                "name": share.name,
+                "signature": share.signature.to_string(),
+            });
+            if let Some(with) = &share.with {
+                object["with"] = json!(with);
+            }
+            object
+        }
+        Command::Unshare { hash } | Command::Sources { hash } => {
+            json!({ "hash": hash.to_string() })
+        }
+        Command::SearchFiles { words } => json!({ "words": words }),
+        Command::Have { hash, parts } => json!({ "hash": hash.to_string(), "parts": parts }),
         Command::WhoelseSince { since_ms } => json!({ "since": since_ms.div_ceil(1000) }),
         Command::Ack { number } => json!({ "number": number }),
         Command::Receipts { ids } => {
@@ -89,6 +112,7 @@ pub fn encode_request(request: &Request<'_>, newline: bool, out: &mut Vec<u8>) {
         | Command::Logout { forget: false }
         | Command::Active
         | Command::Challenge
+        | Command::Shares
         | Command::Invites
         | Command::Devices => json!({}),
     };
@@ -220,6 +244,54 @@ pub struct Incoming {
     pub accepted: Option<bool>,
     #[serde(deserialize_with = "lenient")]
     pub card: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub file: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub files: Option<Vec<IncomingFile>>,
+    #[serde(deserialize_with = "lenient")]
+    pub more: Option<bool>,
+    #[serde(deserialize_with = "lenient")]
+    pub sources: Option<Vec<IncomingSource>>,
+}
+
+/// One of the `files`, one's own (`shares`) or of others (`search_files`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the member of the same name in docs/PROTOCOL.md")]
+pub struct IncomingFile {
+    #[serde(deserialize_with = "lenient")]
+    pub hash: String,
+    #[serde(deserialize_with = "lenient")]
+    pub size: u64,
+    #[serde(deserialize_with = "lenient")]
+    pub name: String,
+    #[serde(deserialize_with = "lenient")]
+    pub with: Option<Vec<String>>,
+    #[serde(deserialize_with = "lenient")]
+    pub from: String,
+    #[serde(deserialize_with = "lenient")]
+    pub device: String,
+    #[serde(deserialize_with = "lenient")]
+    pub device_name: String,
+    #[serde(deserialize_with = "lenient")]
+    pub signature: String,
+    #[serde(deserialize_with = "lenient")]
+    pub sources: u64,
+}
+
+/// One of the `sources` of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the member of the same name in docs/PROTOCOL.md")]
+pub struct IncomingSource {
+    #[serde(deserialize_with = "lenient")]
+    pub user: String,
+    #[serde(deserialize_with = "lenient")]
+    pub device: String,
+    #[serde(deserialize_with = "lenient")]
+    pub device_name: String,
+    #[serde(deserialize_with = "lenient")]
+    pub parts: String,
 }
 
 /// One of the `invites`.

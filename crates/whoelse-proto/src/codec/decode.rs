@@ -9,13 +9,17 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::keys::{DeviceKey, EndpointKey, InviteSecret, KeyError, RelayTicket, Signature};
+use crate::keys::{
+    DeviceKey, EndpointKey, FileHash, InviteSecret, KeyError, RelayTicket, Signature,
+};
 use crate::limits::{
     CARD_BYTES_MAX, DEPTH_MAX, ID_BYTES_MAX, MEMBERS_MAX, PASSWORD_BYTES_MAX, RECEIPTS_MAX,
+    SEARCH_BYTES_MAX, SHARED_BYTES_MAX, SHARED_WITH_MAX,
 };
 use crate::link::{LinkAnswer, LinkName, LinkReason, NewLink, Purpose};
 use crate::names::Name;
 use crate::request::{Command, Device, Join, Login, Passwd, Request, RequestId, Resume, Role};
+use crate::share::{Share, SharedName};
 
 /// A frame that is not a request, with what could be read of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +186,13 @@ struct Fields<'a> {
     card: Option<&'a RawValue>,
     endpoint: Option<&'a RawValue>,
     ticket: Option<&'a RawValue>,
+    file: Option<&'a RawValue>,
+    hash: Option<&'a RawValue>,
+    size: Option<&'a RawValue>,
+    name: Option<&'a RawValue>,
+    with: Option<&'a RawValue>,
+    words: Option<&'a RawValue>,
+    parts: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -223,6 +234,13 @@ impl<'a> Fields<'a> {
             "card" => &mut self.card,
             "endpoint" => &mut self.endpoint,
             "ticket" => &mut self.ticket,
+            "file" => &mut self.file,
+            "hash" => &mut self.hash,
+            "size" => &mut self.size,
+            "name" => &mut self.name,
+            "with" => &mut self.with,
+            "words" => &mut self.words,
+            "parts" => &mut self.parts,
             _ => return None,
         })
     }
@@ -268,6 +286,12 @@ impl<'a> Fields<'a> {
             "private_card" => Command::PrivateCard { link: self.link()?, card: self.card()? },
             "end_private" => Command::EndPrivate { link: self.link()? },
             "relay" => Command::Relay { endpoint: self.endpoint()?, ticket: self.ticket()? },
+            "share" => Command::Share(self.share()?),
+            "unshare" => Command::Unshare { hash: self.hash()? },
+            "shares" => Command::Shares,
+            "search_files" => Command::SearchFiles { words: self.words()? },
+            "sources" => Command::Sources { hash: self.hash()? },
+            "have" => Command::Have { hash: self.hash()?, parts: string("parts", self.parts)? },
             "logout" => Command::Logout { forget: truth("forget", self.forget)? },
             "ack" => Command::Ack { number: whole("number", self.number)? },
             "receipts" => Command::Receipts { ids: self.ids()? },
@@ -360,8 +384,13 @@ impl<'a> Fields<'a> {
         if self.link.is_none() {
             return Ok(None);
         }
-        let purpose = Purpose::parse(&string("purpose", self.purpose)?)
-            .ok_or("'purpose' must be \"talk\" or \"file\".")?;
+        let file = self.file.map(|raw| key("file", Some(raw), FileHash::parse)).transpose()?;
+        let word = string("purpose", self.purpose)?;
+        let purpose = Purpose::parse(&word, file).ok_or_else(|| match &*word {
+            "talk" => "'file' belongs to the purpose \"file\".",
+            "file" => "'file' is missing.",
+            _ => "'purpose' must be \"talk\" or \"file\".",
+        })?;
         Ok(Some(NewLink { name: self.link()?, purpose }))
     }
 
@@ -394,6 +423,41 @@ impl<'a> Fields<'a> {
     fn ticket(&self) -> Result<Option<RelayTicket>, String> {
         let Some(raw) = self.ticket else { return Ok(None) };
         key("ticket", Some(raw), RelayTicket::parse).map(Some)
+    }
+
+    fn hash(&self) -> Result<FileHash, String> {
+        key("hash", self.hash, FileHash::parse)
+    }
+
+    fn share(&self) -> Result<Share<'a>, String> {
+        let size = whole("size", self.size)?;
+        if !(1..=SHARED_BYTES_MAX).contains(&size) {
+            return Err(format!("'size' must be a number from 1 to {SHARED_BYTES_MAX}."));
+        }
+        let name = SharedName::new(&string("name", self.name)?)
+            .map_err(|error| format!("'name' is not fit: {error}."))?;
+        let with = self.with()?;
+        let signature = key("signature", self.signature, Signature::parse)?;
+        Ok(Share { hash: self.hash()?, size, name, with, signature })
+    }
+
+    fn with(&self) -> Result<Option<Vec<Cow<'a, str>>>, String> {
+        let Some(raw) = self.with else { return Ok(None) };
+        let wanted = || format!("'with' must be an array of 1 to {SHARED_WITH_MAX} names.");
+        let texts: Vec<Text<'_>> = serde_json::from_str(raw.get()).map_err(|_| wanted())?;
+        let is_sound = (1..=SHARED_WITH_MAX).contains(&texts.len())
+            && !texts.iter().any(|Text(text)| text.contains('\0'));
+        let names = texts.into_iter().map(|Text(text)| text).collect();
+        is_sound.then_some(Some(names)).ok_or_else(wanted)
+    }
+
+    fn words(&self) -> Result<Cow<'a, str>, String> {
+        let Some(raw) = self.words else { return Ok(Cow::Borrowed("")) };
+        let words = string("words", Some(raw))?;
+        if words.len() > SEARCH_BYTES_MAX {
+            return Err(format!("'words' has at most {SEARCH_BYTES_MAX} bytes."));
+        }
+        Ok(words)
     }
 
     fn ids(&self) -> Result<Vec<RequestId>, String> {

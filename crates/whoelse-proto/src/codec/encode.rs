@@ -1,14 +1,17 @@
 //! From events to lines of JSON, in the dialect of each session.
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::decode::{Fault, Malformed};
-use crate::event::{Action, Answer, Dialect, Event, Mail, Outcome, Refusal};
+use crate::event::{Action, Answer, Dialect, Event, FoundFile, Mail, Outcome, OwnShare};
 use crate::names::Name;
+use crate::refusal::Refusal;
 use crate::request::{RequestId, Role};
+use crate::share::Scope;
 
 /// Appends an event as one line.
+#[expect(clippy::too_many_lines, reason = "an arm for each kind of event")]
 pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
     match event {
         Event::Answer(answer) => encode_answer(answer, dialect, out),
@@ -31,6 +34,9 @@ pub fn encode_event(event: &Event, dialect: Dialect, out: &mut Vec<u8>) {
             line.member("from", from);
             line.member("link", link.as_str());
             line.member("purpose", purpose.as_str());
+            if let Some(file) = purpose.file() {
+                line.member("file", &file.to_string());
+            }
             line.member("device", &device.to_string());
             line.member("device_name", device_name);
             line.end();
@@ -220,9 +226,60 @@ fn encode_answer(answer: &Answer, dialect: Dialect, out: &mut Vec<u8>) {
                 line.member("accepts", accepts);
             }
         }
+        Outcome::Shares(shares) => {
+            line.member("files", &shares.iter().map(own_share).collect::<Vec<_>>());
+        }
+        Outcome::Found { files, more } => {
+            line.member("files", &files.iter().map(found_file).collect::<Vec<_>>());
+            if *more {
+                line.member("more", more);
+            }
+        }
+        Outcome::Sources(sources) => {
+            let sources = sources.iter().map(|source| {
+                json!({
+                    "user": source.user,
+                    "device": source.device.to_string(),
+                    "device_name": source.device_name,
+                    "parts": source.parts.to_string(),
+                })
+            });
+            line.member("sources", &sources.collect::<Vec<_>>());
+        }
         Outcome::Goodbye => line.member("reply", "logged out"),
     }
     line.end();
+}
+
+fn own_share(share: &OwnShare) -> Value {
+    let object = json!({
+        "hash": share.hash.to_string(),
+        "size": share.size,
+        "name": share.name,
+        "sources": share.sources,
+    });
+    with_scope(object, &share.with)
+}
+
+fn found_file(file: &FoundFile) -> Value {
+    let object = json!({
+        "hash": file.hash.to_string(),
+        "size": file.size,
+        "name": file.name,
+        "from": file.from,
+        "device": file.device.to_string(),
+        "device_name": file.device_name,
+        "signature": file.signature.to_string(),
+        "sources": file.sources,
+    });
+    with_scope(object, &file.with)
+}
+
+fn with_scope(mut object: Value, scope: &Scope) -> Value {
+    if let Some(names) = scope.names() {
+        object["with"] = json!(names);
+    }
+    object
 }
 
 fn encode_refusal(refusal: &Refusal, action: Action, dialect: Dialect, line: &mut Line<'_>) {
@@ -238,7 +295,12 @@ fn encode_refusal(refusal: &Refusal, action: Action, dialect: Dialect, line: &mu
     if let Some(milliseconds) = refusal.retry_after_ms() {
         line.member("retry_after", &milliseconds.div_ceil(1000));
     }
-    if let Refusal::UserNotExist { suggestion: Some(name) } = refusal {
+    if let Refusal::UserUnknown { user, .. } = refusal {
+        line.member("user", user);
+    }
+    if let Refusal::UserNotExist { suggestion: Some(name) }
+    | Refusal::UserUnknown { suggestion: Some(name), .. } = refusal
+    {
         line.member("suggestion", name);
     }
 }

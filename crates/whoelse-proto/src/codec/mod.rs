@@ -8,7 +8,9 @@ mod client;
 mod decode;
 mod encode;
 
-pub use client::{Incoming, IncomingDevice, IncomingInvite, Reply, encode_request};
+pub use client::{
+    Incoming, IncomingDevice, IncomingFile, IncomingInvite, IncomingSource, Reply, encode_request,
+};
 pub use decode::{Fault, Malformed, decode, salvage};
 pub use encode::{encode_event, encode_mail};
 

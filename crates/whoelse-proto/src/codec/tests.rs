@@ -1,12 +1,15 @@
 //! The codec against frames good and bad.
 
+mod files;
+
 use super::decode::Fault;
 use super::*;
 use crate::event::*;
-use crate::keys::{DeviceKey, EndpointKey, ReceiptKey, RelayTicket};
+use crate::keys::{DeviceKey, EndpointKey, FileHash, ReceiptKey, RelayTicket};
 use crate::limits::{CARD_BYTES_MAX, DEPTH_MAX, MEMBERS_MAX, RECEIPTS_MAX};
 use crate::link::{LinkAnswer, LinkName, LinkReason, NewLink, Purpose};
 use crate::names::Name;
+use crate::refusal::Refusal;
 use crate::request::{Command, RequestId};
 
 /// What the server answers to a frame that is not a request.
@@ -139,6 +142,18 @@ fn what_is_wrong_with_requests_for_private_links_is_said() {
         (
             br#"{"action":"startprivate","id":"q","user":"a","link":"x","purpose":"walk"}"#,
             "'purpose' must be",
+        ),
+        (
+            br#"{"action":"startprivate","id":"q","user":"a","link":"x","purpose":"file"}"#,
+            "'file' is missing",
+        ),
+        (
+            br#"{"action":"startprivate","id":"q","user":"a","link":"x","purpose":"talk","file":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ"}"#,
+            "'file' belongs to",
+        ),
+        (
+            br#"{"action":"startprivate","id":"q","user":"a","link":"x","purpose":"file","file":"x"}"#,
+            "'file' is not sound",
         ),
         (br#"{"action":"answer_private","id":"q","link":"x"}"#, "'accept' is missing"),
         (br#"{"action":"answer_private","id":"q","link":"x","accept":1}"#, "'accept' must be"),
@@ -292,7 +307,7 @@ fn link() -> LinkName {
 
 #[test]
 fn requests_for_private_links_arrive_as_they_were_sent() {
-    let new = NewLink { name: link(), purpose: Purpose::File };
+    let new = NewLink { name: link(), purpose: Purpose::File(FileHash([3; 32])) };
     let endpoint = EndpointKey([7; 32]);
     let ticket = RelayTicket::new([9; 32]);
     for (command, expected) in [

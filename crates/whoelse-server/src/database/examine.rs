@@ -23,6 +23,8 @@ pub struct Contents {
     pub blocks: u64,
     /// Invites that are open.
     pub invites: u64,
+    /// Files that are shared.
+    pub shares: u64,
     /// Messages that wait.
     pub messages: u64,
     /// The bytes of their texts.
@@ -40,6 +42,7 @@ impl Database {
         let mut contents = Contents {
             version: schema::VERSION,
             invites: snapshot.invites.len() as u64,
+            shares: snapshot.shares.len() as u64,
             ..Contents::default()
         };
         let mut mail = BTreeMap::new();

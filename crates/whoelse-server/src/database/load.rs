@@ -1,9 +1,13 @@
 //! Reads the state of all accounts at start, and checks that nothing is missing from it.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, Row};
 use whoelse_engine::{
-    AccountId, AccountSnapshot, InviteSnapshot, Snapshot, StrangerSnapshot, Time, WaitingSnapshot,
+    AccountId, AccountSnapshot, InviteSnapshot, Share, Snapshot, StrangerSnapshot, Time,
+    WaitingSnapshot,
 };
+use whoelse_proto::Name;
 
 use super::newcomers::{
     DEVICE_COLUMNS, DeviceRow, INVITE_COLUMNS, STRANGER_COLUMNS, invite_from_row, stranger_from_row,
@@ -12,6 +16,7 @@ use super::rows::{
     ACCOUNT_COLUMNS, AccountRow, Meta, SENT_COLUMNS, SentRow, block_sum, receipt_key,
 };
 use super::schema::unsigned;
+use super::shares::{SHARE_COLUMNS, share_from_row};
 use super::{DatabaseError, SENT_MAX, SENT_MS_MAX};
 
 /// An account, and how far its rows in other tables have been read.
@@ -39,7 +44,8 @@ pub(super) fn load(connection: &Connection) -> Result<Snapshot, DatabaseError> {
     let invites = load_invites(&view, &meta)?;
     let strangers = load_strangers(&view, &meta)?;
     let (last_invite, newest) = (meta.last_invite, meta.newest);
-    Ok(Snapshot { accounts, invites, last_invite, strangers, newest })
+    let shares = load_shares(&view, &meta, &accounts)?;
+    Ok(Snapshot { accounts, invites, last_invite, shares, strangers, newest })
 }
 
 fn load_accounts(view: &Connection, meta: &Meta) -> Result<Vec<Loading>, DatabaseError> {
@@ -161,6 +167,32 @@ fn load_strangers(view: &Connection, meta: &Meta) -> Result<Vec<StrangerSnapshot
     }
     strangers.sort_unstable_by_key(|stranger: &StrangerSnapshot| (stranger.time, stranger.key));
     Ok(strangers)
+}
+
+fn load_shares(
+    view: &Connection,
+    meta: &Meta,
+    accounts: &[AccountSnapshot],
+) -> Result<Vec<Share>, DatabaseError> {
+    let names: HashSet<&Name> = accounts.iter().map(|account| &account.name).collect();
+    let mut shares: Vec<Share> = Vec::new();
+    let query = format!("SELECT {SHARE_COLUMNS} FROM shares ORDER BY owner, hash");
+    for_each(view, &query, |row| {
+        let share = share_from_row(row)?;
+        let owner = accounts.get(share.owner.index());
+        let is_vouched =
+            |owner: &AccountSnapshot| owner.devices.iter().any(|device| device.key == share.device);
+        let mut with = share.with.names().unwrap_or_default().iter();
+        if !owner.is_some_and(is_vouched) || !with.all(|name| names.contains(name)) {
+            return Err(altered("shares", u64::from(share.owner.0)));
+        }
+        shares.push(share);
+        Ok(())
+    })?;
+    if shares.len() as u64 != meta.shares {
+        return Err(DatabaseError::damaged("shares", "a row is missing".to_owned()));
+    }
+    Ok(shares)
 }
 
 /// What is missing at an end shows only in the counts.

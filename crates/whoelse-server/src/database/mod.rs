@@ -12,6 +12,7 @@ mod projection;
 mod projector;
 mod rows;
 mod schema;
+mod shares;
 mod still;
 
 use std::fs::OpenOptions;
@@ -267,7 +268,8 @@ impl Database {
     /// and with a journal that has yet to begin.
     ///
     /// Whoever has seen numbers under the old id does not take new mail for old: a number counts
-    /// only together with the id.
+    /// only together with the id. So does the signature of a share: those are left behind, and
+    /// clients share again.
     ///
     /// # Errors
     /// When it cannot be written or is damaged.
@@ -276,9 +278,16 @@ impl Database {
             server_id: server_id.into(),
             position: 0,
             has_journal: false,
+            shares: 0,
             ..Meta::read(&self.connection)?
         };
-        meta.update(&self.connection).map_err(DatabaseError::at("write"))?;
+        let mut renew = || {
+            let transaction = self.connection.transaction()?;
+            transaction.execute("DELETE FROM shares", ())?;
+            meta.update(&transaction)?;
+            transaction.commit()
+        };
+        renew().map_err(DatabaseError::at("write"))?;
         self.server_id = meta.server_id;
         Ok(())
     }

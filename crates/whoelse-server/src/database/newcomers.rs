@@ -220,6 +220,9 @@ pub(super) fn forget_strangers(
 }
 
 /// Bytes of a fixed length; none if there are more or fewer.
-fn array<const N: usize>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<[u8; N]>> {
+pub(super) fn array<const N: usize>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<[u8; N]>> {
     Ok(row.get_ref(column)?.as_blob()?.try_into().ok())
 }

@@ -33,7 +33,7 @@ impl Projection<'_> {
         let deleted = delete_device(self.connection, account, key).map_err(at())?;
         let row = &mut self.account(account)?.row;
         row.devices = row.devices.saturating_sub(deleted);
-        Ok(())
+        self.unshare_all(account, Some(key))
     }
 
     pub(super) fn device_used(
@@ -76,7 +76,7 @@ impl Projection<'_> {
     }
 
     /// A row that is new is written, so that others can refer to it.
-    fn settle(&mut self, account: AccountId) -> Result<(), DatabaseError> {
+    pub(super) fn settle(&mut self, account: AccountId) -> Result<(), DatabaseError> {
         let connection = self.connection;
         self.account(account)?.row.write(connection).map_err(at())
     }
@@ -96,6 +96,7 @@ impl Projection<'_> {
             self.connection.execute(statement, [account.0]).map_err(at())?;
         }
         self.invites_gone(InvitesWhere::By(account))?;
+        self.unshare_all(account, None)?;
         let touched = self.account(account)?;
         touched.sent.clear();
         let row = &mut touched.row;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 use whoelse_engine::{
-    AccountId, DeviceSnapshot, InviteSnapshot, Message, Number, Record, SentSnapshot,
+    AccountId, DeviceSnapshot, InviteSnapshot, Message, Number, Record, SentSnapshot, Share,
     StrangerSnapshot, Time,
 };
 
@@ -105,6 +105,12 @@ pub(crate) fn record_bytes(record: &Record) -> usize {
     if let Record::Message(message) = record {
         bytes += size_of::<Message>() + message.body.len();
     }
+    if let Record::Share(share) = record {
+        let names = share.with.names().unwrap_or_default();
+        let name_bytes: usize = names.iter().map(|name| name.as_str().len()).sum();
+        bytes += size_of::<Share>() + share.name.as_str().len();
+        bytes += size_of_val(names) + name_bytes;
+    }
     bytes
 }
 
@@ -190,6 +196,9 @@ impl<'a> Projection<'a> {
                 let (is_first, expires) = (*is_first, *expires);
                 self.invite(&InviteSnapshot { number, hash, by, role, is_first, expires })
             }
+            Record::Share(share) => self.share(share),
+            Record::ShareRenewed { owner, hash, time } => self.share_renewed(*owner, hash, *time),
+            Record::Unshare { owner, hash } => self.unshare(*owner, hash),
             Record::InviteGone { number } => self.invites_gone(InvitesWhere::Number(*number)),
             Record::Stranger { key, strikes, locked_until, time } => {
                 let (key, strikes, locked_until, time) = (*key, *strikes, *locked_until, *time);

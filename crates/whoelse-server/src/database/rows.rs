@@ -21,6 +21,7 @@ pub(super) struct Meta {
     pub(super) invites: u64,
     pub(super) last_invite: u64,
     pub(super) strangers: u64,
+    pub(super) shares: u64,
 }
 
 impl Meta {
@@ -34,6 +35,7 @@ impl Meta {
             invites: 0,
             last_invite: 0,
             strangers: 0,
+            shares: 0,
         }
     }
 
@@ -45,12 +47,13 @@ impl Meta {
             .number(self.accounts)
             .number(u64::from(self.has_journal))
             .later(&[self.invites, self.last_invite, self.strangers])
+            .later(&[self.shares])
             .finish()
     }
 
     pub(super) fn read(connection: &Connection) -> Result<Self, DatabaseError> {
         let query = "SELECT server_id, position, newest, accounts, has_journal, invites, \
-                     last_invite, strangers, crc FROM meta";
+                     last_invite, strangers, shares, crc FROM meta";
         let row = connection.query_row(query, (), |row| {
             let meta = Self {
                 server_id: row.get(0)?,
@@ -61,8 +64,9 @@ impl Meta {
                 invites: number(row, 5)?,
                 last_invite: number(row, 6)?,
                 strangers: number(row, 7)?,
+                shares: number(row, 8)?,
             };
-            Ok((row.get::<_, u32>(8)? == meta.sum()).then_some(meta))
+            Ok((row.get::<_, u32>(9)? == meta.sum()).then_some(meta))
         });
         let row = row.optional().map_err(DatabaseError::at("read"))?.flatten();
         row.ok_or_else(|| DatabaseError::damaged("meta", "altered or missing".to_owned()))
@@ -78,7 +82,7 @@ impl Meta {
     pub(super) fn update(&self, connection: &Connection) -> rusqlite::Result<()> {
         let statement = "UPDATE meta SET server_id = ?1, position = ?2, newest = ?3, \
                          accounts = ?4, has_journal = ?5, invites = ?6, \
-                         last_invite = ?7, strangers = ?8, crc = ?9";
+                         last_invite = ?7, strangers = ?8, shares = ?9, crc = ?10";
         connection.prepare_cached(statement)?.execute((
             &*self.server_id,
             signed(self.position),
@@ -88,6 +92,7 @@ impl Meta {
             signed(self.invites),
             signed(self.last_invite),
             signed(self.strangers),
+            signed(self.shares),
             self.sum(),
         ))?;
         Ok(())
@@ -448,6 +453,7 @@ pub(super) fn checked<T>(
             let what = match table {
                 "accounts" => format!("account {} is altered", column(0)),
                 "devices" => format!("a device of account {} is altered", column(0)),
+                "shares" => format!("a file shared by account {} is altered", column(0)),
                 "invites" => format!("invite {} is altered", column(0)),
                 "strangers" => "a row is altered".to_owned(),
                 _ => format!("row {} of account {} is altered", column(1), column(0)),

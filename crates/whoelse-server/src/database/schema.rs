@@ -10,8 +10,12 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"whls");
 /// What to run to come from one version to the next; the first makes everything.
 ///
 /// A step that was ever released is never changed.
-const STEPS: &[&str] =
-    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i32 = STEPS.len() as i32;

@@ -110,7 +110,7 @@ struct Found {
     first_live: usize,
     chain: Chain,
     newest: Newest,
-    unreadable_epoch: u64,
+    unreadable: Unreadable,
 }
 
 /// Reads everything and judges it. Nothing is changed.
@@ -120,14 +120,14 @@ fn find(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Found, JournalError
     let live = &folder.used[first_live..];
     let (chain, newest) = read_chain(disk, live, start.position.0)?;
     check_chain(live, &chain, start.position.0)?;
-    let unreadable_epoch = check_unreadable(disk, &folder.unreadable, chain.last)?;
-    Ok(Found { folder, first_live, chain, newest, unreadable_epoch })
+    let unreadable = check_unreadable(disk, &folder.unreadable, chain.last)?;
+    Ok(Found { folder, first_live, chain, newest, unreadable })
 }
 
 /// Reads what a journal holds, as [`open`] would find it, and changes nothing. Other than there,
 /// also what is not needed any more has to be whole as long as it is in a segment that is needed.
 pub(super) fn examine(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Examined, JournalError> {
-    let Found { folder, first_live, chain, newest, .. } = find(disk, start)?;
+    let Found { folder, first_live, chain, newest, unreadable } = find(disk, start)?;
     let live = &folder.used[first_live..];
     let mut batches = 0;
     for (index, segment) in live.iter().enumerate() {
@@ -147,7 +147,7 @@ pub(super) fn examine(disk: &dyn Disk, start: &JournalStart<'_>) -> Result<Exami
             batches += 1;
         }
     }
-    let torn = torn_tail(live, &chain, &newest);
+    let torn = torn_tail(live, &chain, &newest).or(unreadable.lost);
     let records = chain.batches.iter().map(|(_, records)| records.len() as u64).sum();
     let recovered = Recovered { batches: chain.batches, torn };
     Ok(Examined { recovered, segments: live.len() as u64, batches, records })
@@ -182,7 +182,7 @@ pub(super) fn open(
         ..options
     };
     let server_id = server_id_bytes(start.server_id);
-    let Found { mut folder, first_live, chain, newest, unreadable_epoch } = find(&*disk, start)?;
+    let Found { mut folder, first_live, chain, newest, unreadable } = find(&*disk, start)?;
 
     // From here on things are written: all that counts is there.
     settle(&*disk, &folder.used, &chain, &newest)?;
@@ -192,9 +192,9 @@ pub(super) fn open(
     disk.sync_folder().map_err(io_error("sync", "."))?;
     let live = folder.used.split_off(first_live);
     let Unneeded { free, soiled, surplus } = unneeded(&mut folder, options);
-    let torn = torn_tail(&live, &chain, &newest);
+    let torn = torn_tail(&live, &chain, &newest).or(unreadable.lost);
     let has_remains = has_remains(&chain, &newest);
-    let epoch = live.iter().map(|used| used.header.epoch).max().unwrap_or(0).max(unreadable_epoch);
+    let epoch = live.iter().map(|used| used.header.epoch).max().unwrap_or(0).max(unreadable.epoch);
     let mut journal = Journal {
         disk,
         options,
@@ -386,27 +386,40 @@ fn check_chain(live: &[Used], chain: &Chain, position: u64) -> Result<(), Journa
     Ok(())
 }
 
+/// What segments hold whose headers say nothing.
+#[derive(Default)]
+struct Unreadable {
+    /// The largest epoch of what is in them: a new use must not take that for its own.
+    epoch: u64,
+    /// What would have followed the run: of a segment that had just been begun when its header was
+    /// damaged. Nothing proves that it was synced.
+    lost: Option<TornTail>,
+}
+
 /// A segment whose header is not whole was about to be used again, unless it holds proof.
-///
-/// Returns the largest epoch of what is in them: a new use must not take that for its own.
 fn check_unreadable(
     disk: &dyn Disk,
     unreadable: &[DiskFile],
     last: u64,
-) -> Result<u64, JournalError> {
-    let mut epoch = 0;
+) -> Result<Unreadable, JournalError> {
+    let mut found = Unreadable::default();
     for file in unreadable {
         let bytes = read_all(disk, file)?;
         for batch in segment::scan_any(&bytes) {
             if batch.header.epoch <= NUMBER_MAX {
-                epoch = epoch.max(batch.header.epoch);
+                found.epoch = found.epoch.max(batch.header.epoch);
             }
             if batch.header.number > last && batch.header.synced_through > last {
                 return Err(damaged(&file.name, 0, last + 1, "its header is not whole"));
             }
+            if batch.header.number > last {
+                let (file, offset) = (file.name.clone(), BATCHES_OFFSET as u64);
+                let bytes = batch.end().saturating_sub(BATCHES_OFFSET) as u64;
+                found.lost = Some(TornTail { file, offset, bytes });
+            }
         }
     }
-    Ok(epoch)
+    Ok(found)
 }
 
 /// Makes everything that was found safe.

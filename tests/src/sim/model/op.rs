@@ -208,7 +208,13 @@ impl Ask {
             Command::AnswerPrivate { .. }
             | Command::PrivateCard { .. }
             | Command::EndPrivate { .. }
-            | Command::Relay { .. } => unreachable!("nobody here makes private links yet"),
+            | Command::Relay { .. }
+            | Command::Share(_)
+            | Command::Unshare { .. }
+            | Command::Shares
+            | Command::SearchFiles { .. }
+            | Command::Sources { .. }
+            | Command::Have { .. } => unreachable!("nobody here makes private links yet"),
             Command::Active => Self::Active,
             Command::Logout { forget } => Self::Logout { forget: *forget },
         }

@@ -89,7 +89,10 @@ impl Model {
             | Record::Guess { .. }
             | Record::Stranger { .. }
             | Record::Removed { .. }
-            | Record::Invite { .. } => return false,
+            | Record::Invite { .. }
+            | Record::Share(_)
+            | Record::ShareRenewed { .. }
+            | Record::Unshare { .. } => return false,
         }
         true
     }

@@ -368,6 +368,19 @@ fn answer_word(answer: &Answer) -> Word {
         }
         Outcome::Address { port, .. } => format!("port {port}").into(),
         Outcome::Asked { user, .. } => format!("{user} is asked").into(),
+        Outcome::Shares(files) => {
+            let files = files.iter().map(|file| format!("{} {}", file.hash, file.sources));
+            files.collect::<Vec<String>>().join(" ").into()
+        }
+        Outcome::Found { files, .. } => {
+            let files = files.iter();
+            let files = files.map(|it| format!("{} {} {}", it.hash, it.from, it.sources));
+            files.collect::<Vec<String>>().join(" ").into()
+        }
+        Outcome::Sources(sources) => {
+            let sources = sources.iter().map(|it| format!("{} {}", it.user, it.parts));
+            sources.collect::<Vec<String>>().join(" ").into()
+        }
         Outcome::Done | Outcome::Goodbye | Outcome::Nonce(_) | Outcome::Invited { .. } => {
             "SUCCESS".into()
         }

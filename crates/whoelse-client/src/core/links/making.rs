@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 
 use whoelse_proto::codec::Incoming;
 use whoelse_proto::{
-    DeviceKey, EndpointKey, LinkAnswer, LinkName, LinkReason, Purpose, RelayTicket, request,
+    DeviceKey, EndpointKey, FileHash, LinkAnswer, LinkName, LinkReason, Purpose, RelayTicket,
+    request,
 };
 
 use super::{Ask, Link, MAKING_MS_MAX, Stage};
@@ -140,7 +141,8 @@ impl Core {
     fn handle_wanted(&mut self, now_ms: u64, incoming: &Incoming) {
         let Some((name, key, device)) = introduction(incoming) else { return };
         let Some(user) = incoming.from.clone() else { return };
-        let purpose = incoming.purpose.as_deref().and_then(Purpose::parse);
+        let file = incoming.file.as_deref().and_then(|text| FileHash::parse(text).ok());
+        let purpose = incoming.purpose.as_deref().and_then(|word| Purpose::parse(word, file));
         let trust = self.judge(&user, key, &device);
         let both = self.links.with(&user).is_some_and(|link| link.stage == Stage::Starting);
         let id = self.links.next_id();
