@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use whoelse_proto::{EndpointKey, FileName, Fingerprint, RelayTicket};
+use whoelse_proto::{EndpointKey, FileHash, FileName, Fingerprint, RelayTicket};
+
+mod swarm;
+
+pub use swarm::SwarmEvent;
 
 /// Names one link; chosen by the caller, never used twice in a [`crate::Node`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,6 +160,13 @@ pub enum Event {
         transfer: TransferId,
         /// What.
         what: FileEvent,
+    },
+    /// Something about a file that is shared with, or fetched from, many.
+    Swarm {
+        /// Which; none of one that could not be read.
+        hash: Option<FileHash>,
+        /// What.
+        what: SwarmEvent,
     },
 }
 

@@ -3,18 +3,21 @@
 //! One task owns all of it. Links tell it what their other end says; fetching and reading through are tasks of their own.
 //! What it knows of unfinished transfers is on disk before the other side relies on it.
 
-mod landing;
+pub(crate) mod landing;
+pub(crate) mod meter;
 mod pace;
-mod rate;
-mod receive;
+pub(crate) mod place;
+pub(crate) mod rate;
+pub(crate) mod receive;
 mod said;
-mod state;
-mod store;
+pub(crate) mod serve;
+pub(crate) mod state;
+pub(crate) mod store;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use iroh::endpoint::Connection;
 use tokio::sync::mpsc;
@@ -23,10 +26,13 @@ use whoelse_proto::FileName;
 
 use crate::TRANSFERS_MAX;
 use crate::api::{Event, FileEvent, FileFailure, LinkId, Options, TransferId};
+use crate::swarm::{self, Swarm};
 use crate::wire::FileFrame;
 use pace::Pace;
+use place::Place;
 use rate::Rate;
 use receive::{Plan, Unreceived};
+use serve::{Gate, TROUBLES_MAX, serve};
 use state::{Folder, Kept, Memory, Source, Token};
 use store::{Blobs, FileHash};
 
@@ -39,6 +45,7 @@ pub(crate) enum Order {
     Accept(TransferId),
     Decline(TransferId),
     Cancel(TransferId),
+    Swarm(swarm::Order),
 }
 
 /// What a link tells.
@@ -52,6 +59,10 @@ pub(crate) enum News {
     },
     /// It broke; there may be another.
     Down { link: LinkId },
+    /// Nothing is heard of the other end, though the connection stands.
+    Silent { link: LinkId },
+    /// It is heard again.
+    Heard { link: LinkId },
     /// The other end says something.
     Said { link: LinkId, frame: FileFrame<'static> },
     /// The link is over.
@@ -68,9 +79,6 @@ impl Numbers {
     }
 }
 
-/// What a peer may fetch, by device.
-type Offered = Arc<Mutex<HashMap<String, HashSet<FileHash>>>>;
-
 /// See above.
 pub(crate) struct Files {
     events: mpsc::Sender<Event>,
@@ -84,7 +92,8 @@ pub(crate) struct Files {
     /// How many connections came up.
     ups: u64,
     transfers: BTreeMap<TransferId, Transfer>,
-    offered: Offered,
+    gate: Arc<Gate>,
+    swarm: mpsc::UnboundedSender<swarm::Order>,
     pace: Pace,
     tasks: JoinSet<Done>,
 }
@@ -94,7 +103,7 @@ struct Line {
     device: String,
     connection: Option<Connection>,
     frames: mpsc::Sender<FileFrame<'static>>,
-    serving: Option<AbortHandle>,
+    serving: AbortHandle,
     /// Later ones have higher numbers.
     order: u64,
 }
@@ -135,7 +144,18 @@ impl Files {
         mut orders: mpsc::UnboundedReceiver<Order>,
         mut news: mpsc::Receiver<News>,
     ) {
-        let mut files = Self::new(options, events, numbers);
+        let folder = match &options.folder {
+            Some(path) => Folder::open(path).map_err(FileFailure::Folder),
+            None => Err(FileFailure::NoFolder),
+        };
+        let (troubles, troubled) = mpsc::channel(TROUBLES_MAX);
+        let gate = Arc::new(Gate::new(troubles));
+        // What a person orders needs no bound, and links tell of themselves only now and then.
+        let (swarm, ordered) = mpsc::unbounded_channel();
+        let many = Swarm::new(&events, options.downloads.clone(), folder.clone(), &gate);
+        let mut others = JoinSet::new();
+        others.spawn(many.run(ordered, troubled));
+        let mut files = Self::new(options.downloads, events, numbers, folder, gate, swarm);
         files.recall().await;
         loop {
             tokio::select! {
@@ -158,24 +178,31 @@ impl Files {
         if let Some(blobs) = files.blobs {
             blobs.shutdown().await;
         }
+        // Without anybody to order anything they end.
+        drop(files.swarm);
+        while others.join_next().await.is_some() {}
     }
 
-    fn new(options: Options, events: mpsc::Sender<Event>, numbers: Numbers) -> Self {
-        let folder = match &options.folder {
-            Some(path) => Folder::open(path).map_err(FileFailure::Folder),
-            None => Err(FileFailure::NoFolder),
-        };
+    fn new(
+        downloads: Option<PathBuf>,
+        events: mpsc::Sender<Event>,
+        numbers: Numbers,
+        folder: Result<Folder, FileFailure>,
+        gate: Arc<Gate>,
+        swarm: mpsc::UnboundedSender<swarm::Order>,
+    ) -> Self {
         Self {
             events,
             numbers,
-            downloads: options.downloads,
+            downloads,
             folder,
             memory: Memory::default(),
             blobs: None,
             lines: HashMap::new(),
             ups: 0,
             transfers: BTreeMap::new(),
-            offered: Offered::default(),
+            gate,
+            swarm,
             pace: Pace::default(),
             tasks: JoinSet::new(),
         }
@@ -218,7 +245,7 @@ impl Files {
         let tokens = || self.memory.transfers.iter().map(|kept| text(&kept.token));
         if let Ok(folder) = &self.folder {
             // What cannot be removed is in the way of nothing.
-            drop(folder.sweep(&tokens().map(Into::into).collect()));
+            drop(Folder::sweep(&folder.whole(), &tokens().map(Into::into).collect()));
         }
         for token in tokens() {
             if let Some(downloads) = &self.downloads {
@@ -250,7 +277,13 @@ impl Files {
                 }
             }
             Order::Cancel(transfer) => self.give_up(transfer, FileFailure::Cancelled).await,
+            Order::Swarm(order) => self.swarm(order),
         }
+    }
+
+    fn swarm(&self, order: swarm::Order) {
+        // It runs as long as this does.
+        drop(self.swarm.send(order));
     }
 
     async fn offer(
@@ -270,7 +303,7 @@ impl Files {
         let called = path.file_name().unwrap_or_default().to_string_lossy();
         let name = FileName::of(&called);
         let task = self.tasks.spawn(async move {
-            Done::Read(transfer, receive::read(&blobs, path, &text(&token)).await)
+            Done::Read(transfer, receive::read(&blobs, path, |_| text(&token)).await)
         });
         let stage = Stage::Reading(task);
         let found = Transfer { token, device, name, size: 0, hash: FileHash::default(), stage };
@@ -323,11 +356,8 @@ impl Files {
             size: found.size,
             hash: found.hash,
         };
-        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
-        offered.entry(device.to_owned()).or_default().insert(found.hash);
-        drop(offered);
+        self.gate.offer(device, found.hash);
         self.say(device, frame);
-        self.serve(device);
     }
 
     /// Whether there is no room for one more, beside those that were set aside.
@@ -382,19 +412,18 @@ impl Files {
         let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
         // If it is full, the next connection says it.
         drop(frames.try_send(FileFrame::Accept { token: found.token }));
-        let plan = Plan {
-            transfer,
-            token: found.token,
+        let key = text(&found.token);
+        let place = Place {
+            pieces: folder.pieces(),
+            whole: folder.whole().join(&key),
+            downloads,
+            key,
             name: found.name.clone(),
             size: found.size,
             hash: found.hash,
-            connection,
-            frames,
-            events: self.events.clone(),
-            pieces: folder.pieces(),
-            whole: folder.whole().join(text(&found.token)),
-            downloads,
         };
+        let (token, events) = (found.token, self.events.clone());
+        let plan = Plan { transfer, token, place, connection, frames, events };
         let task =
             self.tasks.spawn(async move { Done::Received(transfer, plan.receive(&blobs).await) });
         found.stage = Stage::Receiving(Some(task));
@@ -436,11 +465,18 @@ impl Files {
     async fn hear(&mut self, news: News) {
         match news {
             News::Up { link, device, connection, frames } => {
+                let serving =
+                    serve(Arc::clone(&self.gate), link, device.clone(), connection.clone());
+                let serving = self.tasks.spawn(async move {
+                    serving.await;
+                    Done::Served
+                });
+                self.swarm(swarm::Order::Up { link, connection: connection.clone() });
                 let line = Line {
                     device: device.clone(),
                     connection: Some(connection),
                     frames,
-                    serving: None,
+                    serving,
                     order: self.ups,
                 };
                 self.ups += 1;
@@ -449,12 +485,21 @@ impl Files {
                 }
                 self.take_up(&device).await;
             }
+            News::Silent { link } => self.swarm(swarm::Order::Down { link }),
+            News::Heard { link } => {
+                let connection = self.lines.get(&link).and_then(|line| line.connection.clone());
+                if let Some(connection) = connection {
+                    self.swarm(swarm::Order::Up { link, connection });
+                }
+            }
             News::Down { link } => {
+                self.swarm(swarm::Order::Down { link });
                 if let Some(line) = self.lines.get_mut(&link) {
                     line.connection = None;
                 }
             }
             News::Gone { link } => {
+                self.swarm(swarm::Order::Gone { link });
                 let Some(line) = self.lines.remove(&link) else { return };
                 line.stop();
                 self.lose(link, &line.device).await;
@@ -505,9 +550,9 @@ impl Files {
             return Ok(());
         }
         // The program was killed before the store had noted it.
-        let task = self
-            .tasks
-            .spawn(async move { Done::Read(transfer, receive::read(&blobs, path, &name).await) });
+        let task = self.tasks.spawn(async move {
+            Done::Read(transfer, receive::read(&blobs, path, |_| name.clone()).await)
+        });
         let Some(found) = self.transfers.get_mut(&transfer) else { return Ok(()) };
         found.stage = Stage::Reading(task);
         Ok(())
@@ -605,29 +650,8 @@ impl Files {
             let other = &self.transfers[&transfer];
             other.hash == over.hash && matches!(other.stage, Stage::Sending { .. })
         });
-        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hashes) = offered.get_mut(&over.device).filter(|_| !again) {
-            hashes.remove(&over.hash);
-        }
-    }
-
-    /// Gives a device what was offered to it, over all links with it.
-    fn serve(&mut self, device: &str) {
-        let Some(blobs) = &self.blobs else { return };
-        let theirs = self.lines.values_mut().filter(|line| line.device == device);
-        for line in theirs.filter(|line| line.serving.is_none()) {
-            let Some(connection) = line.connection.clone() else { continue };
-            let (blobs, offered, device) =
-                (blobs.clone(), Arc::clone(&self.offered), device.to_owned());
-            let may = move |hash: &FileHash| {
-                let offered = offered.lock().unwrap_or_else(PoisonError::into_inner);
-                offered.get(&device).is_some_and(|hashes| hashes.contains(hash))
-            };
-            let task = self.tasks.spawn(async move {
-                blobs.serve(connection, may).await;
-                Done::Served
-            });
-            line.serving = Some(task);
+        if !again {
+            self.gate.withdraw(&over.device, &over.hash);
         }
     }
 
@@ -637,6 +661,7 @@ impl Files {
         }
         let folder = self.folder.as_ref().map_err(Clone::clone)?;
         let blobs = Blobs::open(&folder.pieces()).await.map_err(FileFailure::Folder)?;
+        self.gate.files_are(&blobs);
         self.blobs = Some(blobs.clone());
         Ok(blobs)
     }
@@ -696,9 +721,7 @@ impl Files {
 
 impl Line {
     fn stop(&self) {
-        if let Some(task) = &self.serving {
-            task.abort();
-        }
+        self.serving.abort();
     }
 }
 

@@ -9,13 +9,14 @@ use iroh::SecretKey;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use whoelse_proto::{EndpointKey, RelayTicket};
+use whoelse_proto::{EndpointKey, FileHash, FileName, PartMap, RelayTicket};
 
 use crate::LINKS_MAX;
 use crate::api::{Event, Failure, LinkId, Options, Peer, Relay, SendError, TransferId};
 use crate::endpoint::Plan;
 use crate::files::{self, Files, News, Numbers};
 use crate::link::{Link, Order, Shared};
+use crate::swarm;
 
 /// How long all links together have to end.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -190,6 +191,58 @@ impl Node {
     /// Ends a transfer, of either direction, also one that waits for a link.
     pub fn cancel_file(&self, transfer: TransferId) {
         self.file(files::Order::Cancel(transfer));
+    }
+
+    /// Shares a file: reads it through, from its place, where it has to stay; nothing of it is copied. Tells
+    /// [`SwarmEvent::Shared`] or [`SwarmEvent::NotShared`]. Nobody gets anything of it before [`Node::allow`]. Kept from
+    /// run to run, once it has a note.
+    ///
+    /// [`SwarmEvent::Shared`]: crate::SwarmEvent::Shared
+    /// [`SwarmEvent::NotShared`]: crate::SwarmEvent::NotShared
+    pub fn share(&self, number: u64, path: PathBuf) {
+        self.file(files::Order::Swarm(swarm::Order::Share { number, path }));
+    }
+
+    /// Keeps a text of the caller's with a share, instead of the one before; at most [`crate::NOTE_BYTES_MAX`] bytes, a longer one is
+    /// not kept. A share without one is forgotten when the program ends.
+    pub fn note_share(&self, hash: FileHash, note: String) {
+        self.file(files::Order::Swarm(swarm::Order::Note { hash, note }));
+    }
+
+    /// Shares a file no more; whoever is fetching it gets nothing more. What was fetched and has come whole is served no more either. The file
+    /// stays.
+    pub fn unshare(&self, hash: FileHash) {
+        self.file(files::Order::Swarm(swarm::Order::Unshare { hash }));
+    }
+
+    /// Fetches a file from whoever has it ([`Node::add_source`]), or goes on. What is shared here already is received at
+    /// once. `note` is kept with it, at most [`crate::NOTE_BYTES_MAX`] bytes.
+    pub fn get(&self, hash: FileHash, size: u64, name: FileName, note: String) {
+        self.file(files::Order::Swarm(swarm::Order::Get { hash, size, name, note }));
+    }
+
+    /// Fetches a file over a link too, as soon as that is up; so it may be told when the link is begun. `claims` is which
+    /// parts the other end is said to have; what it says itself counts more. It is no source any more when the link ends.
+    pub fn add_source(&self, hash: FileHash, link: LinkId, claims: Option<PartMap>) {
+        self.file(files::Order::Swarm(swarm::Order::Source { hash, link, claims }));
+    }
+
+    /// Fetches a file no more, and throws away what is there of it: [`FileFailure::Cancelled`].
+    ///
+    /// [`FileFailure::Cancelled`]: crate::FileFailure::Cancelled
+    pub fn cancel_get(&self, hash: FileHash) {
+        self.file(files::Order::Swarm(swarm::Order::Cancel { hash }));
+    }
+
+    /// The other end of a link may fetch what there is here of a file that is shared or fetched, now and later, until the
+    /// link ends. It may be told before the link is up.
+    pub fn allow(&self, link: LinkId, hash: FileHash) {
+        self.file(files::Order::Swarm(swarm::Order::Allow { link, hash }));
+    }
+
+    /// The other end of a link may not fetch a file any more, and what it is being given ends.
+    pub fn disallow(&self, link: LinkId, hash: FileHash) {
+        self.file(files::Order::Swarm(swarm::Order::Disallow { link, hash }));
     }
 
     /// Ends all links, as [`Node::close`] does, and keeps what there is of unfinished files. Takes two seconds at most, if

@@ -278,7 +278,7 @@ fn translate(event: Event) -> Option<PeerEvent> {
         Event::File { transfer, what } => {
             PeerEvent::File { file: FileId(transfer.0), event: happening(what) }
         }
-        Event::Unreached { .. } | Event::Closed { .. } => return None,
+        Event::Unreached { .. } | Event::Closed { .. } | Event::Swarm { .. } => return None,
     })
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
@@ -17,14 +18,22 @@ use super::store::FileHash;
 /// How many transfers that are over are remembered, for a peer that did not hear of their end.
 const OVER_MAX: usize = 256;
 
-const STATE: &str = "transfers.json";
-const NEXT: &str = "transfers.json.new";
 const LOCK: &str = "lock";
 
 /// What a transfer is called by both sides: random, chosen by the sender.
 pub(crate) type Token = [u8; 16];
 
-/// All that is remembered.
+/// What a small file remembers.
+pub(crate) trait Remembered: Default + Serialize + DeserializeOwned {
+    /// What the file is called.
+    const FILE: &str;
+}
+
+impl Remembered for Memory {
+    const FILE: &str = "transfers.json";
+}
+
+/// All that is remembered of transfers.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// Which are not over.
@@ -65,6 +74,7 @@ pub(crate) struct Over {
 }
 
 /// The folder it is in, which nobody else uses meanwhile.
+#[derive(Clone)]
 pub(crate) struct Folder {
     path: PathBuf,
     lock: Arc<File>,
@@ -81,7 +91,7 @@ impl Folder {
             format!("{} is in use by another whoelse; end that one first", path.display())
         })?;
         let folder = Self { path, lock: Arc::new(lock) };
-        for place in [folder.pieces(), folder.whole()] {
+        for place in [folder.pieces(), folder.whole(), folder.swarm(), folder.swarm_whole()] {
             DirBuilder::new().recursive(true).mode(0o700).create(&place).map_err(told)?;
             fs::set_permissions(&place, Permissions::from_mode(0o700)).map_err(told)?;
         }
@@ -93,9 +103,20 @@ impl Folder {
         self.path.join("whole")
     }
 
-    /// Removes what waits and is not wanted any more.
-    pub(crate) fn sweep(&self, wanted: &HashSet<OsString>) -> io::Result<()> {
-        for found in fs::read_dir(self.whole())? {
+    /// Where pieces are of files that are shared or fetched from many. Apart, so that no transfer moves away what a share
+    /// of the same file needs.
+    pub(crate) fn swarm(&self) -> PathBuf {
+        self.path.join("swarm")
+    }
+
+    /// What [`Folder::whole`] is for those.
+    pub(crate) fn swarm_whole(&self) -> PathBuf {
+        self.path.join("swarm-whole")
+    }
+
+    /// Removes what waits in a folder and is not wanted any more.
+    pub(crate) fn sweep(folder: &Path, wanted: &HashSet<OsString>) -> io::Result<()> {
+        for found in fs::read_dir(folder)? {
             let found = found?;
             if !wanted.contains(&found.file_name()) {
                 fs::remove_file(found.path())?;
@@ -109,26 +130,26 @@ impl Folder {
         self.path.join("pieces")
     }
 
-    /// What was remembered. A file that cannot be understood is set aside: it costs unfinished transfers, no more.
-    pub(crate) fn read(&self) -> Result<Memory, String> {
-        let path = self.path.join(STATE);
+    /// What was remembered. A file that cannot be understood is set aside: it costs what is unfinished, no more.
+    pub(crate) fn read<T: Remembered>(&self) -> Result<T, String> {
+        let path = self.path.join(T::FILE);
         match fs::read(&path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|_| {
                 // If it cannot be renamed either, writing tells.
                 drop(fs::rename(&path, path.with_extension("json.unreadable")));
-                Memory::default()
+                T::default()
             })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Memory::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
     }
 
     /// Remembers. One at a time, else the older may come last.
-    pub(crate) async fn write(&self, memory: &Memory) -> io::Result<()> {
+    pub(crate) async fn write<T: Remembered>(&self, memory: &T) -> io::Result<()> {
         let bytes = serde_json::to_vec(memory)?;
         let (path, lock) = (self.path.clone(), Arc::clone(&self.lock));
         let written = spawn_blocking(move || {
-            let written = replace(&path, &bytes);
+            let written = replace(&path, T::FILE, &bytes);
             // Held until it is written, whatever becomes of us.
             drop(lock);
             written
@@ -187,12 +208,12 @@ impl Source {
 }
 
 /// Writes the whole of it beside, and lets that take its place.
-fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
-    let next = folder.join(NEXT);
+fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let next = folder.join(format!("{name}.new"));
     let mut file = private().create(true).truncate(true).open(&next)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&next, folder.join(STATE))?;
+    fs::rename(&next, folder.join(name))?;
     File::open(folder)?.sync_all()
 }
 
@@ -222,14 +243,14 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a/b");
         let folder = Folder::open(&path).unwrap();
-        assert_eq!(folder.read(), Ok(Memory::default()));
+        assert_eq!(folder.read::<Memory>(), Ok(Memory::default()));
         let mut memory = Memory { transfers: vec![kept(1), kept(2)], ..Memory::default() };
         assert!(memory.end([1; 16], true));
         assert!(!memory.end([9; 16], true));
         folder.write(&memory).await.unwrap();
         assert_eq!(folder.read(), Ok(memory));
-        assert_eq!(folder.read().unwrap().ended(&[1; 16], "luke"), Some(true));
-        assert_eq!(folder.read().unwrap().ended(&[1; 16], "yoda"), None);
+        assert_eq!(folder.read::<Memory>().unwrap().ended(&[1; 16], "luke"), Some(true));
+        assert_eq!(folder.read::<Memory>().unwrap().ended(&[1; 16], "yoda"), None);
     }
 
     #[test]
@@ -241,7 +262,7 @@ mod tests {
         for name in ["old", "new"] {
             fs::write(folder.whole().join(name), name).unwrap();
         }
-        folder.sweep(&HashSet::from([OsString::from("new")])).unwrap();
+        Folder::sweep(&folder.whole(), &HashSet::from([OsString::from("new")])).unwrap();
         assert!(!folder.whole().join("old").exists() && folder.whole().join("new").exists());
     }
 
@@ -259,8 +280,8 @@ mod tests {
     fn what_cannot_be_understood_is_set_aside() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::open(place.path()).unwrap();
-        fs::write(place.path().join(STATE), "{").unwrap();
-        assert_eq!(folder.read(), Ok(Memory::default()));
+        fs::write(place.path().join(Memory::FILE), "{").unwrap();
+        assert_eq!(folder.read::<Memory>(), Ok(Memory::default()));
         assert!(place.path().join("transfers.json.unreadable").exists());
     }
 

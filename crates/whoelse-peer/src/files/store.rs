@@ -1,4 +1,4 @@
-//! What there is of files, in pieces that are checked one by one: the only file that knows of iroh-blobs.
+//! What there is of files, in pieces that are checked one by one: the only file, with `serve`, that knows of iroh-blobs.
 //!
 //! A file is known by its hash (BLAKE3), which commits to each 16 KiB of it; so whatever comes is right or is refused at
 //! once, from whomever it comes, and what is there of a file stays good when everything else breaks.
@@ -6,10 +6,9 @@
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use iroh::endpoint::{Connection, RecvStream, SendStream};
+use iroh::endpoint::Connection;
 use iroh_blobs::api::blobs::{
     AddPathOptions, AddProgressItem, BlobStatus, ExportMode, ExportOptions, ImportMode,
 };
@@ -17,27 +16,22 @@ use iroh_blobs::api::remote::GetProgressItem;
 use iroh_blobs::api::{Error as ApiError, RequestError, Store};
 use iroh_blobs::get::GetError;
 use iroh_blobs::get::fsm::DecodeError;
-use iroh_blobs::protocol::{ChunkRanges, ChunkRangesExt, ERR_PERMISSION, GetRequest, Request};
-use iroh_blobs::provider::{StreamPair, events::EventSender, handle_get, handle_observe};
+use iroh_blobs::protocol::{ChunkRanges, ChunkRangesExt, GetRequest, ObserveRequest};
 use iroh_blobs::store::GcConfig;
 use iroh_blobs::store::fs::{FsStore, options::Options};
 use iroh_blobs::{BlobFormat, Hash, HashAndFormat};
 use n0_future::StreamExt;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
+use whoelse_proto::{Layout, PartMap};
+
+use super::meter::Meter;
 
 /// Names a file by what is in it.
 pub(crate) type FileHash = [u8; 32];
 
 /// How long it takes until what nobody wants to keep is gone.
 pub(crate) const SWEEP: Duration = Duration::from_secs(5);
-
-/// Most pieces that one peer is given at once.
-const SERVED_MAX: usize = 8;
-
-/// How long a peer may take to say what it wants.
-const REQUEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Without any progress for this long a piece is asked for again.
 const STALL: Duration = Duration::from_secs(3);
@@ -90,6 +84,15 @@ impl Blobs {
 
     /// Reads a file through and keeps in mind where it is, under a name. Its bytes stay where they are.
     pub(crate) async fn add(&self, path: PathBuf, name: &str) -> io::Result<(FileHash, u64)> {
+        self.add_as(path, |_| name.to_owned()).await
+    }
+
+    /// The same, under a name that may depend on what is found.
+    pub(crate) async fn add_as(
+        &self,
+        path: PathBuf,
+        name: impl Fn(&FileHash) -> String,
+    ) -> io::Result<(FileHash, u64)> {
         let options =
             AddPathOptions { path, format: BlobFormat::Raw, mode: ImportMode::TryReference };
         let mut steps = self.store.blobs().add_path_with_opts(options).stream().await;
@@ -100,7 +103,7 @@ impl Blobs {
                 AddProgressItem::Error(error) => return Err(error),
                 AddProgressItem::Done(tag) => {
                     let hash = *tag.hash().as_bytes();
-                    self.keep(hash, name).await.map_err(io::Error::other)?;
+                    self.keep(hash, &name(&hash)).await.map_err(io::Error::other)?;
                     return Ok((hash, size));
                 }
                 _ => {}
@@ -136,7 +139,7 @@ impl Blobs {
     }
 
     /// Whether the store has noted that it has all of a file.
-    async fn was_whole(&self, hash: FileHash) -> bool {
+    pub(crate) async fn was_whole(&self, hash: FileHash) -> bool {
         let status = self.store.blobs().status(Hash::from_bytes(hash)).await;
         matches!(status, Ok(BlobStatus::Complete { .. }))
     }
@@ -154,16 +157,13 @@ impl Blobs {
         part: Range<u64>,
         progress: &mpsc::Sender<u64>,
     ) -> Result<(), FetchError> {
-        let size = part.end;
-        let present = self.present(hash, size).await.map_err(FetchError::Unwritable)?;
-        let wanted = ChunkRanges::bytes(part) - present.0;
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let request = GetRequest::blob_ranges(Hash::from_bytes(hash), wanted);
+        let request = match self.request(hash, part.end, part).await? {
+            Some(request) => request,
+            None => return Ok(()),
+        };
+        let mut before = 0;
         let steps = self.store.remote().execute_get(connection.clone(), request).stream();
         let mut steps = std::pin::pin!(steps);
-        let mut before = 0;
         loop {
             let step = timeout(STALL, steps.next()).await.map_err(|_| FetchError::Stalled)?;
             match step {
@@ -179,25 +179,79 @@ impl Blobs {
         }
     }
 
-    /// Gives a peer what it may have, until its connection ends.
-    pub(crate) async fn serve<F>(&self, connection: Connection, may: F)
-    where
-        F: Fn(&FileHash) -> bool + Send + Sync + 'static,
-    {
-        let may = Arc::new(may);
-        let room = Arc::new(Semaphore::new(SERVED_MAX));
-        let mut served = JoinSet::new();
-        while let Ok((send, receive)) = connection.accept_bi().await {
-            while served.try_join_next().is_some() {}
-            // What is asked for meanwhile waits in the connection, which takes only so much.
-            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-            let (store, may) = (self.store.clone(), Arc::clone(&may));
-            let id = connection.stable_id() as u64;
-            served.spawn(async move {
-                answer(&store, id, send, receive, may.as_ref()).await;
-                drop(place);
-            });
+    /// The same of a file of which the length is known, for as long as it takes: somebody else watches whether anything
+    /// comes.
+    pub(crate) async fn fetch_watched(
+        &self,
+        connection: &Connection,
+        hash: FileHash,
+        size: u64,
+        part: Range<u64>,
+        meter: &mut Meter,
+    ) -> Result<(), FetchError> {
+        let Some(request) = self.request(hash, size, part.clone()).await? else { return Ok(()) };
+        let steps = self.store.remote().execute_get(connection.clone(), request).stream();
+        let mut steps = std::pin::pin!(steps);
+        loop {
+            match steps.next().await {
+                Some(GetProgressItem::Progress(bytes)) => meter.set(bytes).await,
+                Some(GetProgressItem::Done(_)) => break,
+                Some(GetProgressItem::Error(error)) => return Err(why(&error, connection)),
+                None => return Err(FetchError::Line),
+            }
         }
+        // Whoever has a shorter file of this name may say that that is all.
+        let present = self.present(hash, size).await.map_err(FetchError::Unwritable)?;
+        let length = part.end - part.start;
+        if present.bytes(part) == length { Ok(()) } else { Err(FetchError::Lacking) }
+    }
+
+    /// What to ask for, to have a part; nothing if it is there.
+    async fn request(
+        &self,
+        hash: FileHash,
+        size: u64,
+        part: Range<u64>,
+    ) -> Result<Option<GetRequest>, FetchError> {
+        let present = self.present(hash, size).await.map_err(FetchError::Unwritable)?;
+        let wanted = ChunkRanges::bytes(part) - present.0;
+        let request = || GetRequest::blob_ranges(Hash::from_bytes(hash), wanted.clone());
+        Ok((!wanted.is_empty()).then(request))
+    }
+
+    /// How long a file is, if that is proven.
+    pub(crate) async fn proven_size(&self, hash: FileHash) -> Option<u64> {
+        let found = self.store.blobs().observe(Hash::from_bytes(hash)).await.ok()?;
+        found.validated_size()
+    }
+
+    /// What somebody says to have of a file, now.
+    pub(crate) async fn theirs(
+        &self,
+        connection: &Connection,
+        hash: FileHash,
+        size: u64,
+    ) -> Option<Present> {
+        let request = ObserveRequest::new(Hash::from_bytes(hash));
+        let found = self.store.remote().observe(connection.clone(), request);
+        let mut found = std::pin::pin!(found);
+        let found = found.next().await?.ok()?;
+        Some(Present(found.ranges & ChunkRanges::bytes(..size)))
+    }
+
+    /// The names under which files are kept.
+    pub(crate) async fn names(&self) -> Vec<String> {
+        let Ok(mut tags) = self.store.tags().list().await else { return Vec::new() };
+        let mut names = Vec::new();
+        while let Some(Ok(tag)) = tags.next().await {
+            names.push(String::from_utf8_lossy(tag.name.as_ref()).into_owned());
+        }
+        names
+    }
+
+    /// The store itself, to give of it.
+    pub(super) fn api(&self) -> Store {
+        self.store.clone().into()
     }
 
     /// Moves a whole file out, to a path where none is, and says how long it is. It may be moved away from there later.
@@ -227,6 +281,22 @@ impl Blobs {
 }
 
 impl Present {
+    /// Which parts are there whole.
+    pub(crate) fn parts(&self, layout: Layout) -> PartMap {
+        let mut parts = PartMap::none(layout.parts());
+        let size = layout.size();
+        for pair in self.0.boundaries().chunks(2) {
+            let begin = pair[0].to_bytes();
+            let end = pair.get(1).map_or(size, |end| end.to_bytes().min(size));
+            let first = begin.div_ceil(layout.part_bytes());
+            let last = if end == size { u64::MAX } else { end / layout.part_bytes() };
+            let first = u32::try_from(first).unwrap_or(u32::MAX);
+            let last = u32::try_from(last).unwrap_or(u32::MAX).min(layout.parts());
+            (first..last).for_each(|part| parts.insert(part));
+        }
+        parts
+    }
+
     /// How many bytes of a part are there.
     pub(crate) fn bytes(&self, part: Range<u64>) -> u64 {
         let chunks = self.0.clone() & ChunkRanges::bytes(part.clone());
@@ -240,32 +310,9 @@ impl Present {
     }
 }
 
-async fn answer<F>(store: &Store, id: u64, send: SendStream, receive: RecvStream, may: &F)
-where
-    F: Fn(&FileHash) -> bool,
-{
-    let mut pair = StreamPair::new(id, receive, send, EventSender::DEFAULT);
-    // Dropped, its end hears of it.
-    let Ok(Ok(request)) = timeout(REQUEST_WAIT, pair.read_request()).await else { return };
-    let may = |hash: &Hash| may(hash.as_bytes());
-    // What goes wrong, the other end hears by the end of the stream.
-    match request {
-        Request::Get(request) if request.ranges.is_blob() && may(&request.hash) => {
-            drop(handle_get(pair, store.clone(), request).await);
-        }
-        Request::Observe(request) if may(&request.hash) => {
-            drop(handle_observe(pair, store.clone(), request).await);
-        }
-        _ => refuse(pair).await,
-    }
-}
-
-async fn refuse(pair: StreamPair) {
-    let none = iroh_blobs::provider::events::RequestTracker::NONE;
-    if let Ok(mut writer) = pair.into_writer(none).await {
-        // It is over already then.
-        drop(writer.inner.reset(ERR_PERMISSION));
-    }
+/// Whether a file of this name is empty.
+pub(crate) fn is_of_nothing(hash: &FileHash) -> bool {
+    Hash::from_bytes(*hash) == Hash::EMPTY
 }
 
 fn why(error: &GetError, connection: &Connection) -> FetchError {

@@ -290,7 +290,9 @@ impl<'l> Standing<'l> {
         self.heard = Instant::now();
         if self.silent {
             self.silent = false;
-            self.untold.push_back(Untold::Caller(Event::Heard { link: self.link.id }));
+            let link = self.link.id;
+            self.untold.push_back(Untold::Caller(Event::Heard { link }));
+            self.untold.push_back(Untold::Files(News::Heard { link }));
             if self.target.dials {
                 self.reach = None;
             }
@@ -348,7 +350,9 @@ impl<'l> Standing<'l> {
     fn falls_silent(&mut self) {
         if !self.silent {
             self.silent = true;
-            self.untold.push_back(Untold::Caller(Event::Silent { link: self.link.id }));
+            let link = self.link.id;
+            self.untold.push_back(Untold::Caller(Event::Silent { link }));
+            self.untold.push_back(Untold::Files(News::Silent { link }));
         }
         if self.target.dials {
             self.reach();

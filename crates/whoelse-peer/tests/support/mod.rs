@@ -5,6 +5,7 @@
 pub(crate) mod home;
 pub(crate) mod raw;
 pub(crate) mod relay;
+pub(crate) mod swarm;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -52,7 +53,7 @@ impl Side {
         let (endpoint, ticket) = loop {
             match next(&mut events).await {
                 Event::Prepared { link: LINK, endpoint, ticket } => break (endpoint, ticket),
-                event @ Event::File { .. } => early.push_back(event),
+                event @ (Event::File { .. } | Event::Swarm { .. }) => early.push_back(event),
                 other => panic!("{other:?}"),
             }
         };
