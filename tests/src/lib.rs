@@ -4,3 +4,4 @@ pub mod nat;
 pub mod program;
 pub mod sim;
 pub mod soak;
+pub mod swarm;

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Which of our crates each may depend on. A crate that is not named here is a fault.
-const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
     ("whoelse-proto", &[]),
     ("whoelse-engine", &["whoelse-proto"]),
     ("whoelse-server", &["whoelse-engine", "whoelse-proto"]),
-    ("whoelse-peer", &["whoelse-proto"]),
+    ("whoelse-swarm", &["whoelse-proto"]),
+    ("whoelse-peer", &["whoelse-proto", "whoelse-swarm"]),
     ("whoelse-client", &["whoelse-peer", "whoelse-proto"]),
     ("whoelse-term", &["whoelse-client", "whoelse-proto"]),
     ("whoelse", &["whoelse-client", "whoelse-proto", "whoelse-server", "whoelse-term"]),

@@ -374,9 +374,9 @@ impl Engine {
     }
 
     pub(crate) fn tick(&mut self, now: Now, turn: &mut Turn) {
-        let mut announced = 0;
+        let (mut announced, mut is_expiry_due) = (0, false);
         while announced < ANNOUNCED_PER_TICK_MAX {
-            let Some(timer) = self.state.timers.take_due(now.time) else { return };
+            let Some(timer) = self.state.timers.take_due(now.time) else { break };
             let before = self.state.online.len();
             match timer {
                 Timer::Heartbeat => {
@@ -387,9 +387,13 @@ impl Engine {
                 Timer::Away(account) => self.end_session(now.time, account, turn),
                 Timer::Idle(account) => self.idle_timer(now.time, account, turn),
                 Timer::Introduction(number) => self.introduction_timer(number, turn),
-                Timer::Shares => self.shares_timer(now.time, turn),
+                Timer::Shares => is_expiry_due = true,
             }
             announced += if self.state.online.len() < before { before } else { 0 };
+        }
+        // Whose session ends now can give nothing now.
+        if is_expiry_due {
+            self.shares_timer(now.time, turn);
         }
     }
 

@@ -3,6 +3,7 @@
 //! One task owns all of it. Links tell it what their other end says; fetching and reading through are tasks of their own.
 //! What it knows of unfinished transfers is on disk before the other side relies on it.
 
+mod fetch;
 pub(crate) mod landing;
 pub(crate) mod meter;
 mod pace;

@@ -95,6 +95,13 @@ pub enum Order {
         /// Who.
         source: SourceId,
     },
+    /// This source is of little use: it fails, has nothing that is missing, or is far slower than others.
+    /// If links are scarce and somebody else may have parts, its link is better used for that one. Said
+    /// every 10 s at most, of one source at a time.
+    Spare {
+        /// Who.
+        source: SourceId,
+    },
     /// Nobody known can give what is missing: find others. Said again every 10 s while it is so.
     Starving,
 }

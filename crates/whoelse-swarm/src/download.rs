@@ -15,6 +15,10 @@ const STALL: Duration = Duration::from_secs(3);
 /// How often it is said that nobody known can give what is missing.
 const HUNGER: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether a source is of little use, and for how long each has had to show that
+/// it is not.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// One file on its way from several sources.
 pub struct Download {
     pub(crate) rules: Rules,
@@ -25,6 +29,8 @@ pub struct Download {
     made: u64,
     /// When to say again that nobody can give what is missing.
     hungry: Option<Duration>,
+    /// When to look next whether somebody is of little use.
+    look: Duration,
 }
 
 /// A request under way.
@@ -57,6 +63,7 @@ impl Download {
             orders: VecDeque::new(),
             made: 0,
             hungry: None,
+            look: LOOK,
         }
     }
 
@@ -67,12 +74,12 @@ impl Download {
             Input::Up { source } => {
                 let found = self.sources.entry(source);
                 found.or_insert_with(|| Source::new(Phase::Gone, None));
-                self.turn(source, Phase::Up);
+                self.turn(now, source, Phase::Up);
             }
             Input::Parts { source, parts } => self.says(source, parts),
             Input::Gone { source } => {
                 self.let_go(source);
-                self.turn(source, Phase::Gone);
+                self.turn(now, source, Phase::Gone);
             }
             Input::Progress { request, bytes } => return self.progress(now, request, bytes),
             Input::Done { request } => self.done(request),
@@ -84,6 +91,7 @@ impl Download {
             self.ask(now, source, part);
         }
         self.starve(now);
+        self.look(now);
     }
 
     /// What to do next; to be called until there is nothing more.
@@ -100,7 +108,9 @@ impl Download {
         }
         let stalls = self.requests.values().map(|request| request.heard + STALL);
         let sources = self.sources.values().filter_map(Source::deadline);
-        stalls.chain(sources).chain(self.hungry).min()
+        let known = self.sources.values().any(|source| source.phase != Phase::Gone);
+        let look = known.then_some(self.look);
+        stalls.chain(sources).chain(self.hungry).chain(look).min()
     }
 
     /// Which parts are here.
@@ -158,13 +168,16 @@ impl Download {
     }
 
     /// A source begins or ceases to be one that can be asked.
-    fn turn(&mut self, id: SourceId, phase: Phase) {
+    fn turn(&mut self, now: Duration, id: SourceId, phase: Phase) {
         let Some(source) = self.sources.get_mut(&id) else { return };
         if source.phase == Phase::Banned {
             return;
         }
         let (before, after) = (source.is_up(), phase == Phase::Up);
         source.phase = phase;
+        if !before {
+            source.since = now;
+        }
         if before != after
             && let Some(parts) = &source.parts
         {
@@ -200,7 +213,7 @@ impl Download {
             Failure::Wrong => {
                 self.orders.push_back(Order::Ban { source: request.source });
                 self.let_go(request.source);
-                return self.turn(request.source, Phase::Banned);
+                return self.turn(now, request.source, Phase::Banned);
             }
             Failure::Line => source.stalls(),
             Failure::Lacking => {
@@ -223,7 +236,7 @@ impl Download {
 
     fn pause(&mut self, now: Duration, id: SourceId) {
         self.let_go(id);
-        self.turn(id, Phase::Gone);
+        self.turn(now, id, Phase::Gone);
         if let Some(source) = self.sources.get_mut(&id).filter(|it| it.phase == Phase::Gone) {
             source.pauses(now);
         }
@@ -247,7 +260,7 @@ impl Download {
             self.sources.iter().filter(|(_, source)| over(source)).map(|(id, _)| *id).collect();
         for id in over {
             if let Some(phase) = self.sources.get_mut(&id).map(Source::is_due) {
-                self.turn(id, phase);
+                self.turn(now, id, phase);
             }
         }
     }
@@ -300,6 +313,15 @@ impl Download {
             self.hungry = Some(now + HUNGER);
             self.orders.push_back(Order::Starving);
         }
+    }
+
+    fn look(&mut self, now: Duration) {
+        if now < self.look {
+            return;
+        }
+        self.look = now + LOOK;
+        let spare = self.least_useful(now).filter(|_| !self.is_done());
+        self.orders.extend(spare.map(|source| Order::Spare { source }));
     }
 
     /// Whether a source has, or is about to say that it has, something that is missing.

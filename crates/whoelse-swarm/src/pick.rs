@@ -13,6 +13,12 @@ const GAIN_MS: u64 = 50;
 /// For so long nobody else is asked for the first part that a source is to give.
 const FIRST: Duration = Duration::from_secs(1);
 
+/// How long a source has to show that it is of use.
+const PROBATION: Duration = Duration::from_secs(10);
+
+/// A source that is so many times slower than the fastest is of little use.
+const FAR_SLOWER: u64 = 8;
+
 /// What a source whose speed is not known yet is taken to need for a part, in milliseconds.
 const UNKNOWN_MS: u64 = 1_000;
 
@@ -111,6 +117,29 @@ impl Download {
         });
         let (left_ms, part) = late.map(|request| (self.left_ms(request), request.part)).max()?;
         (left_ms > here_ms.saturating_add(GAIN_MS)).then_some(part)
+    }
+
+    /// Who would be missed least, if there is somebody of whom little is to be expected: who failed too
+    /// often, then who has nothing that is missing, then who is far slower than the fastest.
+    pub(crate) fn least_useful(&self, now: Duration) -> Option<SourceId> {
+        let fastest = self.sources.values().filter_map(|source| source.rate).max().unwrap_or(0);
+        let reason = |source: &Source| match source.phase {
+            Phase::Paused { .. } => Some((0, 0)),
+            Phase::Up if now < source.since + PROBATION => None,
+            Phase::Up if !self.has_any(source) => Some((1, 0)),
+            Phase::Up => {
+                let rate = source.rate.unwrap_or(0);
+                (rate < fastest / FAR_SLOWER).then_some((2, rate))
+            }
+            Phase::Coming | Phase::Gone | Phase::Banned => None,
+        };
+        let found = self.sources.iter().filter_map(|(id, source)| Some((reason(source)?, *id)));
+        found.min().map(|(_, id)| id)
+    }
+
+    fn has_any(&self, source: &Source) -> bool {
+        let parts = source.parts.as_ref();
+        parts.is_some_and(|parts| parts.iter().any(|part| self.parts.is_missing(part)))
     }
 
     /// Whether a source that has given nothing yet is about to give its first part.

@@ -46,6 +46,8 @@ pub(crate) struct Source {
     pub(crate) parts: Option<PartMap>,
     pub(crate) under_way: Vec<RequestId>,
     pub(crate) tally: Tally,
+    /// Since when it can be asked.
+    pub(crate) since: Duration,
     /// Bytes per second, once that is known.
     pub(crate) rate: Option<u64>,
     /// Since when, and how many bytes, for the next measurement.
@@ -65,6 +67,7 @@ impl Source {
             parts,
             under_way: Vec::new(),
             tally: Tally::default(),
+            since: Duration::ZERO,
             rate: None,
             sample: None,
             demoted: 0,

@@ -76,6 +76,7 @@ impl World {
                     assert!(self.asked.remove(&request).is_some(), "{request:?} is not under way");
                 }
                 Order::Ban { source } => self.banned.push(source),
+                Order::Spare { source } => assert!(self.up.contains_key(&source)),
                 Order::Starving => assert!(self.asked.is_empty()),
             }
         }
@@ -85,7 +86,7 @@ impl World {
 
     fn nth(&self, at: usize) -> Option<RequestId> {
         let count = self.asked.len();
-        (count > 0).then(|| *self.asked.keys().nth(at % count).unwrap())
+        (count > 0).then(|| *self.asked.keys().nth(at % count).expect("it is one of them"))
     }
 
     fn take(&mut self, step: Step) {

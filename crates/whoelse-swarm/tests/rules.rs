@@ -16,6 +16,7 @@ struct Stage {
     cancelled: Vec<RequestId>,
     banned: Vec<SourceId>,
     starving: u32,
+    spare: Vec<SourceId>,
 }
 
 fn ms(millis: u64) -> Duration {
@@ -39,6 +40,7 @@ impl Stage {
             cancelled: Vec::new(),
             banned: Vec::new(),
             starving: 0,
+            spare: Vec::new(),
         }
     }
 
@@ -57,6 +59,7 @@ impl Stage {
                 }
                 Order::Ban { source } => self.banned.push(source),
                 Order::Starving => self.starving += 1,
+                Order::Spare { source } => self.spare.push(source),
             }
         }
     }
@@ -344,4 +347,31 @@ fn somebody_takes_the_last_part_however_slow_all_are() {
     stage.up(2, PartMap::all(7));
     let took = stage.flow(&[(1, 60), (2, 40)]);
     assert!(took < ms(9_000), "{took:?}");
+}
+
+#[test]
+fn who_is_of_little_use_is_named_every_ten_seconds() {
+    let mut stage = Stage::new(1024);
+    for source in 1..=3 {
+        stage.up(source, PartMap::all(1024));
+    }
+    stage.up(4, some(1024, &[]));
+    let flow = |stage: &mut Stage, tenths: u32| {
+        for _ in 0..tenths {
+            stage.wait(100);
+            for (source, bytes) in [(1, 60_000), (2, 40_000), (3, 1_000)] {
+                let (request, _) = stage.at(source)[0];
+                stage.say(Input::Progress { request, bytes });
+                if source == 1 {
+                    stage.give(request);
+                }
+            }
+        }
+    };
+    flow(&mut stage, 210);
+    // The fourth has nothing; when its link is used for somebody else, the third is slow.
+    assert_eq!(stage.spare, [SourceId(4); 2]);
+    stage.say(Input::Gone { source: SourceId(4) });
+    flow(&mut stage, 100);
+    assert_eq!(stage.spare[2..], [SourceId(3)]);
 }

@@ -18,7 +18,7 @@ use whoelse_proto::request::{Device, Join, Login, Passwd, Resume};
 use whoelse_proto::{
     Command, DeviceKey, EndpointKey, Event, FileHash, Fingerprint, InviteSecret, LinkAnswer,
     LinkName, LinkReason, Name, NewLink, Nonce, Place, Purpose, RelayTicket, Request, RequestId,
-    Role, Signature,
+    Role, Share, SharedName, Signature,
 };
 
 use crate::choices::Choices;
@@ -98,6 +98,12 @@ fn rules(choices: &mut Choices<'_>) -> Rules {
         source_failures_max: 4,
         source_locks_max: 2,
         sources_max: 5,
+        shares_max: 2,
+        shares_in_all_max: 3,
+        claims_max: 2,
+        claims_in_all_max: 3,
+        share_ms: 30_000,
+        share_renewal_ms: 10_000,
         loopback_is_exempt: choices.truth(),
         ..Rules::default()
     }
@@ -460,7 +466,7 @@ fn command<'a>(
     text: &'a str,
 ) -> (Command<'a>, Aid) {
     let user = user.into();
-    let command = match choices.below(35) {
+    let command = match choices.below(40) {
         0..=4 => Command::Login(login(choices, user)),
         5 | 6 => {
             let resume = Resume {
@@ -522,7 +528,7 @@ fn command<'a>(
         26 => Command::Active,
         27 => Command::Receipts { ids: (0..=choices.below(3)).map(|_| id(choices)).collect() },
         28 => {
-            let purpose = choices.one_of(&[Purpose::Talk, Purpose::File(FileHash([1; 32]))]);
+            let purpose = choices.one_of(&[Purpose::Talk, Purpose::File(FileHash([0; 32]))]);
             let link = Some(NewLink { name: link(choices), purpose });
             Command::StartPrivate { user, link }
         }
@@ -540,9 +546,32 @@ fn command<'a>(
             let ticket = choices.truth().then(|| RelayTicket::new([1; 32]));
             Command::Relay { endpoint: EndpointKey([choices.below(4) as u8; 32]), ticket }
         }
+        34 => Command::Share(share(choices, user)),
+        35 => {
+            Command::Have { hash: file(choices), parts: choices.one_of(&["gA", "AA", ""]).into() }
+        }
+        36 => Command::Sources { hash: file(choices) },
+        37 => Command::Unshare { hash: file(choices) },
+        38 if choices.truth() => Command::Shares,
+        38 => Command::SearchFiles { words: choices.one_of(&["", "FILM", "song"]).into() },
         _ => Command::Message { user, message: text.into() },
     };
     (command, Aid::None)
+}
+
+fn file(choices: &mut Choices<'_>) -> FileHash {
+    FileHash([choices.byte() % 3; 32])
+}
+
+fn share<'a>(choices: &mut Choices<'_>, user: Cow<'a, str>) -> Share<'a> {
+    let name = SharedName::new(choices.one_of(&["film", "song", "Film"])).expect("it is short");
+    Share {
+        hash: file(choices),
+        size: choices.one_of(&[1, 1 << 40]),
+        name,
+        with: choices.truth().then(|| vec![user]),
+        signature: Signature([choices.byte(); 64]),
+    }
 }
 
 fn login<'a>(choices: &mut Choices<'_>, username: Cow<'a, str>) -> Login<'a> {

@@ -4,6 +4,7 @@
 //! indexed that need not be, and people are plain numbers, in the order of their accounts.
 
 mod entrance;
+mod files;
 mod manage;
 mod op;
 mod past;
@@ -15,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use whoelse_engine::Rules;
-use whoelse_proto::DeviceKey;
+use whoelse_proto::{DeviceKey, FileHash, Signature};
 
-pub use op::{Ask, Entry, Op, Order};
+pub use op::{Ask, Entry, Offer, Op, Order};
 
 /// A word of an answer or event: its status, with what else matters.
 pub type Word = Cow<'static, str>;
@@ -59,6 +60,8 @@ pub struct Model {
     checks: BTreeMap<u64, Check>,
     hashes: BTreeMap<u64, Hashing>,
     is_disk_full: bool,
+    /// What people share.
+    shares: BTreeMap<(usize, FileHash), Shared>,
     /// The last password that was checked was for a name that nobody has.
     pub(super) was_stranger: bool,
 }
@@ -144,6 +147,21 @@ struct Session {
     sent: u64,
     /// It wants to be told what has arrived.
     receipts: bool,
+    /// It can make private links.
+    links: bool,
+    /// The parts it can give, by file.
+    claims: BTreeMap<FileHash, String>,
+}
+
+/// A file that somebody shares.
+#[derive(Clone, PartialEq)]
+struct Shared {
+    size: u64,
+    name: String,
+    with: Option<Vec<usize>>,
+    device: DeviceKey,
+    signature: Signature,
+    time: u64,
 }
 
 #[derive(Clone)]
@@ -224,6 +242,7 @@ impl Model {
             checks: BTreeMap::new(),
             hashes: BTreeMap::new(),
             is_disk_full: false,
+            shares: BTreeMap::new(),
             was_stranger: false,
         }
     }
@@ -260,6 +279,7 @@ impl Model {
             Op::Tick => self.tick(now, &mut said),
             Op::Stopping => self.stop(now),
         }
+        self.forget_files();
         said
     }
 

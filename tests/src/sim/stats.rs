@@ -187,6 +187,26 @@ counters! {
     delivered,
     /// Lists of receipts that were asked for.
     receipts,
+    /// Files shared.
+    files_shared,
+    /// Shares taken back.
+    files_unshared,
+    /// Shares confirmed to clients.
+    files_confirmed,
+    /// Searches that found something.
+    files_found,
+    /// Claims of parts.
+    files_claimed,
+    /// Lists of sources with somebody on them.
+    files_given,
+    /// Requests about files that a person may not see, or that there are not.
+    files_hidden,
+    /// As many files were shared or claimed as may be.
+    files_full,
+    /// Shares that expired.
+    files_expired,
+    /// Shares that would have expired if their owners had not been there.
+    files_renewed,
     /// Clients that ended by themselves.
     endings,
     /// Readers that were slow for a while.
@@ -220,6 +240,13 @@ impl Stats {
             (Some(Ask::Block { begins: true, .. }), "SUCCESS") => self.blocks += 1,
             (Some(Ask::RevokeDevice { .. }), "SUCCESS") => self.revoked += 1,
             (Some(Ask::Logout { forget: true }), "SUCCESS") => self.revoked += 1,
+            (Some(Ask::Share(_)), "SUCCESS") => self.files_shared += 1,
+            (Some(Ask::Unshare { .. }), "SUCCESS") => self.files_unshared += 1,
+            (Some(Ask::Have { .. }), "SUCCESS") => self.files_claimed += 1,
+            (_, "FILE_NOT_EXIST") => self.files_hidden += 1,
+            (_, "TOO_MANY_FILES") => self.files_full += 1,
+            (Some(Ask::SearchFiles { .. }), word) if word.contains(' ') => self.files_found += 1,
+            (Some(Ask::Sources { .. }), word) if word.contains(' ') => self.files_given += 1,
             (Some(Ask::Whoelse), _) => self.whoelse += 1,
             (Some(Ask::Receipts { .. }), _) => self.receipts += 1,
             (Some(Ask::WhoelseSince { .. }), _) => self.whoelse_since += 1,

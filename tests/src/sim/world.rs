@@ -10,6 +10,7 @@ mod book;
 mod client;
 mod deeds;
 mod faults;
+mod files;
 mod judge;
 mod keeper;
 mod keeping;
@@ -127,6 +128,8 @@ pub struct World {
     people: Vec<Person>,
     /// Invites that somebody was given.
     invites: Vec<InviteSecret>,
+    /// How many offers of files were made.
+    offers: u64,
     /// How often the power will go again soon after it came.
     blackouts: u32,
     /// After so many more writes, before they are synced; 0 is never.
@@ -186,6 +189,7 @@ impl World {
             lines: BTreeMap::new(),
             last_line: 0,
             invites: Vec::new(),
+            offers: 0,
             blackouts: 0,
             cut_after_writes: 0,
             is_healing: false,

@@ -71,6 +71,12 @@ pub enum SwarmEvent {
     },
     /// No source can give what is missing. Told again every 10 s while so.
     Starving,
+    /// A source is of little use: it fails, has nothing that is missing, or is far slower than others. If links are scarce, its
+    /// link is better used for somebody else. Told at most every 10 s, of one at a time.
+    Spare {
+        /// The link to it.
+        link: LinkId,
+    },
     /// A source gave something else than the file: nothing more of this file is asked of it.
     Banned {
         /// The link to it.

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
-use iroh_blobs::protocol::{ERR_PERMISSION, Request};
+use iroh_blobs::protocol::{ERR_PERMISSION, GetRequest, ObserveItem, Request};
 use iroh_blobs::provider::events::{EventSender, RequestTracker};
-use iroh_blobs::provider::{StreamPair, handle_get, handle_observe};
+use iroh_blobs::provider::{StreamPair, handle_get};
 use iroh_blobs::util;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -36,9 +36,6 @@ const ALLOW_WAIT: Duration = Duration::from_secs(1);
 
 /// Whoever takes nothing for so long of what it asked for is given nothing more.
 const TAKE_WAIT: Duration = Duration::from_secs(15);
-
-/// How long somebody is told what we have, for one request: each asks again for news.
-const OBSERVED: Duration = Duration::from_secs(5);
 
 /// Most files that went wrong and wait to be looked at.
 pub(crate) const TROUBLES_MAX: usize = 64;
@@ -237,15 +234,14 @@ async fn answer(gate: &Gate, asker: &Asker, send: SendStream, receive: RecvStrea
 
 /// Gives what is asked for. What goes wrong, the other end hears by the end of the stream.
 async fn give(gate: &Gate, pair: Pair, blobs: Blobs, request: Request, flow: &Flow) {
-    let store = blobs.api();
     match request {
         Request::Get(request) => {
             let Ok(_place) = gate.room.acquire().await else { return };
             let hash = *request.hash.as_bytes();
             tokio::select! {
-                done = handle_get(pair, store, request) => {
+                done = give_blob(pair, &blobs, request, flow) => {
                     // Somebody who went away is no sign that our file is not what it was.
-                    if done.is_err() && flow.has_begun() && !flow.is_broken() {
+                    if !done && flow.has_begun() && !flow.is_broken() {
                         // While many wait to be looked at, others may tell of this one later.
                         gate.troubles.try_send(hash).unwrap_or_default();
                     }
@@ -254,9 +250,38 @@ async fn give(gate: &Gate, pair: Pair, blobs: Blobs, request: Request, flow: &Fl
             }
         }
         Request::Observe(request) => {
-            drop(timeout(OBSERVED, handle_observe(pair, store, request)).await);
+            let told = tell(pair, &blobs, *request.hash.as_bytes());
+            timeout(TAKE_WAIT, told).await.unwrap_or_default();
         }
         _ => {}
+    }
+}
+
+/// Gives a piece; says whether that went well.
+async fn give_blob(pair: Pair, blobs: &Blobs, request: GetRequest, flow: &Flow) -> bool {
+    // A file that was not looked at for a while is opened first.
+    if blobs.field(*request.hash.as_bytes()).await.is_err() {
+        return false;
+    }
+    // The store takes only so many commands at once, and this one is taken when it has something to say.
+    let turn = blobs.turns().take().await;
+    let mut given = std::pin::pin!(handle_get(pair, blobs.api(), request));
+    tokio::select! {
+        done = &mut given => return done.is_ok(),
+        () = flow.begins.notified() => drop(turn),
+    }
+    given.await.is_ok()
+}
+
+/// Tells once what we have. Whoever wants to know more asks again.
+async fn tell(pair: Pair, blobs: &Blobs, hash: FileHash) {
+    let Ok(field) = blobs.field(hash).await else { return };
+    let Ok(item) = postcard::to_stdvec(&ObserveItem::from(&field)) else { return };
+    let Ok(mut message) = postcard::to_stdvec(&item.len()) else { return };
+    message.extend(item);
+    if let Ok(mut writer) = pair.into_writer(RequestTracker::NONE).await {
+        // It is over already then.
+        drop(util::SendStream::send(&mut writer.inner, &message).await);
     }
 }
 
@@ -279,6 +304,8 @@ async fn ends(hold: &mut Option<watch::Receiver<()>>) {
 #[derive(Default)]
 struct Flow {
     bytes: AtomicU64,
+    /// There is something to write, whether the other side takes it or not.
+    begins: Notify,
     /// The other side takes nothing more.
     broken: AtomicBool,
     /// What is counted for its permission.
@@ -338,12 +365,14 @@ impl Counted {
 
 impl util::SendStream for Counted {
     async fn send_bytes(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.flow.begins.notify_one();
         let length = bytes.len();
         let done = util::SendStream::send_bytes(&mut self.send, bytes).await;
         self.count(length, done)
     }
 
     async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.flow.begins.notify_one();
         let done = util::SendStream::send(&mut self.send, bytes).await;
         self.count(bytes.len(), done)
     }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use iroh::endpoint::Connection;
 use iroh_blobs::api::blobs::{
-    AddPathOptions, AddProgressItem, BlobStatus, ExportMode, ExportOptions, ImportMode,
+    AddPathOptions, AddProgressItem, Bitfield, BlobStatus, ExportMode, ExportOptions, ImportMode,
 };
 use iroh_blobs::api::remote::GetProgressItem;
-use iroh_blobs::api::{Error as ApiError, RequestError, Store};
+use iroh_blobs::api::{Error as ApiError, RequestError, RequestResult, Store};
 use iroh_blobs::get::GetError;
 use iroh_blobs::get::fsm::DecodeError;
 use iroh_blobs::protocol::{ChunkRanges, ChunkRangesExt, GetRequest, ObserveRequest};
@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use whoelse_proto::{Layout, PartMap};
 
-use super::meter::Meter;
+use super::fetch::{Tries, Turns};
 
 /// Names a file by what is in it.
 pub(crate) type FileHash = [u8; 32];
@@ -66,6 +66,7 @@ pub(crate) enum ExportError {
 #[derive(Clone)]
 pub(crate) struct Blobs {
     store: FsStore,
+    turns: Turns,
 }
 
 /// Which parts of a file are there.
@@ -79,7 +80,7 @@ impl Blobs {
         let store = FsStore::load_with_opts(folder.join("blobs.db"), options)
             .await
             .map_err(|error| error.to_string())?;
-        Ok(Self { store })
+        Ok(Self { store, turns: Turns::default() })
     }
 
     /// Reads a file through and keeps in mind where it is, under a name. Its bytes stay where they are.
@@ -133,9 +134,24 @@ impl Blobs {
     }
 
     async fn observe(&self, hash: FileHash, size: u64) -> Result<Present, String> {
-        let found = self.store.blobs().observe(Hash::from_bytes(hash)).await;
-        let found = found.map_err(|error| error.to_string())?;
+        let found = self.field(hash).await?;
         Ok(Present(found.ranges & ChunkRanges::bytes(..size)))
+    }
+
+    /// What the store has of a file, and how long it thinks that is.
+    pub(super) async fn field(&self, hash: FileHash) -> Result<Bitfield, String> {
+        let _turn = self.turns.take().await;
+        let mut tries = Tries::default();
+        loop {
+            match self.store.blobs().observe(Hash::from_bytes(hash)).await {
+                Err(_) if tries.again().await => {}
+                found => return found.map_err(|error| format!("{error:#}")),
+            }
+        }
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Whether the store has noted that it has all of a file.
@@ -157,10 +173,7 @@ impl Blobs {
         part: Range<u64>,
         progress: &mpsc::Sender<u64>,
     ) -> Result<(), FetchError> {
-        let request = match self.request(hash, part.end, part).await? {
-            Some(request) => request,
-            None => return Ok(()),
-        };
+        let Some((request, _)) = self.request(hash, part.end, part).await? else { return Ok(()) };
         let mut before = 0;
         let steps = self.store.remote().execute_get(connection.clone(), request).stream();
         let mut steps = std::pin::pin!(steps);
@@ -179,50 +192,23 @@ impl Blobs {
         }
     }
 
-    /// The same of a file of which the length is known, for as long as it takes: somebody else watches whether anything
-    /// comes.
-    pub(crate) async fn fetch_watched(
-        &self,
-        connection: &Connection,
-        hash: FileHash,
-        size: u64,
-        part: Range<u64>,
-        meter: &mut Meter,
-    ) -> Result<(), FetchError> {
-        let Some(request) = self.request(hash, size, part.clone()).await? else { return Ok(()) };
-        let steps = self.store.remote().execute_get(connection.clone(), request).stream();
-        let mut steps = std::pin::pin!(steps);
-        loop {
-            match steps.next().await {
-                Some(GetProgressItem::Progress(bytes)) => meter.set(bytes).await,
-                Some(GetProgressItem::Done(_)) => break,
-                Some(GetProgressItem::Error(error)) => return Err(why(&error, connection)),
-                None => return Err(FetchError::Line),
-            }
-        }
-        // Whoever has a shorter file of this name may say that that is all.
-        let present = self.present(hash, size).await.map_err(FetchError::Unwritable)?;
-        let length = part.end - part.start;
-        if present.bytes(part) == length { Ok(()) } else { Err(FetchError::Lacking) }
-    }
-
-    /// What to ask for, to have a part; nothing if it is there.
-    async fn request(
+    /// What to ask for, to have a part, and how many bytes that are; nothing if it is there.
+    pub(super) async fn request(
         &self,
         hash: FileHash,
         size: u64,
         part: Range<u64>,
-    ) -> Result<Option<GetRequest>, FetchError> {
+    ) -> Result<Option<(GetRequest, u64)>, FetchError> {
         let present = self.present(hash, size).await.map_err(FetchError::Unwritable)?;
+        let length = part.end - part.start - present.bytes(part.clone());
         let wanted = ChunkRanges::bytes(part) - present.0;
         let request = || GetRequest::blob_ranges(Hash::from_bytes(hash), wanted.clone());
-        Ok((!wanted.is_empty()).then(request))
+        Ok((!wanted.is_empty()).then(|| (request(), length)))
     }
 
     /// How long a file is, if that is proven.
     pub(crate) async fn proven_size(&self, hash: FileHash) -> Option<u64> {
-        let found = self.store.blobs().observe(Hash::from_bytes(hash)).await.ok()?;
-        found.validated_size()
+        self.field(hash).await.ok()?.validated_size()
     }
 
     /// What somebody says to have of a file, now.
@@ -256,20 +242,35 @@ impl Blobs {
 
     /// Moves a whole file out, to a path where none is, and says how long it is. It may be moved away from there later.
     pub(crate) async fn export(&self, hash: FileHash, target: PathBuf) -> Result<u64, ExportError> {
-        let options =
-            ExportOptions { hash: Hash::from_bytes(hash), mode: ExportMode::TryReference, target };
-        let error = match self.store.blobs().export_with_opts(options).finish().await {
+        let error = match self.try_export(hash, target).await {
             Ok(size) => return Ok(size),
             Err(error) => error,
         };
-        if let RequestError::Inner { source: ApiError::Io(error), .. } = &error
-            && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
-        {
-            return Err(ExportError::Gone(error.to_string()));
+        if is_gone(&error) {
+            return Err(ExportError::Gone(format!("{error:#}")));
         }
         match self.was_whole(hash).await {
-            true => Err(ExportError::Local(error.to_string())),
+            true => Err(ExportError::Local(format!("{error:#}"))),
             false => Err(ExportError::Partial),
+        }
+    }
+
+    async fn try_export(&self, hash: FileHash, target: PathBuf) -> RequestResult<u64> {
+        let _turn = self.turns.take().await;
+        let (id, mut tries) = (Hash::from_bytes(hash), Tries::default());
+        loop {
+            let (mode, target) = (ExportMode::TryReference, target.clone());
+            let options = ExportOptions { hash: id, mode, target };
+            let error = match self.store.blobs().export_with_opts(options).finish().await {
+                Ok(size) => return Ok(size),
+                Err(error) => error,
+            };
+            // It may have all and not have noted that yet, or be busy.
+            let field = self.store.blobs().observe(id).await;
+            let is_partial = field.is_ok_and(|field| !field.is_complete());
+            if is_partial || is_gone(&error) || !tries.again().await {
+                return Err(error);
+            }
         }
     }
 
@@ -313,6 +314,16 @@ impl Present {
 /// Whether a file of this name is empty.
 pub(crate) fn is_of_nothing(hash: &FileHash) -> bool {
     Hash::from_bytes(*hash) == Hash::EMPTY
+}
+
+/// Whether the store does not find what it knows of.
+fn is_gone(error: &RequestError) -> bool {
+    match error {
+        RequestError::Inner { source: ApiError::Io(error), .. } => {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+        }
+        _ => false,
+    }
 }
 
 fn why(error: &GetError, connection: &Connection) -> FetchError {

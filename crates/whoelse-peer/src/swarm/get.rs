@@ -24,6 +24,9 @@ use crate::files::store::{Blobs, FetchError, Present, is_of_nothing};
 /// How often it is told at most which parts others may have.
 const PARTS_STEP: Duration = Duration::from_secs(2);
 
+/// What was not told of how much has come is told after so long.
+const PROGRESS_STEP: Duration = Duration::from_millis(100);
+
 /// Most counts that wait to be taken.
 const COUNTS_MAX: usize = 64;
 
@@ -146,6 +149,9 @@ impl Get {
     }
 }
 
+/// Both ends, for whoever works here.
+type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
+
 /// The time in which parts come.
 struct Fetching<'g> {
     get: &'g mut Get,
@@ -158,11 +164,13 @@ struct Fetching<'g> {
     tasks: JoinSet<Result<(), FetchError>>,
     ids: HashMap<Id, RequestId>,
     watches: JoinSet<()>,
-    counts: (mpsc::Sender<(u64, u64)>, mpsc::Receiver<(u64, u64)>),
-    said: (mpsc::Sender<(LinkId, PartMap)>, mpsc::Receiver<(LinkId, PartMap)>),
+    counts: Channel<(u64, u64)>,
+    said: Channel<(LinkId, PartMap)>,
     /// How much of each part is here, in bytes.
     here: Vec<u64>,
     rate: Rate,
+    /// When to tell how much has come, if that was not told.
+    late: Option<Instant>,
     /// Which parts were told, and when to tell more.
     told: Option<(u32, Instant)>,
     untold: VecDeque<SwarmEvent>,
@@ -215,6 +223,7 @@ impl<'g> Fetching<'g> {
             said: mpsc::channel(COUNTS_MAX),
             rate: Rate::new(begin, here.iter().sum()),
             here,
+            late: None,
             told: None,
             untold: VecDeque::new(),
         }
@@ -269,7 +278,12 @@ impl<'g> Fetching<'g> {
             }
             Happened::Ended(ended) => self.ended(ended).await?,
             Happened::Told => {}
-            Happened::Time => self.handle(Input::Tick),
+            Happened::Time => {
+                self.handle(Input::Tick);
+                if self.late.is_some_and(|late| Instant::now() >= late) {
+                    self.tell_progress();
+                }
+            }
         }
         Ok(())
     }
@@ -278,7 +292,7 @@ impl<'g> Fetching<'g> {
         let idle = Instant::now() + Duration::from_secs(3600);
         let due = self.download.deadline().map(|due| self.begin + due);
         let parts = self.told.filter(|(count, _)| *count < self.download.have().count());
-        [due, parts.map(|(_, at)| at)].into_iter().flatten().fold(idle, Instant::min)
+        [due, self.late, parts.map(|(_, at)| at)].into_iter().flatten().fold(idle, Instant::min)
     }
 
     fn order(&mut self, order: Order) {
@@ -404,6 +418,12 @@ impl<'g> Fetching<'g> {
                 Do::Ban { source } => {
                     self.untold.push_back(SwarmEvent::Banned { link: LinkId(source.0) });
                 }
+                Do::Spare { source } => {
+                    let what = SwarmEvent::Spare { link: LinkId(source.0) };
+                    if !self.untold.contains(&what) {
+                        self.untold.push_back(what);
+                    }
+                }
                 Do::Starving if !self.untold.contains(&SwarmEvent::Starving) => {
                     self.untold.push_back(SwarmEvent::Starving);
                 }
@@ -431,7 +451,12 @@ impl<'g> Fetching<'g> {
 
     fn tell_progress(&mut self) {
         self.rate.set(self.here.iter().sum());
-        let Some(bytes_per_second) = self.rate.tell(Instant::now()) else { return };
+        let now = Instant::now();
+        let Some(bytes_per_second) = self.rate.tell(now) else {
+            self.late.get_or_insert(now + PROGRESS_STEP);
+            return;
+        };
+        self.late = None;
         let giving: BTreeSet<_> = self.asked.values().map(|asked| asked.link).collect();
         let what = SwarmEvent::Progress {
             done: self.rate.done(),

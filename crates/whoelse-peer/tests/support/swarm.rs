@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use whoelse_peer::{Event, LinkId, Node, Options, Peer, SwarmEvent};
 use whoelse_proto::{EndpointKey, FileHash, FileName, PartMap};
 
@@ -53,8 +53,9 @@ impl Member {
             self.told.remove(at);
             return found;
         }
+        let until = Instant::now() + PATIENCE;
         loop {
-            let event = timeout(PATIENCE, self.events.recv()).await;
+            let event = timeout_at(until, self.events.recv()).await;
             let event = event.unwrap_or_else(|_| panic!("not told: {:?}", self.told)).unwrap();
             if let Some(found) = find(&event) {
                 return found;
@@ -119,6 +120,26 @@ impl Member {
         let (path, by) = self.received().await;
         assert!(fs::read(&path).unwrap() == content, "another file came");
         by
+    }
+
+    /// Waits until nobody can give what is missing, from now on: without any source that is told at once.
+    pub(crate) async fn starves(&mut self) {
+        let is_hunger =
+            |event: &Event| matches!(event, Event::Swarm { what: SwarmEvent::Starving, .. });
+        self.told();
+        self.told.retain(|event| !is_hunger(event));
+        self.wait(|event| is_hunger(event).then_some(())).await;
+    }
+
+    /// Waits until all parts are here but so many.
+    pub(crate) async fn lacks(&mut self, count: u32) {
+        self.swarm(|what| match what {
+            SwarmEvent::Progress { parts, parts_done, .. } => {
+                (*parts_done + count == *parts).then_some(())
+            }
+            _ => None,
+        })
+        .await;
     }
 
     /// Waits until so much has come.

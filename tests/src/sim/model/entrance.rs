@@ -265,6 +265,7 @@ impl Model {
         let failed = self.people[who].failed;
         let mut last_command = now;
         let mut sent = self.people[who].acknowledged;
+        let mut claims = std::collections::BTreeMap::new();
         match self.people[who].session.take() {
             Some(session) => {
                 let is_return = session.instance.is_some() && session.instance == entry.instance;
@@ -280,6 +281,9 @@ impl Model {
                         answer(old, "taken over", said);
                     }
                     self.close(old, said);
+                }
+                if is_return && session.device == device && device.is_some() && entry.links {
+                    claims = session.claims;
                 }
                 if is_return {
                     last_command = session.last_command;
@@ -307,6 +311,8 @@ impl Model {
             last_command,
             sent,
             receipts: entry.receipts,
+            links: entry.links,
+            claims,
         });
         said.push(Said::Begin(line, person.acknowledged, person.last()));
         let device = device.as_deref().unwrap_or("none");
@@ -385,7 +391,7 @@ impl Model {
     pub(super) fn tick(&mut self, now: u64, said: &mut Vec<Said>) {
         while let Some((at, is_away, who)) = self.first_to_end() {
             if at > now {
-                return;
+                break;
             }
             let session = self.people[who].session.as_ref();
             if let Some(line) = session.and_then(|session| session.connection)
@@ -396,6 +402,7 @@ impl Model {
             }
             self.end(now, who, said);
         }
+        self.expire(now);
     }
 
     fn first_to_end(&self) -> Option<(u64, bool, usize)> {

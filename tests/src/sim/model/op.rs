@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use whoelse_engine::{Aid, Input};
-use whoelse_proto::{Command, DeviceKey, Dialect, Request, Role};
+use whoelse_proto::{Command, DeviceKey, Dialect, FileHash, Request, Role, Share, Signature};
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -60,6 +60,36 @@ pub enum Ask {
     Receipts { ids: Vec<Arc<str>> },
     Active,
     Logout { forget: bool },
+    Share(Offer),
+    Unshare { hash: FileHash },
+    Shares,
+    SearchFiles { words: String },
+    Sources { hash: FileHash },
+    Have { hash: FileHash, parts: String },
+}
+
+/// A file as it is offered.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "as of the protocol")]
+pub struct Offer {
+    pub hash: FileHash,
+    pub size: u64,
+    pub name: String,
+    pub with: Option<Vec<String>>,
+    pub signature: Signature,
+}
+
+impl Offer {
+    fn of(share: &Share<'_>) -> Self {
+        let names = |names: &Vec<_>| names.iter().map(ToString::to_string).collect();
+        Self {
+            hash: share.hash,
+            size: share.size,
+            name: share.name.to_string(),
+            with: share.with.as_ref().map(names),
+            signature: share.signature,
+        }
+    }
 }
 
 /// How a session is to begin.
@@ -79,6 +109,8 @@ pub struct Entry {
     pub is_resume: bool,
     /// It wants to be told what has arrived.
     pub receipts: bool,
+    /// It can make private links.
+    pub links: bool,
 }
 
 impl Op {
@@ -145,6 +177,7 @@ impl Ask {
                     device: login.device.as_ref().map(|it| (it.key, it.name.to_string())),
                     is_resume: false,
                     receipts: login.receipts,
+                    links: login.links,
                 },
             },
             Command::Challenge => Self::Challenge,
@@ -159,6 +192,7 @@ impl Ask {
                     device: Some((resume.key, String::new())),
                     is_resume: true,
                     receipts: resume.receipts,
+                    links: resume.links,
                 },
             },
             Command::Invitation { invite } => Self::Invitation { secret: *invite.expose() },
@@ -174,6 +208,7 @@ impl Ask {
                     device: join.device.as_ref().map(|it| (it.key, it.name.to_string())),
                     is_resume: false,
                     receipts: join.receipts,
+                    links: join.links,
                 },
             },
             Command::Invite { role } => {
@@ -205,16 +240,16 @@ impl Ask {
             Command::Receipts { ids } => {
                 Self::Receipts { ids: ids.iter().map(|id| id.as_str().into()).collect() }
             }
+            Command::Share(share) => Self::Share(Offer::of(share)),
+            Command::Unshare { hash } => Self::Unshare { hash: *hash },
+            Command::Shares => Self::Shares,
+            Command::SearchFiles { words } => Self::SearchFiles { words: words.to_string() },
+            Command::Sources { hash } => Self::Sources { hash: *hash },
+            Command::Have { hash, parts } => Self::Have { hash: *hash, parts: parts.to_string() },
             Command::AnswerPrivate { .. }
             | Command::PrivateCard { .. }
             | Command::EndPrivate { .. }
-            | Command::Relay { .. }
-            | Command::Share(_)
-            | Command::Unshare { .. }
-            | Command::Shares
-            | Command::SearchFiles { .. }
-            | Command::Sources { .. }
-            | Command::Have { .. } => unreachable!("nobody here makes private links yet"),
+            | Command::Relay { .. } => unreachable!("nobody here makes private links yet"),
             Command::Active => Self::Active,
             Command::Logout { forget } => Self::Logout { forget: *forget },
         }

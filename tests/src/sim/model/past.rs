@@ -70,6 +70,13 @@ impl Model {
             }
             Record::DeviceRevoked { account, key } => {
                 self.people[account.index()].devices.retain(|it| it.key != *key);
+                self.forget_files();
+            }
+            Record::ShareRenewed { owner, hash, time } => {
+                self.renew(time.0, owner.index(), *hash);
+            }
+            Record::Unshare { owner, hash } => {
+                self.shares.remove(&(owner.index(), *hash));
             }
             Record::Account { name, password, .. } => {
                 let password = password.as_ref().map_or("", |hash| &hash.0);
@@ -90,9 +97,7 @@ impl Model {
             | Record::Stranger { .. }
             | Record::Removed { .. }
             | Record::Invite { .. }
-            | Record::Share(_)
-            | Record::ShareRenewed { .. }
-            | Record::Unshare { .. } => return false,
+            | Record::Share(_) => return false,
         }
         true
     }
@@ -114,6 +119,7 @@ impl Model {
         let expected: Vec<_> = (self.invites.iter().filter(|(_, it)| it.expires > now))
             .map(|(number, it)| (*number, Some(it.by), role(it.admin), it.expires))
             .collect();
+        self.compare_shares(found)?;
         same("invites", &(expected, self.last_invite), &(invites, found.last_invite))?;
         for (person, account) in self.people.iter().zip(&found.accounts) {
             person
@@ -138,6 +144,8 @@ impl Person {
             last_command: 0,
             sent: 0,
             receipts: false,
+            links: false,
+            claims: std::collections::BTreeMap::new(),
         });
     }
 
@@ -188,7 +196,7 @@ fn same<T: PartialEq + std::fmt::Debug + ?Sized>(
     Err(format!("{what}: expected {expected:?}, found {found:?}"))
 }
 
-fn same_all<T: PartialEq + std::fmt::Debug>(
+pub(super) fn same_all<T: PartialEq + std::fmt::Debug>(
     what: &str,
     expected: impl Iterator<Item = T> + Clone,
     found: impl Iterator<Item = T> + Clone,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Ask, Model, Person, Said, Sent, Waiting, Word, tell_all};
 
 impl Model {
+    #[expect(clippy::too_many_lines, reason = "an arm for each request")]
     pub(super) fn request(
         &mut self,
         now: u64,
@@ -68,9 +69,22 @@ impl Model {
                 "".into()
             }
             Ask::Lock { name, begins } => self.set_locked(now, me, name, *begins, said).into(),
+            Ask::Share(offer) => self.share(now, me, offer).into(),
+            Ask::Unshare { hash } => self.unshare(me, *hash).into(),
+            Ask::Shares => self.own_shares(me),
+            Ask::SearchFiles { words } => self.search_files(me, words),
+            Ask::Sources { hash } => {
+                is_activity = false;
+                self.sources(me, *hash)
+            }
+            Ask::Have { hash, parts } => {
+                is_activity = false;
+                self.have(now, me, *hash, parts).into()
+            }
         };
         if !word.is_empty()
             || matches!(ask, Ask::Whoelse | Ask::WhoelseSince { .. } | Ask::Invites | Ask::Devices)
+            || matches!(ask, Ask::Shares | Ask::SearchFiles { .. } | Ask::Sources { .. })
         {
             said.push(Said::To(connection, word));
         }

@@ -52,6 +52,8 @@ pub(super) struct Book {
     pub(super) refused: BTreeSet<Arc<str>>,
     /// Under which id each text was taken first.
     ids: BTreeMap<Arc<str>, Option<Arc<str>>>,
+    /// How many records there were when a share was taken, by the id it was asked under.
+    pub(super) shared: BTreeMap<Arc<str>, usize>,
     /// What happened that must not.
     pub(super) fault: Option<String>,
     pub(super) newest: u64,
@@ -94,6 +96,7 @@ impl Book {
             told: BTreeMap::new(),
             refused: BTreeSet::new(),
             ids: BTreeMap::new(),
+            shared: BTreeMap::new(),
             fault: None,
             newest: 0,
             now: 0,
@@ -145,7 +148,20 @@ impl Book {
             self.note(record);
             self.records.push(record.clone());
         }
+        self.count_files(&op, records);
         self.between.push_back((self.records.len(), now, op));
+    }
+
+    fn count_files(&mut self, op: &Op, records: &[Record]) {
+        if let (Op::Request(_, Some(id), Ask::Share(_)), [.., Record::Share(_)]) = (op, records) {
+            self.shared.insert(Arc::clone(id), self.records.len());
+        }
+        if let Op::Tick = op {
+            let count = |is_it: fn(&Record) -> bool| records.iter().filter(|it| is_it(it)).count();
+            self.stats.files_expired += count(|it| matches!(it, Record::Unshare { .. })) as u64;
+            self.stats.files_renewed +=
+                count(|it| matches!(it, Record::ShareRenewed { .. })) as u64;
+        }
     }
 
     fn note(&mut self, record: &Record) {
@@ -226,6 +242,7 @@ impl Book {
     /// Everything goes back to a backup: the model of then, with so many records.
     pub(super) fn restore(&mut self, backup: &Backup) {
         self.safe = backup.model.clone();
+        self.safe.forget_shares();
         self.records = backup.records.clone();
         self.letters = backup.letters.clone();
         self.safe_records = self.records.len();
@@ -369,17 +386,19 @@ fn answer_word(answer: &Answer) -> Word {
         Outcome::Address { port, .. } => format!("port {port}").into(),
         Outcome::Asked { user, .. } => format!("{user} is asked").into(),
         Outcome::Shares(files) => {
-            let files = files.iter().map(|file| format!("{} {}", file.hash, file.sources));
+            let files = files.iter().map(|file| format!("{} {}", file.hash.0[0], file.sources));
             files.collect::<Vec<String>>().join(" ").into()
         }
         Outcome::Found { files, .. } => {
             let files = files.iter();
-            let files = files.map(|it| format!("{} {} {}", it.hash, it.from, it.sources));
+            let files = files.map(|it| format!("{} {} {}", it.hash.0[0], it.from, it.sources));
             files.collect::<Vec<String>>().join(" ").into()
         }
         Outcome::Sources(sources) => {
             let sources = sources.iter().map(|it| format!("{} {}", it.user, it.parts));
-            sources.collect::<Vec<String>>().join(" ").into()
+            let mut sources: Vec<String> = sources.collect();
+            sources.sort_unstable(); // those who come first differ, and nobody relies on it
+            sources.join(" ").into()
         }
         Outcome::Done | Outcome::Goodbye | Outcome::Nonce(_) | Outcome::Invited { .. } => {
             "SUCCESS".into()

@@ -123,14 +123,16 @@ impl World {
             invite = Some(found.clone());
         }
         let is_joining = invite.is_some();
+        let interactive = is_joining || !self.chance.clients.random_bool(self.rates.script);
         let config = Config {
-            interactive: is_joining || !self.chance.clients.random_bool(self.rates.script),
+            interactive,
             takeover: self.chance.clients.random_bool(self.rates.takeover),
             invite,
             place: "localhost".parse().map_err(|_| "it is a place")?,
             device_name: format!("d{}", person.runs % 3),
             vouch: None,
-            links: LinkOptions::default(),
+            // A script with a device of its own would be another kind of client.
+            links: LinkOptions { carried: interactive, ..LinkOptions::default() },
         };
         let core = Core::new(config, seed);
         let random = &mut self.chance.clients;
@@ -207,6 +209,7 @@ impl World {
         let has_log = client.run.has_log();
         let epoch = self.lines.get(&line).map_or(self.epoch, |line| line.epoch);
         self.hear_first(who, epoch, &incoming);
+        self.hear_of_files(epoch, &incoming)?;
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
         client.core.handle_incoming(now, incoming);
         let told_before = self.stats.told;
@@ -421,6 +424,7 @@ impl World {
         self.people[who].unanswered.remove(text);
         let is_first = self.people[who].answered.insert(text.to_owned());
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
+        client.run.answered.insert(text.to_owned());
         if *answer != Answer::Done || epoch < self.epoch {
             return Ok(());
         }

@@ -31,6 +31,10 @@ impl World {
             self.be_odd(who);
             return Ok(());
         }
+        if self.chance.people.random_bool(self.rates.files) {
+            self.about_files(who);
+            return Ok(());
+        }
         for _ in 0..self.chance.people.random_range(1..=self.rates.burst) {
             let Some(client) = &self.people[who].client else { return Ok(()) };
             let is_done = self.people[who].unanswered.len() >= UNANSWERED_MAX;
@@ -50,6 +54,9 @@ impl World {
         let Some(client) = person.client.as_mut() else { return Ok(()) };
         if let Command::Message { text, .. } = &command {
             person.unanswered.insert(text.clone());
+            if !client.run.has_log() {
+                client.run.unlogged.insert(text.clone());
+            }
         }
         client.core.handle_command(now, command);
         self.follow(who)

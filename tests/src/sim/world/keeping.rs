@@ -40,6 +40,10 @@ pub(super) struct Run {
     pub(super) is_failure_told: bool,
     /// Ids of messages that may be sent though they could not be kept.
     unkept: BTreeSet<String>,
+    /// Texts that were typed while there was no log.
+    pub(super) unlogged: BTreeSet<String>,
+    /// Texts that were answered in this run: it does not send them again, whatever its log says.
+    pub(super) answered: BTreeSet<String>,
     /// Mail that was kept, or could not be, and is to be told now.
     to_tell: VecDeque<Letter>,
     /// Mail that an earlier client has kept, and perhaps not shown.
@@ -115,7 +119,11 @@ impl World {
                     client.run.log = Some(log);
                     let texts = remembered.unfinished.iter().map(|it| it.text.clone());
                     if !is_again {
-                        person.unanswered = texts.collect();
+                        // What was typed before there was a log is still to be answered.
+                        let typed = client.run.unlogged.iter().cloned();
+                        let known = &client.run.answered;
+                        let open = texts.chain(typed).filter(|text| !known.contains(text));
+                        person.unanswered = open.collect();
                     }
                     Ok(remembered)
                 }
@@ -253,7 +261,8 @@ impl World {
             let id = frame.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next());
             let ids = &self.people[who].keeping.log.ids;
             let may_leave = |id: &str| ids.contains(id) || client.run.unkept.contains(id);
-            if !id.is_some_and(may_leave) {
+            let is_unlogged = || client.run.unlogged.iter().any(|it| frame.contains(it.as_str()));
+            if !id.is_some_and(may_leave) && !is_unlogged() {
                 return Err(format!("sent before it was kept: {frame}"));
             }
         }

@@ -44,6 +44,8 @@ pub(super) struct Rates {
     pub(super) screen_ms: u64,
     /// How often a person does what is done seldom.
     pub(super) seldom: f64,
+    /// How often a person does something about shared files.
+    pub(super) files: f64,
     /// How often a client that is not ours speaks through a line.
     pub(super) odd: f64,
     /// How often a client has no person.
@@ -89,6 +91,8 @@ impl Rates {
             wrong_password: part(pick(&[0, 100, 600])),
             screen_ms: pick(&[0, 5, 500]),
             seldom: part(pick(&[20, 80, 300])),
+            // A share is a long record.
+            files: if has_small_batches { 0.0 } else { part(pick(&[0, 20, 200])) },
             odd: part(pick(&[5, 30, 100])),
             script: part(pick(&[0, 200])),
             takeover: part(pick(&[100, 700])),
@@ -123,6 +127,7 @@ impl Rates {
         self.wrong_password = 0.0;
         self.screen_ms = self.screen_ms.min(5);
         self.deed_ms = 200;
+        self.files = 0.0;
         self.odd = 0.0;
         self.takeover = 1.0;
         self.no_log = 0.0;
@@ -147,6 +152,15 @@ pub(super) fn rules(random: &mut ChaCha8Rng) -> Rules {
         invites_max: 5,
         invite_ms: pick(&[300_000, 30_000]),
         passwd_burst: u32::MAX,
+        shares_max: 3,
+        shares_in_all_max: 8,
+        claims_max: 4,
+        claims_in_all_max: 10,
+        share_ms: pick(&[90 * 24 * 3_600_000, 12_000]),
+        share_renewal_ms: 5_000,
+        search_burst: u32::MAX,
+        search_interval_ms: 0,
+        searched_per_second: u64::MAX,
         retries_max: size(pick(&[10_000, 100])),
         retry_ms: pick(&[7 * 24 * 3_600_000, 3_600_000]),
         ..Rules::default()
