@@ -23,6 +23,8 @@ pub(crate) enum Dialect {
     Json,
     /// whoelse: our JSON with ids, and numbers to acknowledge.
     Whoelse,
+    /// whoelse, from a device that makes private links.
+    Device,
 }
 
 /// The meaning of a line while logging in.
@@ -73,6 +75,12 @@ impl Dialect {
                  \"private_port\":0,\"protocol\":1,\"instance\":\"{}\"}}\n",
                 random_text(person)
             ),
+            Self::Device => format!(
+                "{{\"action\":\"login\",\"username\":\"{name}\",\"password\":\"{password}\",\
+                 \"protocol\":1,\"instance\":\"{}\",\"device_key\":\"{}\",\"links\":1}}\n",
+                random_text(person),
+                key_of(person)
+            ),
         }
     }
 
@@ -103,7 +111,7 @@ impl Dialect {
             Self::Json => {
                 format!("{{\"action\":\"message\",\"user\":\"{name}\",\"message\":\"{body}\"}}\n")
             }
-            Self::Whoelse => format!(
+            Self::Whoelse | Self::Device => format!(
                 "{{\"action\":\"message\",\"id\":\"{zeros}\",\"user\":\"{name}\",\
                  \"message\":\"{body}\"}}\n"
             ),
@@ -182,6 +190,11 @@ pub(crate) fn name_of(person: usize) -> String {
 /// Gives a person's password.
 pub(crate) fn password_of(person: usize) -> String {
     format!("p{person}")
+}
+
+/// Makes up the public key of a person's device; nobody proves anything with it.
+pub(crate) fn key_of(person: usize) -> String {
+    format!("{person:0>42}A")
 }
 
 /// Finds the status in an answer.

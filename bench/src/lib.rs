@@ -1,6 +1,7 @@
-//! Two programs with one stock of parts. The bench measures what the whoelse server costs per
+//! Three programs with one stock of parts. The bench measures what the whoelse server costs per
 //! message, beside two bare relays that show what the machine allows; reading order: `workload`,
-//! `measure`, `generator`; `relay` holds the yardsticks. The siege attacks the server: `siege`.
+//! `measure`, `generator`; `relay` holds the yardsticks. The siege attacks the server: `siege`. What
+//! files from many cost: `swarm`.
 
 mod cli;
 mod crowd;
@@ -15,6 +16,7 @@ mod report;
 mod server;
 mod siege;
 mod stream;
+mod swarm;
 mod workload;
 
 use std::io::{self, Write};
@@ -33,6 +35,7 @@ use server::{Paths, Program, become_program, die_with_parent};
 use workload::{Kind, Workload};
 
 pub use siege::besiege;
+pub use swarm::swarm;
 
 /// Measures, as the command line asks.
 pub fn measure_and_report() -> ExitCode {

@@ -164,6 +164,19 @@ impl Server {
         process::descriptors_of(self.child.id())
     }
 
+    /// Adds up the server's database, in bytes, with what is not yet in its main file.
+    pub(crate) fn database_bytes(&self) -> Result<u64, Failure> {
+        let folder = self.folder.path().join("data");
+        let mut bytes = 0;
+        for entry in fs::read_dir(&folder).explain(|| "reading the server's folder".into())? {
+            let entry = entry.explain(|| "reading the server's folder".into())?;
+            if entry.file_name().to_string_lossy().starts_with("whoelse.db") {
+                bytes += entry.metadata().explain(|| "reading the server's folder".into())?.len();
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Reads the server's resident memory that no file is behind.
     pub(crate) fn anonymous_bytes(&self) -> Result<u64, Failure> {
         process::anonymous_bytes_of(self.child.id())
