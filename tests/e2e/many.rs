@@ -96,7 +96,7 @@ fn two_people_one_shares_the_other_finds_and_fetches() {
     luke.client.hear("received a film.mkv: ");
     hans.client.say("unshare 1");
     hans.client.hear("nobody can fetch it from you any more");
-    luke.client.say("get a film.mkv");
+    luke.client.say("search-files film");
     luke.client.hear("nobody shares such a file with you now");
 }
 

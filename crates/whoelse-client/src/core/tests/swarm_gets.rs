@@ -63,6 +63,8 @@ impl World {
     pub(super) fn gets(&mut self, which: &str) {
         self.wants(0, get(which));
         self.settle();
+        // It is kept, and nothing has come.
+        self.swarm(0, SwarmEvent::Parts { parts: PartMap::none(4) });
     }
 
     fn get_lines(&mut self) -> Vec<GetLine> {
@@ -227,13 +229,31 @@ fn a_get_needs_a_folder_links_and_is_begun_once() {
 }
 
 #[test]
+fn that_a_get_has_begun_is_told_when_it_is_kept() {
+    let mut world = world();
+    world.found(&offer("luke", 2, &[]));
+    world.wants(0, get("film.mkv"));
+    world.settle();
+    assert!(matches!(world.orders(0)[..], [SwarmOrder::Get { hash: FILM, .. }]));
+    assert_eq!(world.swarm_notices(0), []);
+    world.swarm(0, SwarmEvent::Starving);
+    let notices = world.swarm_notices(0);
+    let [SwarmNotice::Begun { .. }, SwarmNotice::AskSeed { .. }] = &notices[..] else {
+        panic!("{notices:?}")
+    };
+    world.swarm(0, SwarmEvent::Parts { parts: PartMap::none(4) });
+    assert_eq!(world.swarm_notices(0), [], "once");
+}
+
+#[test]
 fn progress_starving_and_the_end_are_told() {
     let mut world = fetching(&[]);
     world.ends[0].screen.clear();
     let number = world.get_lines()[0].number;
     world.swarm(0, SwarmEvent::Progress(progress(1)));
     world.swarm(0, SwarmEvent::Starving);
-    world.swarm(0, SwarmEvent::Starving);
+    assert!(!world.get_lines()[0].starving, "links may be in the making");
+    (0..2).for_each(|_| world.swarm(0, SwarmEvent::Starving));
     let starving = GetProgress { bytes_per_second: 0, ..progress(1) };
     let lines = world.get_lines();
     let line = GetLine { number, file: film(), progress: starving, starving: true };

@@ -34,6 +34,11 @@ pub(super) struct Get {
     /// Which parts others may have of us.
     pub(super) have: PartMap,
     progress: GetProgress,
+    /// Whose key its offer bears, and how many had parts of it, until the person is told that it has begun.
+    begun: Option<(Trust, u32)>,
+    /// Nothing came, and nobody could give anything, when that was looked at last.
+    hungry: bool,
+    /// That was so twice in a row: what is missing is with nobody who is here.
     pub(super) starving: bool,
     /// It is whole.
     done: bool,
@@ -60,6 +65,8 @@ impl Get {
             file,
             have,
             progress: GetProgress { done, total, parts, parts_done, ..GetProgress::default() },
+            begun: None,
+            hungry: false,
             starving: false,
             done: false,
             sources: Vec::new(),
@@ -186,9 +193,8 @@ impl Core {
 
     fn fetch(&mut self, offer: Offer, trust: Trust, sources: u32) {
         let number = self.links.next_id().0;
-        let (hash, size, from) = (offer.hash, offer.size, offer.owner.to_string());
-        let (file, note) = (offer.file(), offer.written());
-        let name = file.name.clone();
+        let (hash, size) = (offer.hash, offer.size);
+        let (name, note) = (offer.file().name, offer.written());
         let have = PartMap::none(Layout::of(size).parts());
         let swarm = &mut self.links.swarm;
         swarm.gets.retain(|get| get.file.hash != hash);
@@ -196,8 +202,16 @@ impl Core {
             let Some(oldest) = swarm.gets.iter().position(|get| get.done) else { break };
             swarm.gets.remove(oldest);
         }
-        swarm.gets.push(Get::new(number, offer, have));
+        let begun = Some((trust, sources));
+        swarm.gets.push(Get { begun, ..Get::new(number, offer, have) });
         self.order_swarm(SwarmOrder::Get { hash, size, name, note });
+    }
+
+    /// Tells the person that a get has begun, once it would be found again after any crash.
+    fn tell_begun(&mut self, hash: FileHash) {
+        let Some(get) = self.links.swarm.get(hash) else { return };
+        let Some((trust, sources)) = get.begun.take() else { return };
+        let (number, file, from) = (get.number, get.file.clone(), get.offer.owner.to_string());
         let sources = Some(sources);
         self.notice_swarm(SwarmNotice::Begun { number, file, from, trust, sources });
         self.ask_about_seed();
@@ -247,11 +261,16 @@ impl Core {
 
     /// Something happened to what is fetched.
     pub(super) fn handle_get(&mut self, now_ms: u64, hash: FileHash, event: SwarmEvent) {
+        if !matches!(event, SwarmEvent::NotReceived { .. }) {
+            self.tell_begun(hash);
+        }
         let Some(get) = self.links.swarm.get(hash).filter(|get| get.is_active()) else { return };
         let (number, file) = (get.number, get.file.clone());
         match event {
             SwarmEvent::Progress(progress) => {
-                get.starving &= progress.done <= get.progress.done;
+                let came = progress.done > get.progress.done;
+                get.hungry &= !came;
+                get.starving &= !came;
                 get.progress = progress;
                 self.notice_swarm(SwarmNotice::Progress { number, file, progress });
                 self.go_on_waiting(now_ms);
@@ -260,7 +279,9 @@ impl Core {
             SwarmEvent::Starving => {
                 get.progress.bytes_per_second = 0;
                 let progress = get.progress;
-                if !std::mem::replace(&mut get.starving, true) {
+                // Links that are being made may still bring what is missing.
+                let is_lasting = std::mem::replace(&mut get.hungry, true);
+                if is_lasting && !std::mem::replace(&mut get.starving, true) {
                     self.notice_swarm(SwarmNotice::Starving { number, file, progress });
                 }
                 self.hasten_asking(now_ms, hash);
