@@ -219,9 +219,9 @@ impl Core {
             }
             FileEvent::Progress(progress) => {
                 let Some(it) = self.links.files.by_id(id) else { return };
-                let again = match it.stage {
-                    At::Going(_) => false,
-                    At::Waiting(_) => true,
+                let (again, before) = match it.stage {
+                    At::Going(before) => (false, before),
+                    At::Waiting(before) => (true, before),
                     _ => return,
                 };
                 it.stage = At::Going(progress);
@@ -230,6 +230,9 @@ impl Core {
                     self.notice_file(FileNotice::Started { file: file.clone(), again });
                 }
                 self.notice_file(FileNotice::Progress { number, file, progress });
+                if progress.done > before.done {
+                    self.note_activity(now_ms);
+                }
                 self.go_on_waiting(now_ms);
             }
             FileEvent::Waiting => self.handle_file_waiting(id),

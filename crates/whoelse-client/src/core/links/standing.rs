@@ -79,7 +79,8 @@ impl Core {
         }
     }
 
-    /// The server does not see that the person does something, and could take it for gone.
+    /// The server does not see that the person does something, or that something it wanted goes on, and
+    /// could take it for gone.
     pub(super) fn note_activity(&mut self, now_ms: u64) {
         let in_session = matches!(self.line, Line::Session { .. });
         // A server of the original system has no word for it.

@@ -96,6 +96,26 @@ const HALF: Progress = Progress { done: 50, total: 100, bytes_per_second: 10 };
 const NONE: Progress = Progress { done: 0, total: 100, bytes_per_second: 0 };
 
 #[test]
+fn who_waits_for_a_file_on_its_way_is_not_idle() {
+    let mut world = offered();
+    world.wants(1, accept("hans"));
+    world.settle();
+    let before = world.active;
+    for (at, id) in [(0, 5), (1, 9)] {
+        world.file(at, id, FileEvent::Started);
+        world.file(at, id, FileEvent::Progress(NONE));
+    }
+    world.settle();
+    assert_eq!(world.active, before, "nothing has come");
+    for (at, id) in [(0, 5), (1, 9)] {
+        world.file(at, id, FileEvent::Progress(HALF));
+        world.file(at, id, FileEvent::Progress(HALF));
+    }
+    world.settle();
+    assert_eq!(world.active, before + 2, "each once in ten seconds");
+}
+
+#[test]
 fn a_file_is_offered_accepted_and_arrives() {
     let mut world = offered();
     assert_eq!(world.file_states(0), [FileState::Asked { size: 100 }]);

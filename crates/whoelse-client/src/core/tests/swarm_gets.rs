@@ -246,6 +246,20 @@ fn that_a_get_has_begun_is_told_when_it_is_kept() {
 }
 
 #[test]
+fn who_waits_for_what_comes_is_not_idle() {
+    let mut world = fetching(&[]);
+    let before = world.active;
+    world.swarm(0, SwarmEvent::Progress(progress(0)));
+    world.wait(30_000);
+    assert_eq!(world.active, before, "nothing has come");
+    for done in [1, 2] {
+        world.swarm(0, SwarmEvent::Progress(progress(done)));
+        world.settle();
+    }
+    assert_eq!(world.active, before + 1, "once in ten seconds");
+}
+
+#[test]
 fn progress_starving_and_the_end_are_told() {
     let mut world = fetching(&[]);
     world.ends[0].screen.clear();

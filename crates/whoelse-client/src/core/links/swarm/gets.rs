@@ -273,6 +273,9 @@ impl Core {
                 get.starving &= !came;
                 get.progress = progress;
                 self.notice_swarm(SwarmNotice::Progress { number, file, progress });
+                if came {
+                    self.note_activity(now_ms);
+                }
                 self.go_on_waiting(now_ms);
             }
             SwarmEvent::Parts { parts } if parts.parts() == get.parts() => get.have = parts,
