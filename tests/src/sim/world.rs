@@ -205,11 +205,11 @@ impl World {
     /// The first start, with so many people.
     fn begin(&mut self, people: usize) -> Fallible {
         self.start()?;
-        for who in 0..people {
-            let role = if who == 0 { Role::Admin } else { Role::Member };
-            self.add_person(who, role)?;
-        }
+        self.add_missing(people)?;
         while self.book.borrow().safe_model().people.len() < people {
+            if self.events.is_empty() {
+                self.add_missing(people)?;
+            }
             self.step()?;
         }
         for who in 0..self.people.len() {
@@ -217,6 +217,19 @@ impl World {
         }
         self.after(self.rates.fault_ms, Event::Fault);
         self.after(self.rates.order_ms, Event::Operate);
+        Ok(())
+    }
+
+    /// Whoever was being added when the power went is added once more.
+    fn add_missing(&mut self, people: usize) -> Fallible {
+        for who in 0..people {
+            let name = &self.people[who].name;
+            let is_there = self.book.borrow().safe_model().people.iter().any(|it| it.name == *name);
+            if !is_there {
+                let role = if who == 0 { Role::Admin } else { Role::Member };
+                self.add_person(who, role)?;
+            }
+        }
         Ok(())
     }
 

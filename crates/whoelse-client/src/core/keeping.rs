@@ -87,11 +87,6 @@ impl Keeping {
         }
     }
 
-    /// Whether the log is open, and what it says of earlier runs was taken up.
-    fn is_taken_up(&self) -> bool {
-        self.is_open() && self.remembered.is_none()
-    }
-
     /// Whether nothing waits to be kept.
     pub(super) fn is_idle(&self) -> bool {
         self.staged.is_empty() && self.begun == self.done
@@ -160,11 +155,17 @@ impl Keeping {
 impl Core {
     /// The log of the profile is open, and says this of earlier runs; or there is none.
     ///
-    /// Wanted once after each [`Action::OpenProfile`], before `handle_device`.
+    /// Wanted once after each [`Action::OpenProfile`], before `handle_device`; from the second on in a run it
+    /// changes nothing.
     pub fn handle_log(&mut self, log: Result<Remembered, NoLog>) {
-        if log.is_ok() && self.keeping.is_taken_up() {
-            return; // the same once more: all that it could say is of this run, or known
+        // Once a run has begun, its log neither comes nor goes: one that cannot be opened again fails to
+        // keep what is to be kept, and one that could not be opened before knows nothing of this run.
+        if !self.has_begun() {
+            self.take_log(log);
         }
+    }
+
+    fn take_log(&mut self, log: Result<Remembered, NoLog>) {
         self.receipts = super::receipts::Receipts::default();
         match log {
             Err(why) => self.keeping.close(why),
@@ -199,7 +200,7 @@ impl Core {
             who.resumes = true;
             who.device = device;
         }
-        self.handle_log(log);
+        self.take_log(log);
         let server = self.mailbox.server().to_owned();
         self.mailbox.skip_shown(self.keeping.shown_of(&server));
         self.begin_receipts();

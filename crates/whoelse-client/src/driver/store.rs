@@ -104,8 +104,8 @@ impl Driver {
     pub(super) fn keep(&mut self, batch: u64, entries: &[Entry]) {
         let kept = match &mut self.log {
             Some(log) => log.append(entries, wall_ms()),
-            // The profile has been opened anew, and nobody waits for this any more.
-            None => Ok(()),
+            // The profile was opened anew, and that has failed.
+            None => Err(io::Error::other("the log could not be opened again")),
         };
         let now_ms = self.now_ms();
         match kept {

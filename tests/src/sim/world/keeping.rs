@@ -4,6 +4,7 @@
 //! in it ([`ClientLog`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 
 use rand::RngExt;
@@ -38,8 +39,8 @@ pub(super) struct Run {
     /// The last batch could not be kept, and the person knows.
     is_failing: bool,
     pub(super) is_failure_told: bool,
-    /// Whether there was a log when it was opened last.
-    was_open: bool,
+    /// It was open, and could not be opened again.
+    is_lost: bool,
     /// Ids of messages that may be sent though they could not be kept.
     unkept: BTreeSet<String>,
     /// Mail that was kept, or could not be, and is to be told now.
@@ -87,7 +88,7 @@ impl Run {
     }
 
     pub(super) fn has_log(&self) -> bool {
-        self.log.is_some()
+        self.log.is_some() || self.is_lost
     }
 }
 
@@ -104,18 +105,11 @@ impl World {
         let (device, is_known) = (person.device(), person.is_known);
         let Some(client) = person.client.as_mut() else { return Ok(()) };
         // A device that was refused is replaced; the log is the same.
-        let is_again = client.run.has_log() && client.core.was_logged_in();
+        let has_begun = client.core.was_logged_in();
+        let is_again = client.run.has_log() && has_begun;
         client.run.log = None;
+        client.run.is_lost = false;
         person.keeping.log.about_to_open();
-        // A log that comes or goes while a client runs is more than that client can make sense of yet:
-        // what it had from it, or did without it, would be judged as if it had begun anew.
-        if client.core.was_logged_in() {
-            if client.run.was_open {
-                person.keeping.log.disk.heal();
-            } else {
-                client.run.without.get_or_insert(NoLog::Missing);
-            }
-        }
         let has_trouble = person.keeping.log.disk.has_trouble();
         let log = match client.run.without {
             Some(why) => Err(why),
@@ -141,8 +135,11 @@ impl World {
         let person = &mut self.people[who];
         let Some(client) = person.client.as_mut() else { return Ok(()) };
         self.stats.logs_opened += u64::from(log.is_ok());
-        client.run.was_open = log.is_ok();
-        if log.is_ok() && !is_again {
+        // In a run that has begun it neither comes nor goes.
+        client.run.is_lost = is_again && log.is_err();
+        if has_begun && !is_again {
+            client.run.log = None;
+        } else if log.is_ok() && !is_again {
             let kept = &person.keeping.log;
             client.run.unshown = kept.unshown().into_iter().filter_map(Letter::of).collect();
             client.run.seen.clone_from(&kept.seen);
@@ -169,9 +166,9 @@ impl World {
         }
         let person = &mut self.people[who];
         let Some(client) = person.client.as_mut() else { return Ok(()) };
-        let Some(log) = client.run.log.as_mut() else {
+        if !client.run.has_log() {
             return Err("a client without a log wants something kept".into());
-        };
+        }
         for entry in entries {
             if let Entry::Out { id, to, text, .. } = entry {
                 let text = text.as_str().into();
@@ -180,7 +177,11 @@ impl World {
         }
         let (before, had_trouble) =
             (person.keeping.log.end(), person.keeping.log.disk.has_trouble());
-        let kept = log.append(entries, wall);
+        let kept = match client.run.log.as_mut() {
+            Some(log) => log.append(entries, wall),
+            None => Err(io::Error::other("it could not be opened again")),
+        };
+        let had_trouble = had_trouble || client.run.is_lost;
         match &kept {
             Ok(()) => person.keeping.log.appended(before, entries)?,
             Err(error) if !had_trouble => return Err(format!("a log failed: {error}")),
@@ -453,6 +454,10 @@ impl World {
             _ => return Err(format!("nothing is found by {command:?}")),
         };
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
+        if client.run.is_lost {
+            client.core.handle_found(now, command, Err("it could not be opened again".into()));
+            return Ok(());
+        }
         let log = client.run.log.as_ref().ok_or("a client without a log looks into it")?;
         let found = log.reader().and_then(|reader| reader.look(&look));
         let found: Found = found.map_err(|error| error.to_string())?;
