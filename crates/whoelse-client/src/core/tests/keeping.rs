@@ -385,6 +385,62 @@ fn a_log_that_is_read_again_in_mid_session_sends_nothing_twice() {
     assert!(!notices.iter().any(|it| matches!(it, Notice::TakenUp { .. })), "{notices:?}");
 }
 
+/// The server does not know the device any more; then the log is as given.
+fn refused_in_mid_session(client: &mut Client, log: Result<Remembered, NoLog>) {
+    client.loses_the_line();
+    client.waits_for_connect();
+    client.connects();
+    client.hears(&format!(r#"{{"action":"challenge","nonce":"{}"}}"#, Nonce([6; 32])));
+    client.hears(r#"{"action":"resume","status":"RESUME_REFUSED"}"#);
+    client.core.handle_log(log);
+    client.core.handle_device(client.now_ms, Some(Device::new([8; 32])), false);
+    client.types_password("secret");
+    client.done();
+    client.told();
+    client.hears(WELCOME);
+}
+
+fn resumed(client: &mut Client) {
+    client.connects();
+    client.done();
+    client.hears(&format!(r#"{{"action":"challenge","nonce":"{}"}}"#, Nonce([5; 32])));
+    client.hears(&WELCOME.replace("login", "resume"));
+}
+
+#[test]
+fn a_log_that_is_missing_in_mid_session_fails_to_keep_and_tells_nothing_again() {
+    let mut client = Client::person().with_device(true).with_log(Remembered::default());
+    resumed(&mut client);
+    client.hears(&mail(1));
+    assert_eq!(client.kept(), "in:m1");
+    assert_eq!(texts(&client.notices()), ["m1"]);
+    refused_in_mid_session(&mut client, Err(NoLog::Missing));
+    client.notices();
+    client.hears(&mail(1));
+    assert_eq!(texts(&client.notices()), [""; 0]);
+    client.messages("luke", "new");
+    assert!(client.kept().contains("out:new"), "it is tried, and the person hears of it");
+}
+
+#[test]
+fn a_log_that_comes_in_mid_session_is_left_to_the_next_run() {
+    let mut client = Client::person().with_device(true);
+    client.types_name("hans");
+    client.core.handle_log(Err(NoLog::Missing));
+    resumed(&mut client);
+    client.hears(&mail(1));
+    assert_eq!(texts(&client.notices()), ["m1"]);
+    let remembered = Remembered { unfinished: vec![unfinished(1, 5)], ..Remembered::default() };
+    refused_in_mid_session(&mut client, Ok(remembered));
+    client.notices();
+    client.hears(&mail(1));
+    assert_eq!(texts(&client.notices()), [""; 0]);
+    let search = Command::Search { words: "hi".into() };
+    client.wants(search.clone());
+    let refused = Answer::Refused(Refusal::new(Why::NoLog(NoLog::Missing)));
+    assert!(client.notices().contains(&answered(search, refused)));
+}
+
 #[test]
 fn what_is_not_confirmed_at_the_end_waits_for_the_next_start() {
     let mut client = Client::script().in_session(WELCOME);
