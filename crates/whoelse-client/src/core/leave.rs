@@ -122,7 +122,13 @@ impl Core {
     /// How it ends when nothing is open any more. What was given up on before counts as well:
     /// whoever only looks at the exit code must not take it for done.
     fn left(&self) -> Ending {
-        if self.unconfirmed { Ending::Unconfirmed { lost: true } } else { Ending::LoggedOut }
+        // Nobody watches a script: that a file is to come in the next run is not what was asked for.
+        let lacks = !self.config.interactive && self.links.lacks_file();
+        if self.unconfirmed || lacks {
+            Ending::Unconfirmed { lost: true }
+        } else {
+            Ending::LoggedOut
+        }
     }
 
     /// A device that was to be forgotten is forgotten here, whether or not the server has heard of it.

@@ -169,6 +169,11 @@ impl Stage {
 }
 
 impl Links {
+    /// Whether a file that was asked for in this run is not here.
+    pub(super) fn lacks_file(&self) -> bool {
+        self.swarm.lacks()
+    }
+
     pub(super) fn new(options: LinkOptions) -> Self {
         Self {
             options,

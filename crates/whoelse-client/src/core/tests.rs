@@ -18,6 +18,7 @@ mod swarm;
 mod swarm_gets;
 mod swarm_order;
 mod swarm_sources;
+mod swarm_trust;
 mod unencrypted;
 
 use whoelse_proto::Password;

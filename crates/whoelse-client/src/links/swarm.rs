@@ -116,11 +116,15 @@ pub enum SwarmNotice {
         file: SwarmFile,
         /// How far it is.
         progress: GetProgress,
+        /// It goes on by itself; not in a run that makes no private links.
+        goes_on: bool,
     },
-    /// A get of an earlier run does not go on, as what it was begun with proves nothing any more.
+    /// A get of an earlier run does not go on, as what was noted of it is not what it was begun with.
     NotKept {
         /// Which.
         file: SwarmFile,
+        /// Who was to have signed it.
+        from: String,
         /// Why.
         why: OfferFault,
     },
@@ -178,6 +182,29 @@ pub enum SwarmNotice {
         user: String,
         /// The device, as the server calls it.
         device: String,
+    },
+    /// Somebody fetches a file that is only for some people, and whose key that is only the server says:
+    /// told at the first contact, and the device is remembered.
+    FirstAsker {
+        /// Which.
+        file: SwarmFile,
+        /// Who.
+        user: String,
+        /// The device, as the server calls it.
+        device: String,
+    },
+    /// Somebody wanted to fetch a file with another key than was known, or one that is only for some people
+    /// from a device that was not. Nothing was given.
+    AskerRefused {
+        /// Which.
+        file: SwarmFile,
+        /// Who.
+        user: String,
+        /// The device, as the server calls it.
+        device: String,
+        /// The device whose key was known, since when (in seconds since 1970), and whether it was
+        /// compared; none if the device was not known.
+        known: Option<(String, u64, bool)>,
     },
     /// It is here, whole and checked.
     Received {
@@ -263,6 +290,8 @@ pub enum SwarmWhy {
     NoFolder,
     /// This client takes no private links, and so it neither shares nor fetches.
     Unwanted,
+    /// The server told of some of the files only, and it is not among them.
+    NotAmongSome,
     /// This file has no such parts.
     NoParts,
     /// It is for more people than can be named.

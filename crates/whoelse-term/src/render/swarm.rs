@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use whoelse_client::links::FileFailure;
 use whoelse_client::links::swarm::{
     FoundFile, GetLine, GetProgress, Given, Holder, Holders, NotShared, OfferFault, ShareLine,
     SwarmFile, SwarmNotice, SwarmWhy,
@@ -70,6 +71,27 @@ impl Render {
                 let user = Shown::name(user);
                 self.alert(line.say("and is not asked; safety ").say(user).say(" tells more"))
             }
+            SwarmNotice::FirstAsker { file, user, device } => {
+                let line = asker(line, file, " is fetched by ", (user, device))
+                    .say(", whom you share it with: ");
+                let line =
+                    line.say("first contact, only the server says whose device it is; safety ");
+                self.alert(line.say(Shown::name(user)).say(" shows how to check"))
+            }
+            SwarmNotice::AskerRefused { file, user, device, known } => {
+                let line = asker(line.say("STOP: "), file, " is wanted by ", (user, device));
+                let line = line.say(", ");
+                let line = match known {
+                    Some(_) => {
+                        let line = line.say("with another key than was known (");
+                        self.say_known(line, known.as_ref()).say(")")
+                    }
+                    None => line.say("a device that was not known"),
+                };
+                let user = Shown::name(user);
+                let line = line.say("; nothing was given. Compare with: safety ").say(&user);
+                self.alert(line.say("; to take the key: safety ").say(&user).say(" accept"))
+            }
             _ => self.get(notice),
         }
     }
@@ -92,14 +114,21 @@ impl Render {
                     None => line,
                 })
             }
-            SwarmNotice::Kept { file, progress, .. } => {
+            SwarmNotice::Kept { file, progress, goes_on, .. } => {
                 let line = line.say("unfinished: ").say(name(file)).say(", ").say(size(file));
-                let line = line.say(", ").say(percent(progress)).say(" % are here; it goes on ");
-                self.quiet(line.say("by itself, files lists it, cancel gives it up"))
+                let line = line.say(", ").say(percent(progress)).say(" % are here; ");
+                self.quiet(line.say(match goes_on {
+                    true => "it goes on by itself, files lists it, cancel gives it up",
+                    false => "it waits: this client takes no private links (--private never)",
+                }))
             }
-            SwarmNotice::NotKept { file, why } => {
+            SwarmNotice::Waits { file, progress } => {
+                let line = get(line, file).say(percent(progress)).say(" % are here; ");
+                self.alert(line.say("it goes on when this program runs again"))
+            }
+            SwarmNotice::NotKept { file, from, why } => {
                 let line = get(line, file).say("does not go on; ");
-                self.alert(self.say_fault(line, "", why))
+                self.alert(self.say_fault(line, from, why))
             }
             SwarmNotice::Untrusted { name, from, why } => {
                 let line = line.say("get ").say(Shown::line(name.as_str())).say(": not done; ");
@@ -124,7 +153,14 @@ impl Render {
                 })
             }
             SwarmNotice::Failed { file, why } => {
-                self.alert(say_local(get(line, file).say("not received; "), why))
+                let line = say_local(get(line, file).say("not received; "), why);
+                self.alert(match why {
+                    FileFailure::DiskFull { .. } | FileFailure::Unwritable(_) => {
+                        let line = line.say("; what has come is kept, get ").say(name(file));
+                        line.say(" goes on with it")
+                    }
+                    _ => line,
+                })
             }
             _ => Text::default(),
         }
@@ -266,6 +302,9 @@ pub(super) fn say_why(line: Line, why: SwarmWhy) -> Line {
         SwarmWhy::NotFound => {
             "nobody shares such a file with you now; search-files lists what is shared"
         }
+        SwarmWhy::NotAmongSome => {
+            "it is not among the first that the server tells of; search-files with words of its name, then get and the number"
+        }
         SwarmWhy::NoNumber => {
             "there is no such number in what was found last; search-files lists again"
         }
@@ -295,6 +334,11 @@ fn size(file: &SwarmFile) -> crate::compose::Part {
 
 fn get(line: Line, file: &SwarmFile) -> Line {
     line.say("get ").say(name(file)).say(": ")
+}
+
+fn asker(line: Line, file: &SwarmFile, does: &'static str, (user, device): (&str, &str)) -> Line {
+    let line = line.say(name(file)).say(does).say(Shown::name(user)).say(" (");
+    line.say(Shown::line(device)).say(")")
 }
 
 fn percent(progress: &GetProgress) -> u64 {

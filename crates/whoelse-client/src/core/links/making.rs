@@ -425,10 +425,14 @@ impl Core {
 
 impl Link {
     /// What person and device are called together, to whoever carries links: unfinished files go on
-    /// with the same one only.
+    /// with the same one only. Over a link that is made for a file nothing else goes, so that it is
+    /// called otherwise.
     pub(super) fn device_id(&self) -> String {
-        let key = self.device.as_ref().map(|(key, _)| key.to_string());
-        [key.unwrap_or_default().as_str(), &self.user].join(" ")
+        let key = self.device.as_ref().map(|(key, _)| key.to_string()).unwrap_or_default();
+        match self.purpose {
+            Purpose::Talk => [key.as_str(), &self.user].join(" "),
+            Purpose::File(hash) => [key.as_str(), &self.user, &hash.to_string()].join(" "),
+        }
     }
 }
 

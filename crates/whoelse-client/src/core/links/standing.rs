@@ -18,7 +18,14 @@ impl Core {
         let Some(link) = self.links.by_id(id) else { return };
         link.stage = Stage::Standing { route };
         let (user, trust, is_talk) = (link.user.clone(), link.trust, link.purpose == Purpose::Talk);
-        let by_invite = self.remember_device(now_ms, id);
+        if !is_talk && self.is_unexpected_asker(id) {
+            return self.end_link(id, LinkEnd::Here);
+        }
+        let is_remembered = is_talk || self.is_first_asker(id);
+        let by_invite = is_remembered && self.remember_device(now_ms, id);
+        if is_remembered && !is_talk && !by_invite {
+            self.tell_first_asker(id);
+        }
         let trust = if by_invite { Trust::Compared } else { trust };
         if by_invite {
             self.notice_link(LinkNotice::ByInvite { user: user.clone() });

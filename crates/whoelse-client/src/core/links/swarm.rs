@@ -101,6 +101,11 @@ impl Swarm {
         self.own.iter().any(Own::is_reading) || self.gets.iter().any(Get::is_going)
     }
 
+    /// Whether something that was asked for in this run is not here.
+    pub(super) fn lacks(&self) -> bool {
+        self.gets.iter().any(Get::is_lacking)
+    }
+
     /// How many answers are awaited that the person wants to see.
     pub(in crate::core) fn waiting(&self) -> usize {
         self.asked.values().filter(|asked| (*asked).clone().command().is_some()).count()
@@ -194,7 +199,7 @@ impl Core {
             });
         };
         // What is typed counts more than how the program was started.
-        self.links.options.seed = Seed::Ask;
+        self.links.options.seed = if yes { Seed::Always } else { Seed::Never };
         self.links.swarm.seed = Some(yes);
         self.links.swarm.seed_told = true;
         self.actions.push_back(Action::KeepSeed(yes));

@@ -71,6 +71,8 @@ pub(super) struct World {
     /// How often the server heard of a ticket that it knew, and of activity.
     pub(super) registered_again: usize,
     pub(super) active: usize,
+    /// What each called the devices it has linked with.
+    pub(super) called: [BTreeSet<String>; 2],
     /// How each was told that the other is reached.
     pub(super) places: Vec<PeerPlace>,
     /// What was ordered about files.
@@ -105,6 +107,7 @@ impl World {
             forges: false,
             registered_again: 0,
             active: 0,
+            called: Default::default(),
             files: Vec::new(),
             swarm: Vec::new(),
             asked: Vec::new(),
@@ -429,8 +432,9 @@ impl World {
                 let addresses = vec!["192.0.2.1:4242".parse().unwrap()];
                 self.report(at, PeerEvent::Opened { link, addresses });
             }
-            PeerOrder::Dial { link, to: place, .. }
-            | PeerOrder::Expect { link, from: place, .. } => {
+            PeerOrder::Dial { link, to: place, device }
+            | PeerOrder::Expect { link, from: place, device } => {
+                self.called[at].insert(device);
                 if let Some(carried) = self.ends[at].carried.get_mut(&link) {
                     carried.wants = Some(place.endpoint);
                 }

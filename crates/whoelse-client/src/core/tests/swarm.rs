@@ -131,7 +131,7 @@ impl World {
     }
 
     /// Somebody of this name and device asks luke for the film.
-    fn asks_luke(&mut self, number: usize, user: &str, device: u8) {
+    pub(super) fn asks_luke(&mut self, number: usize, user: &str, device: u8) {
         let key = Device::new([device; 32]).key();
         let event = format!(
             r#"{{"action":"private_request","from":"{user}","link":"l{number}","purpose":"file","file":"{FILM}","device":"{key}","device_name":"x"}}"#
@@ -207,7 +207,7 @@ fn declined(world: &mut World) -> bool {
     declined
 }
 
-fn reason(world: &mut World) -> Option<String> {
+pub(super) fn reason(world: &mut World) -> Option<String> {
     while let Some(action) = world.ends[1].core.next_action() {
         if let Action::Send(bytes) = action {
             let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
@@ -365,8 +365,11 @@ fn a_changed_key_gets_nothing_and_is_told_once() {
         assert_eq!(reason(&mut world).as_deref(), Some("KEY_CHANGED"));
     }
     world.settle();
-    let notices = world.ends[1].link_notices();
-    assert!(matches!(&notices[..], [LinkNotice::Changed { asked_us: true, .. }]), "{notices:?}");
+    let notices = world.swarm_notices(1);
+    let [SwarmNotice::AskerRefused { user, known: Some((_, 1, true)), .. }] = &notices[..] else {
+        panic!("{notices:?}")
+    };
+    assert_eq!(user, "hans");
 }
 
 #[test]
@@ -408,7 +411,8 @@ fn a_link_for_a_file_is_made_in_silence_and_lets_the_other_fetch() {
     assert_eq!(*claims, all());
     let orders = world.orders(1);
     assert!(matches!(orders[..], [SwarmOrder::Allow { hash: FILM, .. }]), "{orders:?}");
-    assert_eq!(world.ends[1].screen, []);
+    let notices = world.swarm_notices(1);
+    assert!(matches!(&notices[..], [SwarmNotice::FirstAsker { .. }]), "{notices:?}");
     for at in [0, 1] {
         assert_eq!(world.ends[at].links(), []);
         assert!(world.ends[at].core.has_met(NAMES[1 - at]), "the first contact is remembered");
@@ -446,6 +450,9 @@ fn talk_and_files_do_not_know_of_each_other() {
     let notices = world.ends[1].link_notices();
     let texts = notices.iter().filter(|it| matches!(it, LinkNotice::Text { .. }));
     assert_eq!(texts.count(), 0, "nobody talks over a link for a file");
+    for called in &world.called {
+        assert_eq!(called.len(), 2, "what is offered over one link is nothing to the other");
+    }
 }
 
 #[test]

@@ -121,7 +121,49 @@ fn a_get_from_beginning_to_end() {
                 file: file(),
                 why: FileFailure::DiskFull { needed: 5_000, free: 10 },
             }),
-            "* get film.mkv: not received; there is no room for it: 5.0 kB needed, 10 bytes free\n",
+            "* get film.mkv: not received; there is no room for it: 5.0 kB needed, 10 bytes free; what has \
+             come is kept, get film.mkv goes on with it\n",
+        ),
+        (
+            said(SwarmNotice::Failed { file: file(), why: FileFailure::NotAsOffered }),
+            "* get film.mkv: not received; what came is not what was offered\n",
+        ),
+        (
+            said(SwarmNotice::Kept { number: 1, file: file(), progress: half(), goes_on: true }),
+            "* unfinished: film.mkv, 500 MB, 50 % are here; it goes on by itself, files lists it, cancel \
+             gives it up\n",
+        ),
+        (
+            said(SwarmNotice::Waits { file: file(), progress: half() }),
+            "* get film.mkv: 50 % are here; it goes on when this program runs again\n",
+        ),
+        (
+            said(SwarmNotice::NotKept {
+                file: file(),
+                from: "luke".into(),
+                why: OfferFault::Unsigned,
+            }),
+            "* get film.mkv: does not go on; what the server says of it is not signed by the device of \
+             luke that it names: it, or somebody before it, lies\n",
+        ),
+        (
+            said(SwarmNotice::FirstAsker {
+                file: file(),
+                user: "luke".into(),
+                device: "laptop".into(),
+            }),
+            "* film.mkv is fetched by luke (laptop), whom you share it with: first contact, only the \
+             server says whose device it is; safety luke shows how to check\n",
+        ),
+        (
+            said(SwarmNotice::AskerRefused {
+                file: file(),
+                user: "luke".into(),
+                device: "laptop".into(),
+                known: None,
+            }),
+            "* STOP: film.mkv is wanted by luke (laptop), a device that was not known; nothing was \
+             given. Compare with: safety luke; to take the key: safety luke accept\n",
         ),
         (
             said(SwarmNotice::AskSeed { hidden: false }),

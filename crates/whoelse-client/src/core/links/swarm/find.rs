@@ -102,10 +102,11 @@ impl Core {
         let found = files.filter_map(|file| {
             Some(Found { offer: Offer::told(server, file)?, sources: file.sources })
         });
-        self.links.swarm.found = found.collect();
+        let (found, more): (Vec<Found>, _) = (found.collect(), incoming.more == Some(true));
         let (command, is_last) = match then {
             Then::Show => {
-                let answer = self.show_found(incoming.more == Some(true));
+                self.links.swarm.found = found;
+                let answer = self.show_found(more);
                 let command = Command::SearchFiles { words };
                 return self.notice(Notice::Answered { command, answer });
             }
@@ -115,11 +116,13 @@ impl Core {
         let (Command::Get { which } | Command::SearchParts { which, .. }) = &command else {
             return;
         };
-        let done = match self.meant_by(which) {
+        // What nobody has seen has no numbers: those of what was shown last stay.
+        let done = match meant_by(&found, which) {
             // Names can be searched for, and hashes only looked for in all there is.
             Meant::Nothing if !is_last && which.len() >= HASH_CHARS_MIN => {
                 return self.search(String::new(), Then::Look(command));
             }
+            Meant::Nothing if more => Err(Why::Swarm(SwarmWhy::NotAmongSome)),
             meant => self.do_with_meant(now_ms, &command, meant),
         };
         self.tell_done(command, done);
@@ -150,18 +153,14 @@ impl Core {
         };
         if let Ok(number) = which.parse::<usize>() {
             let found = number.checked_sub(1).and_then(|at| self.links.swarm.found.get(at));
-            let hash = found.ok_or(Why::Swarm(SwarmWhy::NoNumber))?.offer.hash;
-            let offers = self.links.swarm.found.iter().filter(|it| it.offer.hash == hash);
-            // The one that was named comes first, others may vouch for the same.
-            let mut offers: Vec<Found> = offers.cloned().collect();
-            let named = &self.links.swarm.found[number - 1].offer;
-            offers.sort_by_key(|it| it.offer != *named);
-            return self.do_with_meant(now_ms, command, Meant::One(offers));
+            // It is that of one person: nobody else's word counts for it.
+            let found = found.ok_or(Why::Swarm(SwarmWhy::NoNumber))?.clone();
+            return self.do_with_meant(now_ms, command, Meant::One(vec![found]));
         }
         if let (Command::SearchParts { .. }, Some(file)) = (command, self.file_here(which)) {
             return Ok(self.ask_for_holders(command, file));
         }
-        match self.meant_by(which) {
+        match meant_by(&self.links.swarm.found, which) {
             Meant::Nothing => {
                 let words = which.split_once('/').map_or(which.as_str(), |(_, name)| name);
                 self.search(words.to_owned(), Then::Do(command.clone()));
@@ -196,19 +195,6 @@ impl Core {
         }
     }
 
-    fn meant_by(&self, which: &str) -> Meant {
-        let found = &self.links.swarm.found;
-        let mut these: Vec<Found> = found.iter().filter(|it| it.is_named(which)).cloned().collect();
-        if these.is_empty() {
-            these = found.iter().filter(|it| it.is_alike(which)).cloned().collect();
-        }
-        match these.first().map(|it| it.offer.hash) {
-            None => Meant::Nothing,
-            Some(hash) if these.iter().all(|it| it.offer.hash == hash) => Meant::One(these),
-            Some(_) => Meant::Several(these),
-        }
-    }
-
     /// A file that is fetched or shared here, by its name or its hash.
     fn file_here(&self, which: &str) -> Option<SwarmFile> {
         let swarm = &self.links.swarm;
@@ -238,6 +224,18 @@ impl Core {
         let is_known = self.links.swarm.found.iter().any(|it| it.is_named(file))
             || self.links.swarm.gets.iter().any(|get| get.file.name.as_str() == *file);
         is_known.then(|| Command::Get { which: (*file).to_owned() })
+    }
+}
+
+fn meant_by(found: &[Found], which: &str) -> Meant {
+    let mut these: Vec<Found> = found.iter().filter(|it| it.is_named(which)).cloned().collect();
+    if these.is_empty() {
+        these = found.iter().filter(|it| it.is_alike(which)).cloned().collect();
+    }
+    match these.first().map(|it| it.offer.hash) {
+        None => Meant::Nothing,
+        Some(hash) if these.iter().all(|it| it.offer.hash == hash) => Meant::One(these),
+        Some(_) => Meant::Several(these),
     }
 }
 

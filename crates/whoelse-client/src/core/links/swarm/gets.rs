@@ -36,6 +36,8 @@ pub(super) struct Get {
     progress: GetProgress,
     /// Whose key its offer bears, and how many had parts of it, until the person is told that it has begun.
     begun: Option<(Trust, u32)>,
+    /// The person asked for it in this run, or something of it has come in this run.
+    is_new: bool,
     /// Nothing came, and nobody could give anything, when that was looked at last.
     hungry: bool,
     /// That was so twice in a row: what is missing is with nobody who is here.
@@ -66,6 +68,7 @@ impl Get {
             have,
             progress: GetProgress { done, total, parts, parts_done, ..GetProgress::default() },
             begun: None,
+            is_new: false,
             hungry: false,
             starving: false,
             done: false,
@@ -82,9 +85,14 @@ impl Get {
         !self.done
     }
 
-    /// It is not whole, and somebody may have what is missing.
+    /// It is not whole, and who waits for it in this run may wait with reason.
     pub(super) fn is_going(&self) -> bool {
-        !self.done && !self.starving
+        self.is_new && !self.done && !self.starving
+    }
+
+    /// The person asked for it in this run, and it is not here.
+    pub(super) fn is_lacking(&self) -> bool {
+        self.is_new && !self.done
     }
 
     pub(super) fn parts(&self) -> u32 {
@@ -134,18 +142,26 @@ impl Core {
         if self.links.options.downloads.is_none() {
             return Err(Why::Swarm(SwarmWhy::NoFolder));
         }
-        let mut faults = Vec::new();
-        for Found { offer, .. } in found {
-            match self.trust_in(&offer) {
-                Ok(trust) => {
-                    self.pin_owner(now_ms, &offer, trust);
-                    self.fetch(offer, trust, u32::try_from(sources).unwrap_or(u32::MAX));
-                    return Ok(());
-                }
-                Err(fault) => faults.push((offer, fault)),
+        let offers = found.into_iter().map(|Found { offer, .. }| (self.trust_in(&offer), offer));
+        // Of several who vouch for the same the one that is known best counts.
+        let rank = |trust: &Result<Trust, OfferFault>| match trust {
+            Ok(Trust::Compared) => 0,
+            Ok(Trust::NotCompared) => 1,
+            Ok(Trust::NewDevice) => 2,
+            Ok(_) => 3,
+            Err(_) => 4,
+        };
+        let Some((trust, offer)) = offers.min_by_key(|(trust, _)| rank(trust)) else {
+            return Ok(());
+        };
+        let why = match trust {
+            Ok(trust) => {
+                self.pin_owner(now_ms, &offer, trust);
+                self.fetch(offer, trust, u32::try_from(sources).unwrap_or(u32::MAX));
+                return Ok(());
             }
-        }
-        let Some((offer, why)) = faults.into_iter().next() else { return Ok(()) };
+            Err(why) => why,
+        };
         self.refuse_owner(&offer, &why);
         self.unconfirmed = true;
         let (name, from) = (offer.file().name, offer.owner.to_string());
@@ -155,12 +171,7 @@ impl Core {
 
     /// Whether an offer is of the person it names, and for this one.
     fn trust_in(&self, offer: &Offer) -> Result<Trust, OfferFault> {
-        if !offer.is_signed() {
-            return Err(OfferFault::Unsigned);
-        }
-        if !self.name().is_some_and(|me| offer.is_for(me)) {
-            return Err(OfferFault::NotForUs);
-        }
+        self.is_for_us(offer)?;
         let (owner, device) = (offer.owner.as_str(), &offer.device_name);
         match self.judge(owner, offer.device, device) {
             Trust::Changed => {
@@ -168,6 +179,17 @@ impl Core {
                 Err(OfferFault::Changed { device: device.clone(), known })
             }
             trust => Ok(trust),
+        }
+    }
+
+    /// Whether the device that it names has signed it, for this person among others.
+    fn is_for_us(&self, offer: &Offer) -> Result<(), OfferFault> {
+        if !offer.is_signed() {
+            return Err(OfferFault::Unsigned);
+        }
+        match self.name().is_some_and(|me| offer.is_for(me)) {
+            true => Ok(()),
+            false => Err(OfferFault::NotForUs),
         }
     }
 
@@ -198,12 +220,14 @@ impl Core {
         let have = PartMap::none(Layout::of(size).parts());
         let swarm = &mut self.links.swarm;
         swarm.gets.retain(|get| get.file.hash != hash);
-        while swarm.gets.len() >= GETS_MAX + DONE_MAX {
-            let Some(oldest) = swarm.gets.iter().position(|get| get.done) else { break };
-            swarm.gets.remove(oldest);
-        }
+        let is_full = swarm.gets.len() >= GETS_MAX + DONE_MAX;
+        let oldest = swarm.gets.iter().position(|get| is_full && get.done);
+        let oldest = oldest.map(|at| swarm.gets.remove(at));
         let begun = Some((trust, sources));
-        swarm.gets.push(Get { begun, ..Get::new(number, offer, have) });
+        swarm.gets.push(Get { begun, is_new: true, ..Get::new(number, offer, have) });
+        if let Some(oldest) = oldest {
+            self.take_claim_back(&oldest);
+        }
         self.order_swarm(SwarmOrder::Get { hash, size, name, note });
     }
 
@@ -239,24 +263,18 @@ impl Core {
         let Some(offer) = Offer::read(note).filter(fits) else {
             return self.order_swarm(SwarmOrder::CancelGet { hash });
         };
-        match self.trust_in(&offer) {
-            Ok(_) => {
-                let number = self.links.next_id().0;
-                let get = Get::new(number, offer, done);
-                let (file, progress) = (get.file.clone(), get.progress);
-                self.links.swarm.gets.retain(|get| get.file.hash != hash);
-                self.links.swarm.gets.push(get);
-                self.notice_swarm(SwarmNotice::Kept { number, file, progress });
-            }
-            Err(why) => {
-                // A key that the person may still accept costs nobody what is here.
-                if !matches!(why, OfferFault::Changed { .. }) {
-                    self.order_swarm(SwarmOrder::CancelGet { hash });
-                }
-                self.refuse_owner(&offer, &why);
-                self.notice_swarm(SwarmNotice::NotKept { file: offer.file(), why });
-            }
+        // Whose key that is was looked at when it began. Who has another one now says nothing about that file.
+        if let Err(why) = self.is_for_us(&offer) {
+            self.order_swarm(SwarmOrder::CancelGet { hash });
+            let (file, from) = (offer.file(), offer.owner.to_string());
+            return self.notice_swarm(SwarmNotice::NotKept { file, from, why });
         }
+        let number = self.links.next_id().0;
+        let get = Get::new(number, offer, done);
+        let (file, progress, goes_on) = (get.file.clone(), get.progress, self.swarms());
+        self.links.swarm.gets.retain(|get| get.file.hash != hash);
+        self.links.swarm.gets.push(get);
+        self.notice_swarm(SwarmNotice::Kept { number, file, progress, goes_on });
     }
 
     /// Something happened to what is fetched.
@@ -269,6 +287,7 @@ impl Core {
         match event {
             SwarmEvent::Progress(progress) => {
                 let came = progress.done > get.progress.done;
+                get.is_new |= came;
                 get.hungry &= !came;
                 get.starving &= !came;
                 get.progress = progress;
@@ -384,6 +403,12 @@ impl Core {
         self.seeds() && gets.any(|get| get.offer.is_for(user))
     }
 
+    /// Whether what is fetched, or was, may be given to everybody.
+    pub(super) fn seeds_to_all(&self, hash: FileHash) -> bool {
+        let mut gets = self.links.swarm.gets.iter().filter(|get| get.file.hash == hash);
+        self.seeds() && gets.any(|get| get.offer.with.names().is_none())
+    }
+
     pub(super) fn note_served(&mut self, hash: FileHash, bytes: u64) {
         let swarm = &mut self.links.swarm;
         let is_own = swarm.own.iter_mut().any(|own| own.note_served(&hash, bytes));
@@ -429,7 +454,6 @@ impl Core {
     pub(super) fn end_gets(&mut self) {
         for get in std::mem::take(&mut self.links.swarm.gets) {
             if get.is_active() {
-                self.unconfirmed |= !self.config.interactive;
                 let Get { file, progress, .. } = get;
                 self.notice_swarm(SwarmNotice::Waits { file, progress });
             }

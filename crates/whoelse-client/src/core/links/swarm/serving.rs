@@ -4,9 +4,10 @@
 use whoelse_proto::{DeviceKey, FileHash, LinkAnswer, LinkName, LinkReason, Purpose, request};
 
 use super::super::{Ask, Link, Stage};
+use super::Swarm;
 use crate::command::Command;
 use crate::core::Core;
-use crate::links::{FETCHING_MAX, LinkEnd, LinkId, LinkNotice, SERVING_MAX, Trust};
+use crate::links::{FETCHING_MAX, LinkEnd, LinkId, SERVING_MAX, SwarmFile, SwarmNotice, Trust};
 
 impl Link {
     /// It was made by somebody who fetches a file from here.
@@ -15,6 +16,15 @@ impl Link {
             Purpose::File(hash) if !self.caller => Some(hash),
             _ => None,
         }
+    }
+}
+
+impl Swarm {
+    /// What is known of a file that is shared or fetched.
+    fn file(&self, hash: FileHash) -> Option<SwarmFile> {
+        let own = self.own.iter().filter_map(|own| own.file());
+        let mut all = own.chain(self.gets.iter().map(|get| &get.file));
+        all.find(|file| file.hash == hash).cloned()
     }
 }
 
@@ -33,7 +43,7 @@ impl Core {
             let answer = LinkAnswer::Decline(reason);
             self.ask_server(Ask::Nothing, request::Command::AnswerPrivate { link: name, answer });
             if reason == LinkReason::KeyChanged {
-                self.distrust_asker(&user, key, device);
+                self.distrust_asker(&user, hash, key, device);
             }
             return;
         }
@@ -56,7 +66,7 @@ impl Core {
         if !self.may_serve(user, hash) {
             return Some(LinkReason::Declined);
         }
-        if trust == Trust::Changed {
+        if trust == Trust::Changed || (trust == Trust::NewDevice && !self.is_for_all(hash)) {
             return Some(LinkReason::KeyChanged);
         }
         // One that is lost makes room for the one in its place.
@@ -82,6 +92,37 @@ impl Core {
             && (swarm.own.iter().any(|own| own.serves(&hash, user)) || self.seeds_to(hash, user))
     }
 
+    /// Whether everybody may have a file from here.
+    fn is_for_all(&self, hash: FileHash) -> bool {
+        self.links.swarm.own.iter().any(|own| own.is_open(&hash)) || self.seeds_to_all(hash)
+    }
+
+    /// Over this link somebody fetches what only some may have, with what trust.
+    fn asker_of_some(&self, id: LinkId) -> Option<Trust> {
+        let link = self.links.all.iter().find(|link| link.id == id)?;
+        link.serves().filter(|hash| !self.is_for_all(*hash)).map(|_| link.trust)
+    }
+
+    /// Whether somebody fetches what only some may have, and is met for the first time.
+    pub(in crate::core::links) fn is_first_asker(&self, id: LinkId) -> bool {
+        self.asker_of_some(id) == Some(Trust::New)
+    }
+
+    /// Whether somebody fetches what only some may have, from a device that became a new one of somebody
+    /// known while the link was made.
+    pub(in crate::core::links) fn is_unexpected_asker(&self, id: LinkId) -> bool {
+        self.asker_of_some(id) == Some(Trust::NewDevice)
+    }
+
+    pub(in crate::core::links) fn tell_first_asker(&mut self, id: LinkId) {
+        let Some(link) = self.links.all.iter().find(|link| link.id == id) else { return };
+        let (user, hash) = (link.user.clone(), link.serves());
+        let device = link.device.as_ref().map(|(_, device)| device.clone()).unwrap_or_default();
+        if let Some(file) = hash.and_then(|hash| self.links.swarm.file(hash)) {
+            self.notice_swarm(SwarmNotice::FirstAsker { file, user, device });
+        }
+    }
+
     /// Something has changed about who may have what: whoever may not any more gets nothing more.
     pub(super) fn review_serving(&mut self) {
         let serving = self.links.all.iter().filter_map(|link| Some((link, link.serves()?)));
@@ -90,14 +131,22 @@ impl Core {
         over.into_iter().for_each(|link| self.end_link(link, LinkEnd::Here));
     }
 
-    /// Somebody wants a file with another key than was known. It is told once: nobody waits for it.
-    pub(super) fn distrust_asker(&mut self, user: &str, key: DeviceKey, device: String) {
+    /// Somebody wants a file with another key than was known, or from a device that was not. It is told
+    /// once: nobody waits for it.
+    pub(super) fn distrust_asker(
+        &mut self,
+        user: &str,
+        hash: FileHash,
+        key: DeviceKey,
+        device: String,
+    ) {
         let refused = (key, device.clone());
         let before = self.links.refused.insert(user.to_owned(), refused.clone());
-        if before != Some(refused) {
+        let file = self.links.swarm.file(hash);
+        if let Some(file) = file.filter(|_| before != Some(refused)) {
             let known = self.contradicted(user, &device);
             let user = user.to_owned();
-            self.notice_link(LinkNotice::Changed { user, device, known, asked_us: true });
+            self.notice_swarm(SwarmNotice::AskerRefused { file, user, device, known });
         }
     }
 

@@ -76,6 +76,12 @@ impl Own {
         self.is(hash) && self.offer.as_ref().is_some_and(|offer| offer.is_for(user))
     }
 
+    /// Whether everybody may fetch it.
+    pub(super) fn is_open(&self, hash: &FileHash) -> bool {
+        let is_open = |offer: &Offer| offer.with.names().is_none();
+        self.is(hash) && self.offer.as_ref().is_some_and(is_open)
+    }
+
     pub(super) fn note_served(&mut self, hash: &FileHash, bytes: u64) -> bool {
         let is_it = self.is(hash);
         self.given += if is_it { bytes } else { 0 };

@@ -25,6 +25,9 @@ const ASK_MS: u64 = 1_000;
 const ASK_MS_MIN: u64 = 3_000;
 const ASK_LATER_MS: u64 = 60_000;
 
+/// Of so many links it is remembered at most whose they were: who gave what is told in the end.
+const USED_MAX: usize = 4_096;
+
 /// Somebody who has parts of a file, by the word of the server.
 pub(super) struct Source {
     user: String,
@@ -170,9 +173,16 @@ impl Core {
         if linked < FETCHING_MAX {
             return Some((hash, at));
         }
-        // There are as many as there may be: one that has none takes one of the get that has most.
+        // There are as many as there may be: one that has none takes one of the get that has most, for
+        // somebody who has not failed yet.
+        let is_promising = get.sources[at].failures == 0;
         let richest = active().max_by_key(|get| get.linked()).filter(|get| get.linked() > 1)?;
-        let link = richest.sources.iter().rev().find_map(Source::link).filter(|_| has == 0)?;
+        let link = richest
+            .sources
+            .iter()
+            .rev()
+            .find_map(Source::link)
+            .filter(|_| has == 0 && is_promising)?;
         let from = richest.file.hash;
         self.release(from, link, State::Free);
         Some((hash, at))
@@ -213,6 +223,7 @@ impl Core {
     pub(super) fn handle_sources(&mut self, now_ms: u64, hash: FileHash, incoming: &Incoming) {
         let me = self.name().unwrap_or_default().to_owned();
         let soon_ms = now_ms + self.ask_ms();
+        let blocked = self.links.swarm.blocked.clone();
         let Some(get) = self.links.swarm.get(hash).filter(|get| get.is_active()) else { return };
         if !matches!(incoming.outcome(), Some("SUCCESS" | "FILE_NOT_EXIST")) {
             // It says nothing about who there is.
@@ -222,7 +233,9 @@ impl Core {
         }
         get.sources.iter_mut().for_each(|source| source.listed = false);
         let parts = Layout::of(get.file.size).parts();
-        for told in incoming.sources.iter().flatten().filter(|told| told.user != me) {
+        let sources = incoming.sources.iter().flatten();
+        // A server that names somebody who is blocked is to be told nothing for them.
+        for told in sources.filter(|it| it.user != me && !blocked.contains(&it.user)) {
             let Ok(key) = DeviceKey::parse(&told.device) else { continue };
             // Those of another length are of a file that it is not.
             let Ok(claims) = PartMap::parse(&told.parts, parts) else { continue };
@@ -273,6 +286,9 @@ impl Core {
         let device = device.map(|(_, device)| device).unwrap_or_default();
         let Some(get) = self.links.swarm.get(hash) else { return };
         get.used.insert(id, (user, device));
+        if get.used.len() > USED_MAX {
+            get.used.pop_first();
+        }
         let Some(source) = get.by_link(id) else { return };
         source.state = State::Linked { link: id };
         let claims = source.claims.clone();
@@ -324,7 +340,7 @@ impl Core {
             Some(file) if link.caller => {
                 self.distrust_source(link.id, file, &link.user, key, device);
             }
-            _ => self.distrust_asker(&link.user, key, device),
+            _ => self.distrust_asker(&link.user, hash, key, device),
         }
     }
 
