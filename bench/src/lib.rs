@@ -1,7 +1,7 @@
 //! Three programs with one stock of parts. The bench measures what the whoelse server costs per
 //! message, beside two bare relays that show what the machine allows; reading order: `workload`,
 //! `measure`, `generator`; `relay` holds the yardsticks. The siege attacks the server: `siege`. What
-//! files from many cost: `swarm`.
+//! files from many cost: `many`.
 
 mod cli;
 mod crowd;

@@ -24,7 +24,7 @@ use crate::server::{Paths, become_program, die_with_parent};
 ///
 /// Prints a line `SWARM key=value …` per figure. Everything stays on 127.0.0.1.
 #[derive(Debug, Parser)]
-#[command(name = "swarm")]
+#[command(name = "many")]
 struct Options {
     /// What to measure.
     #[command(subcommand)]
@@ -99,7 +99,7 @@ pub fn swarm() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Without a standard error there is nobody left to tell.
-            writeln!(io::stderr().lock(), "swarm: {failure}").ok();
+            writeln!(io::stderr().lock(), "many: {failure}").ok();
             ExitCode::FAILURE
         }
     }
