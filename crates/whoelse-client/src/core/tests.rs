@@ -17,6 +17,7 @@ mod reconnecting;
 mod swarm;
 mod swarm_gets;
 mod swarm_order;
+mod swarm_shares;
 mod swarm_sources;
 mod swarm_trust;
 mod unencrypted;

@@ -38,6 +38,10 @@ const HASH_CHARS_MIN: usize = 8;
 /// Everything about files that are shared or fetched.
 #[derive(Default)]
 pub(in crate::core) struct Swarm {
+    /// What the server has refused to hear for the moment is told it again then.
+    list_at_ms: u64,
+    /// What is shared no more, and the server has not heard of.
+    unshared: BTreeSet<FileHash>,
     /// What was found last; its numbers are places in it.
     found: Vec<Found>,
     /// What is shared from here, the oldest first.
@@ -68,7 +72,7 @@ enum Asked {
     /// To take an offer back.
     Unshare { which: String },
     /// To list a file of ours.
-    Share { hash: FileHash },
+    Share { hash: FileHash, number: u64 },
     /// To note what we have of a file of ours.
     Own { hash: FileHash },
     /// To note what we have of what is fetched.
@@ -114,8 +118,15 @@ impl Swarm {
     /// Whether an answer is awaited that the person wants to see.
     pub(super) fn waits(&self) -> bool {
         let new = |hash: &FileHash| self.own.iter().any(|own| own.is_new(hash));
-        let lists = |asked: &Asked| matches!(asked, Asked::Share { hash } if new(hash));
+        let lists = |asked: &Asked| matches!(asked, Asked::Share { hash, .. } if new(hash));
         self.waiting() > 0 || self.asked.values().any(lists)
+    }
+
+    /// Whether something waits until the server wants to hear it.
+    fn lists_later(&self) -> bool {
+        let waits =
+            self.own.iter().any(Own::is_unlisted) || self.gets.iter().any(Get::is_unclaimed);
+        waits || !self.unshared.is_empty()
     }
 
     fn is_asked(&self, asked: &Asked) -> bool {
@@ -242,9 +253,11 @@ impl Core {
                 };
                 self.notice(Notice::Answered { command: Command::Unshare { which }, answer });
             }
-            Asked::Share { hash } => self.handle_listed(hash, incoming),
-            Asked::Own { hash } => self.handle_claimed(hash, incoming),
-            Asked::Have { .. } => {}
+            Asked::Share { hash, number } => {
+                self.handle_listed(now_ms, (hash, number), incoming);
+            }
+            Asked::Own { hash } => self.handle_claimed(now_ms, hash, incoming),
+            Asked::Have { hash } => self.handle_have(now_ms, hash, incoming),
             Asked::Sources { hash } => self.handle_sources(now_ms, hash, incoming),
             Asked::Holders { command, file } => {
                 let answer = find::holders(&command, file, incoming);
@@ -268,8 +281,8 @@ impl Core {
         }
         self.time_sources(now_ms);
         if self.swarms_now() {
-            self.drive_shares();
-            self.drive_claims();
+            self.drive_shares(now_ms);
+            self.drive_claims(now_ms);
             self.drive_sources(now_ms);
         }
     }
@@ -293,7 +306,8 @@ impl Core {
             let asks = asks_now && get.is_active() && !swarm.is_asked(&Asked::Sources { hash });
             asks.then_some(get.ask_at_ms).into_iter().chain(get.source_deadline()).min()
         };
-        swarm.gets.iter().filter_map(deadline).min()
+        let listing = swarm.lists_later().then_some(swarm.list_at_ms).filter(|_| asks_now);
+        swarm.gets.iter().filter_map(deadline).chain(listing).min()
     }
 
     /// The session is gone: nobody answers any more.

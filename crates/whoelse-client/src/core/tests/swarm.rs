@@ -112,7 +112,7 @@ impl World {
     }
 
     /// Its file is read through.
-    fn read(&mut self, at: usize) {
+    pub(super) fn read(&mut self, at: usize) {
         let orders = self.orders(at);
         let [SwarmOrder::Share { number, path }] = &orders[..] else { panic!("{orders:?}") };
         let (number, path) = (Some(*number), path.clone());

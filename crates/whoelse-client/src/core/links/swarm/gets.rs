@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use whoelse_proto::codec::Incoming;
 use whoelse_proto::{FileHash, Layout, PartMap, request};
 
 use super::super::Ask;
@@ -51,6 +52,8 @@ pub(super) struct Get {
     pub(super) used: BTreeMap<LinkId, (String, String)>,
     /// What the server was told last that we have, in this session.
     claimed: Option<PartMap>,
+    /// It did not want to hear that.
+    refused: bool,
     /// So many bytes were given in this run.
     given: u64,
 }
@@ -76,6 +79,7 @@ impl Get {
             ask_at_ms: 0,
             used: BTreeMap::new(),
             claimed: None,
+            refused: false,
             given: 0,
         }
     }
@@ -88,6 +92,11 @@ impl Get {
     /// It is not whole, and who waits for it in this run may wait with reason.
     pub(super) fn is_going(&self) -> bool {
         self.is_new && !self.done && !self.starving
+    }
+
+    /// The server did not want to hear what is here of it.
+    pub(super) fn is_unclaimed(&self) -> bool {
+        self.refused
     }
 
     /// The person asked for it in this run, and it is not here.
@@ -352,7 +361,9 @@ impl Core {
     fn take_claim_back(&mut self, get: &Get) {
         self.review_serving();
         let in_session = matches!(self.line, Line::Session { .. });
-        if in_session && get.claimed.as_ref().is_some_and(|claimed| !claimed.is_empty()) {
+        let is_own = self.links.swarm.own.iter().any(|own| own.is(&get.file.hash));
+        if in_session && !is_own && get.claimed.as_ref().is_some_and(|claimed| !claimed.is_empty())
+        {
             let parts = PartMap::none(get.have.parts()).to_string();
             let command = request::Command::Have { hash: get.file.hash, parts: parts.into() };
             self.ask_server(Ask::Nothing, command);
@@ -418,11 +429,18 @@ impl Core {
     }
 
     /// Tells the server which parts of what is fetched others can have from here.
-    pub(super) fn drive_claims(&mut self) {
+    pub(super) fn drive_claims(&mut self, now_ms: u64) {
+        if now_ms < self.links.swarm.list_at_ms {
+            return;
+        }
         let seeds = self.seeds();
         let mut due = Vec::new();
+        let is_own = |hash| self.links.swarm.own.iter().any(|own| own.is(&hash));
         for get in &self.links.swarm.gets {
             let hash = get.file.hash;
+            if is_own(hash) {
+                continue; // all of it is claimed for that
+            }
             let parts = if seeds { get.have.clone() } else { PartMap::none(get.parts()) };
             let is_told = match &get.claimed {
                 Some(claimed) => *claimed == parts,
@@ -436,7 +454,18 @@ impl Core {
             let command = request::Command::Have { hash, parts: parts.to_string().into() };
             self.ask_swarm(Asked::Have { hash }, command);
             if let Some(get) = self.links.swarm.get(hash) {
-                get.claimed = Some(parts);
+                (get.claimed, get.refused) = (Some(parts), false);
+            }
+        }
+    }
+
+    /// The server has noted which parts are here, or has not.
+    pub(super) fn handle_have(&mut self, now_ms: u64, hash: FileHash, incoming: &Incoming) {
+        // Nobody is told of parts of a file that nobody shares any more.
+        if !matches!(incoming.outcome(), Some("SUCCESS" | "FILE_NOT_EXIST")) {
+            self.list_later(now_ms, incoming);
+            if let Some(get) = self.links.swarm.get(hash) {
+                (get.claimed, get.refused) = (None, true);
             }
         }
     }

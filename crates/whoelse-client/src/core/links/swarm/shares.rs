@@ -21,6 +21,9 @@ const LISTING_MAX: usize = 16;
 /// Most files that are shared from here: the server lists no more of one person.
 const OWN_MAX: usize = 1_000;
 
+/// After how long it is tried again, at most, when the server does not take now what is shared from here.
+const LIST_LATER_MS: u64 = 60_000;
+
 /// A file that is shared from here.
 pub(super) struct Own {
     /// What its reading is called.
@@ -62,23 +65,33 @@ impl Own {
         self.stage == Stage::Reading
     }
 
+    /// The server is to be told of it.
+    pub(super) fn is_unlisted(&self) -> bool {
+        matches!(self.stage, Stage::New | Stage::Again | Stage::Unclaimed)
+    }
+
     /// Whether the person waits to hear whether it is listed.
     pub(super) fn is_new(&self, hash: &FileHash) -> bool {
         self.stage == Stage::Listing && self.is(hash)
     }
 
-    fn is(&self, hash: &FileHash) -> bool {
+    pub(super) fn is(&self, hash: &FileHash) -> bool {
         self.file.as_ref().is_some_and(|file| file.hash == *hash)
     }
 
-    /// Whether somebody may fetch it.
+    /// Whether somebody may fetch it: by what is signed, and by what the person has said since.
     pub(super) fn serves(&self, hash: &FileHash, user: &str) -> bool {
-        self.is(hash) && self.offer.as_ref().is_some_and(|offer| offer.is_for(user))
+        let is_for = |offer: &Offer| {
+            let is_own = offer.owner.as_str() == user;
+            let is_wanted = || Name::new(user).is_ok_and(|name| self.with.includes(&name));
+            offer.is_for(user) && (is_own || is_wanted())
+        };
+        self.is(hash) && self.offer.as_ref().is_some_and(is_for)
     }
 
     /// Whether everybody may fetch it.
     pub(super) fn is_open(&self, hash: &FileHash) -> bool {
-        let is_open = |offer: &Offer| offer.with.names().is_none();
+        let is_open = |offer: &Offer| offer.with.names().is_none() && self.with.names().is_none();
         self.is(hash) && self.offer.as_ref().is_some_and(is_open)
     }
 
@@ -168,8 +181,11 @@ impl Core {
             let before = swarm.own.remove(before);
             (own.offer, own.given) = (before.offer, before.given);
         }
+        swarm.unshared.remove(&file.hash);
         (own.file, own.path, own.stage) = (Some(file), path, Stage::New);
         swarm.own.push(own);
+        // Whoever is meant no more gets nothing more, whenever the server hears of it.
+        self.review_serving();
     }
 
     /// Goes on with a share of an earlier run.
@@ -216,13 +232,18 @@ impl Core {
     }
 
     /// Tells the server what is shared from here, a few files at a time.
-    pub(super) fn drive_shares(&mut self) {
+    pub(super) fn drive_shares(&mut self, now_ms: u64) {
+        if now_ms < self.links.swarm.list_at_ms {
+            return;
+        }
+        for hash in std::mem::take(&mut self.links.swarm.unshared) {
+            self.ask_server(Ask::Nothing, request::Command::Unshare { hash });
+        }
         let asked = |own: &&Own| matches!(own.stage, Stage::Listing | Stage::Claiming);
         let mut free =
             LISTING_MAX.saturating_sub(self.links.swarm.own.iter().filter(asked).count());
         while free > 0 {
-            let due = |own: &Own| matches!(own.stage, Stage::New | Stage::Again | Stage::Unclaimed);
-            let Some(at) = self.links.swarm.own.iter().position(due) else { break };
+            let Some(at) = self.links.swarm.own.iter().position(Own::is_unlisted) else { break };
             self.list_share(at);
             free -= 1;
         }
@@ -252,7 +273,8 @@ impl Core {
             with,
             signature: offer.signature,
         };
-        self.ask_swarm(Asked::Share { hash: file.hash }, request::Command::Share(share));
+        let asked = Asked::Share { hash: file.hash, number: self.links.swarm.own[at].number };
+        self.ask_swarm(asked, request::Command::Share(share));
     }
 
     fn sign_share(&self, at: usize) -> Option<Offer> {
@@ -268,9 +290,23 @@ impl Core {
     }
 
     /// The server has listed a file, or refused to.
-    pub(super) fn handle_listed(&mut self, hash: FileHash, incoming: &Incoming) {
-        let Some(at) = self.links.swarm.own.iter().position(|own| own.is(&hash)) else { return };
+    pub(super) fn handle_listed(
+        &mut self,
+        now_ms: u64,
+        (hash, number): (FileHash, u64),
+        incoming: &Incoming,
+    ) {
+        // What was said of the same file since counts, and is on its way to the server.
+        let is_it = |own: &Own| own.is(&hash) && own.number == number;
+        let Some(at) = self.links.swarm.own.iter().position(is_it) else { return };
         if incoming.outcome() != Some("SUCCESS") {
+            let own = &mut self.links.swarm.own[at];
+            let is_new = own.stage == Stage::Listing;
+            // A person who waits hears that there is no room; what nobody waits for is tried again.
+            if is_hasty(incoming) || (!is_new && passes(incoming)) {
+                own.stage = if is_new { Stage::New } else { Stage::Again };
+                return self.list_later(now_ms, incoming);
+            }
             return self.handle_unlisted(at, hash, incoming);
         }
         let Some(offer) = self.sign_share(at) else { return };
@@ -312,18 +348,34 @@ impl Core {
             None => {
                 self.forget_share(hash);
                 self.order_swarm(SwarmOrder::Unshare { hash });
+                // What was said of it before may have been listed meanwhile.
+                self.ask_server(Ask::Nothing, request::Command::Unshare { hash });
             }
         }
         self.tell_not_shared(what, why);
     }
 
     /// The server has noted that a file is here, or does not know it any more.
-    pub(super) fn handle_claimed(&mut self, hash: FileHash, incoming: &Incoming) {
+    pub(super) fn handle_claimed(&mut self, now_ms: u64, hash: FileHash, incoming: &Incoming) {
         let Some(own) = self.links.swarm.own.iter_mut().find(|own| own.is(&hash)) else { return };
-        if own.stage == Stage::Claiming {
-            let is_gone = incoming.outcome() == Some("FILE_NOT_EXIST");
-            own.stage = if is_gone { Stage::Again } else { Stage::Here };
+        if own.stage != Stage::Claiming {
+            return;
         }
+        own.stage = match incoming.outcome() {
+            Some("FILE_NOT_EXIST") => Stage::Again,
+            Some("SUCCESS") => Stage::Here,
+            _ => {
+                own.stage = Stage::Unclaimed;
+                return self.list_later(now_ms, incoming);
+            }
+        };
+    }
+
+    /// The server wants to hear of what is here later.
+    pub(super) fn list_later(&mut self, now_ms: u64, incoming: &Incoming) {
+        let wait_ms = incoming.retry_after.map_or(LIST_LATER_MS, |it| it.saturating_mul(1_000));
+        let at_ms = now_ms.saturating_add(wait_ms.clamp(1_000, LIST_LATER_MS));
+        self.links.swarm.list_at_ms = self.links.swarm.list_at_ms.max(at_ms);
     }
 
     /// Says once how much of earlier runs is shared again.
@@ -410,19 +462,41 @@ impl Core {
 
     /// The person takes an offer back.
     pub(super) fn unshare(&mut self, which: &str) -> Result<Option<Answer>, Why> {
+        if self.give_up_reading(which) {
+            return Ok(Some(Answer::Done));
+        }
         let hash = self.shared_as(which)?;
-        self.may_search()?;
         // Nobody gets anything of it from now on, whatever the server says.
         self.forget_share(hash);
         self.stop_seeding(hash);
         self.order_swarm(SwarmOrder::Unshare { hash });
+        if self.may_search().is_err() {
+            // The server hears of it when it is back.
+            self.links.swarm.unshared.insert(hash);
+            return Ok(Some(Answer::Done));
+        }
         let asked = Asked::Unshare { which: which.to_owned() };
         self.ask_swarm(asked, request::Command::Unshare { hash });
         Ok(None)
     }
 
+    /// What is still read through is not shared when it is read. Says whether there is such a file.
+    fn give_up_reading(&mut self, which: &str) -> bool {
+        let is_it = |own: &Own| {
+            let name = own.path.file_name().unwrap_or_default().to_string_lossy();
+            own.is_reading() && (name == which || own.path.to_string_lossy() == which)
+        };
+        let own = &mut self.links.swarm.own;
+        let at = own.iter().position(is_it);
+        at.map(|at| own.remove(at)).is_some()
+    }
+
     fn shared_as(&self, which: &str) -> Result<FileHash, Why> {
         let swarm = &self.links.swarm;
+        let number = which.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        if let Some(listed) = number.and_then(|at| swarm.listed.get(at)) {
+            return Ok(*listed);
+        }
         let named = |own: &&Own| {
             own.file.as_ref().is_some_and(|file| {
                 let hash = file.hash.to_string();
@@ -433,14 +507,21 @@ impl Core {
         };
         let named = swarm.own.iter().filter(named).filter_map(|own| own.file());
         let named: Vec<FileHash> = named.map(|file| file.hash).collect();
-        match (named.as_slice(), which.parse::<usize>()) {
-            ([hash], _) => Ok(*hash),
-            ([], Ok(number)) => {
-                let listed = number.checked_sub(1).and_then(|at| swarm.listed.get(at));
-                listed.copied().ok_or(Why::Swarm(SwarmWhy::NotShared))
-            }
-            ([], Err(_)) => FileHash::parse(which).map_err(|_| Why::Swarm(SwarmWhy::NotShared)),
+        match named.as_slice() {
+            [hash] => Ok(*hash),
+            [] => FileHash::parse(which).map_err(|_| Why::Swarm(SwarmWhy::NotShared)),
             _ => Err(Why::Swarm(SwarmWhy::SeveralShares)),
         }
     }
+}
+
+/// Whether what the server has refused may be taken by it later.
+fn passes(refused: &Incoming) -> bool {
+    let is_full = matches!(refused.outcome(), Some("SERVER_FULL" | "TOO_MANY_FILES"));
+    is_full || is_hasty(refused)
+}
+
+/// Whether it was refused for having been said too soon.
+fn is_hasty(refused: &Incoming) -> bool {
+    matches!(refused.outcome(), Some("TOO_FAST" | "SLOW_DOWN"))
 }
