@@ -18,6 +18,8 @@ mod kept;
 mod links;
 mod lockout;
 mod logs;
+#[cfg(feature = "links")]
+mod many;
 mod operator;
 mod original;
 mod people;
@@ -31,6 +33,8 @@ mod relayed;
 mod shares;
 mod slow;
 mod soak;
+#[cfg(feature = "links")]
+mod swarm;
 mod terminal;
 mod tls;
 mod versions;

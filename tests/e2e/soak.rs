@@ -10,7 +10,9 @@ fn hold(name: &str) {
     let field = Field::new(PROGRAM.as_ref(), 1).unwrap();
     let row = ROWS.iter().find(|row| row.name == name).unwrap();
     let verdict = row.run(&field, Scale::Quick);
-    assert!(verdict.is_held(), "{}\n{:#?}", verdict.line(), verdict.missed());
+    // How long it took is judged where nothing else runs: by the program `soak`.
+    let missed: Vec<&str> = verdict.missed().collect();
+    assert!(verdict.is_right(), "{}\n{missed:#?}", verdict.line());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a person can ask for, as values. How it is typed is the screen's affair.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use whoelse_proto::{Password, Role, request};
@@ -101,6 +102,42 @@ pub enum Command {
         /// Its number in the list, or the person it is with.
         which: String,
     },
+    /// Offer a file to others. It stays where it is, and they fetch it from here.
+    Share {
+        /// Where it is.
+        path: PathBuf,
+        /// Who may have it; none named are everyone.
+        with: Vec<String>,
+    },
+    /// List the files that are shared from here, and those that were fetched and are passed on.
+    Shares,
+    /// Take an offer back.
+    Unshare {
+        /// Its number in the list, its name, or how its hash begins.
+        which: String,
+    },
+    /// List files that others share.
+    SearchFiles {
+        /// Words that are all in the name; none are all files.
+        words: String,
+    },
+    /// List who has parts of a file.
+    SearchParts {
+        /// As for [`Command::Get`].
+        which: String,
+        /// The parts, counted from 1; none are all.
+        parts: Vec<RangeInclusive<u32>>,
+    },
+    /// Fetch a file from all who have it.
+    Get {
+        /// Its number in what was found last, its name, `user/name`, or how its hash begins.
+        which: String,
+    },
+    /// Show or decide whether others may fetch from here what was fetched.
+    Seed {
+        /// They may; none shows what was decided.
+        yes: Option<bool>,
+    },
     /// List private links and questions for them.
     Links,
     /// Make an invite for somebody new.
@@ -196,6 +233,13 @@ impl Command {
             Self::SendFile { .. } => "sendfile",
             Self::Files => "files",
             Self::Cancel { .. } => "cancel",
+            Self::Share { .. } => "share",
+            Self::Shares => "shares",
+            Self::Unshare { .. } => "unshare",
+            Self::SearchFiles { .. } => "search-files",
+            Self::SearchParts { .. } => "search-parts",
+            Self::Get { .. } => "get",
+            Self::Seed { .. } => "seed",
             Self::Invite { .. } => "invite",
             Self::Invites | Self::RevokeInvite { .. } => "invites",
             Self::Devices | Self::RevokeDevice { .. } => "devices",
@@ -228,6 +272,13 @@ impl Command {
             | Self::Links
             | Self::Files
             | Self::Cancel { .. }
+            | Self::Share { .. }
+            | Self::Shares
+            | Self::Unshare { .. }
+            | Self::SearchFiles { .. }
+            | Self::SearchParts { .. }
+            | Self::Get { .. }
+            | Self::Seed { .. }
             | Self::Outbox
             | Self::Whoelse
             | Self::WhoelseSince { .. }
@@ -293,6 +344,13 @@ impl Command {
             | Self::SendFile { .. }
             | Self::Files
             | Self::Cancel { .. }
+            | Self::Share { .. }
+            | Self::Shares
+            | Self::Unshare { .. }
+            | Self::SearchFiles { .. }
+            | Self::SearchParts { .. }
+            | Self::Get { .. }
+            | Self::Seed { .. }
             | Self::History { .. }
             | Self::Search { .. }
             | Self::Outbox => return None,

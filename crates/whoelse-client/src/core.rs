@@ -131,6 +131,8 @@ pub enum Action {
     Unencrypted(LineOrder),
     /// Keep in the profile what is known of other people's devices.
     KeepPeers(Peers),
+    /// Keep in the profile whether others may fetch from here what was fetched.
+    KeepSeed(bool),
 }
 
 /// A client, but for its IO.
@@ -326,7 +328,10 @@ impl Core {
             return false;
         }
         match self.line {
-            Line::Session { .. } => self.outbox.len() < UNANSWERED_MAX && self.looking == 0,
+            Line::Session { .. } => {
+                let unanswered = self.outbox.len() + self.links.swarm_waiting();
+                unanswered < UNANSWERED_MAX && self.looking == 0
+            }
             // An answer is input, too, and what stands without the server can be spoken over.
             _ => self.config.interactive || self.asked.is_some() || self.any_link_stands(),
         }
@@ -350,8 +355,11 @@ impl Core {
             }
             Line::Opening | Line::Trusting | Line::Asking => None,
         };
-        let links = self.links.deadline();
-        [line, links, self.leave_deadline(), self.give_up_at_ms()].into_iter().flatten().min()
+        let (links, swarm) = (self.links.deadline(), self.swarm_deadline());
+        [line, links, swarm, self.leave_deadline(), self.give_up_at_ms()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due. Wanted at [`Core::deadline`] and after each batch of incoming frames.

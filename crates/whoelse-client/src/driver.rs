@@ -12,6 +12,8 @@ mod links;
 mod links;
 mod meeting;
 mod store;
+#[cfg(feature = "links")]
+mod swarm;
 mod unencrypted;
 
 use std::collections::VecDeque;
@@ -317,6 +319,9 @@ impl Driver {
                 Action::ForgetDevice => self.change_profile(|profile, _| profile.forget()),
                 Action::Keep { batch, entries } => self.keep(batch, &entries),
                 Action::Look { command } => self.look(command),
+                Action::KeepSeed(yes) => {
+                    self.change_profile(|profile, _| profile.keep_seed(yes));
+                }
                 Action::KeepPeers(peers) => {
                     self.change_profile(|profile, _| profile.keep_peers(&peers));
                 }

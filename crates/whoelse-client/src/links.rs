@@ -7,21 +7,33 @@
 pub(crate) mod card;
 pub mod files;
 pub mod notice;
+pub(crate) mod offer;
 pub mod peers;
+pub mod swarm;
+pub mod swarm_carry;
 pub mod trust;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use whoelse_proto::{EndpointKey, RelayTicket};
+use whoelse_proto::{EndpointKey, FileHash, RelayTicket};
 
 pub use files::{FileEvent, FileFailure, FileId, FileNotice};
 pub use notice::{LinkEnd, LinkLine, LinkNotice, LinkState, LinkWhy, NoLinks, NotSent, Safety};
 pub use peers::Peers;
+pub use swarm::{SwarmFile, SwarmNotice, SwarmWhy};
+pub use swarm_carry::{SwarmEvent, SwarmOrder};
 pub use trust::{Pin, Trust};
 
 /// Most links at once, questions of others not counted: each has sockets of its own.
 pub const LINKS_MAX: usize = 8;
+
+/// Most links at once over which files are fetched from those who share them. They do not count as
+/// links of talk.
+pub const FETCHING_MAX: usize = 8;
+
+/// Most links at once over which others fetch shared files from here.
+pub const SERVING_MAX: usize = 16;
 
 /// Most questions of others that are open at once.
 pub const QUESTIONS_MAX: usize = 64;
@@ -44,6 +56,8 @@ pub struct LinkOptions {
     pub private: Private,
     /// No address of this machine is told to anybody: links go over the relay.
     pub hide_address: bool,
+    /// Whether others may fetch from here what was fetched from those who share it.
+    pub seed: Seed,
     /// Original clients may open links that nobody encrypts.
     pub allow_unencrypted: bool,
     /// Where files go that have come. Without it none is accepted.
@@ -61,6 +75,18 @@ pub enum Private {
     /// They are accepted.
     Always,
     /// They are declined.
+    Never,
+}
+
+/// Whether others may fetch from here what was fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seed {
+    /// As the person has decided; before that no.
+    #[default]
+    Ask,
+    /// They may.
+    Always,
+    /// They may not.
     Never,
 }
 
@@ -162,6 +188,8 @@ pub enum PeerOrder {
         /// Which.
         file: FileId,
     },
+    /// Something about files that are shared, or fetched from those who share them.
+    Swarm(SwarmOrder),
     /// Say goodbye and forget the link.
     Close {
         /// Which.
@@ -246,6 +274,13 @@ pub enum PeerEvent {
         file: FileId,
         /// What.
         event: FileEvent,
+    },
+    /// Something happened to a file that is shared, or fetched from those who share it.
+    Swarm {
+        /// Which, unless it could not be read.
+        hash: Option<FileHash>,
+        /// What.
+        what: SwarmEvent,
     },
     /// It could not be made, or cannot go on. It is forgotten.
     Failed {

@@ -10,7 +10,8 @@ use whoelse_proto::{Fingerprint, InviteLink, Place};
 
 use crate::command::Command;
 use crate::links::files::{FileLine, FileNotice};
-use crate::links::{LinkLine, LinkNotice, LinkWhy, Safety};
+use crate::links::swarm::{FoundFile, GetLine, Holders, ShareLine};
+use crate::links::{LinkLine, LinkNotice, LinkWhy, Safety, SwarmNotice, SwarmWhy};
 use crate::log::Found;
 use crate::trust::Distrust;
 
@@ -267,6 +268,8 @@ pub enum Notice {
     Link(LinkNotice),
     /// Something about a file.
     File(FileNotice),
+    /// Something about a file that is shared, or fetched from those who share it.
+    Swarm(SwarmNotice),
     /// The session has ended, for this reason, after it had begun.
     Ended {
         /// Why.
@@ -319,7 +322,28 @@ pub enum Answer {
     /// Private links, the oldest first.
     Links(Vec<LinkLine>),
     /// Files under way, the oldest first.
-    Files(Vec<FileLine>),
+    Files {
+        /// From one device to another.
+        transfers: Vec<FileLine>,
+        /// Fetched from all who have them.
+        gets: Vec<GetLine>,
+    },
+    /// Files that are shared from here.
+    Shares(Vec<ShareLine>),
+    /// Files that others share.
+    SharedFiles {
+        /// In the order of their names. Their numbers are places in this list, counted from 1.
+        files: Vec<FoundFile>,
+        /// There are more than are told.
+        more: bool,
+    },
+    /// What was to be fetched may be one of several files. Numbers are as for
+    /// [`Answer::SharedFiles`].
+    SeveralFiles(Vec<FoundFile>),
+    /// Who has parts of a file now.
+    Holders(Holders),
+    /// Whether others may fetch from here what was fetched; none if it was not decided.
+    Seed(Option<bool>),
     /// What there is to compare.
     Safety(Safety),
     /// It was not done.
@@ -426,6 +450,8 @@ pub enum Why {
     Original,
     /// What concerns private links.
     Link(LinkWhy),
+    /// What concerns files that are shared.
+    Swarm(SwarmWhy),
     /// Anything else, by the server's word for it.
     Other(String),
 }

@@ -23,6 +23,9 @@ const KEY_FILE: &str = "device.key";
 /// The file that holds the keys of other people's devices.
 const PEERS_FILE: &str = "peers.json";
 
+/// The file that holds whether others may have what was fetched here: `yes` or `no`.
+const SEED_FILE: &str = "seed";
+
 /// How many bytes make a key.
 const SEED_BYTES: usize = 32;
 
@@ -142,6 +145,23 @@ impl Profile {
         folder::replace(&self.folder.join(PEERS_FILE), &peers.written())
     }
 
+    /// Whether others may have what was fetched here, if the person has decided that.
+    pub(crate) fn seed(&self) -> Option<bool> {
+        // What cannot be read was not decided.
+        let content = std::fs::read_to_string(self.folder.join(SEED_FILE)).ok()?;
+        match content.trim() {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Keeps what the person has decided about that.
+    pub(crate) fn keep_seed(&self, yes: bool) -> io::Result<()> {
+        let content: &[u8] = if yes { b"yes\n" } else { b"no\n" };
+        folder::replace(&self.folder.join(SEED_FILE), content)
+    }
+
     fn key_file(&self) -> PathBuf {
         self.folder.join(KEY_FILE)
     }
@@ -191,6 +211,20 @@ mod tests {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(file, "{").unwrap();
         assert!(profile.peers().is_err());
+    }
+
+    #[test]
+    fn what_was_decided_about_others_is_kept_and_nonsense_decides_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let profile = Profile::open(state.path(), &ServerName::new("a", 1), "hans");
+        let profile = profile.unwrap().unwrap();
+        assert_eq!(profile.seed(), None);
+        for yes in [true, false] {
+            profile.keep_seed(yes).unwrap();
+            assert_eq!(profile.seed(), Some(yes));
+        }
+        std::fs::write(profile.folder.join(SEED_FILE), "maybe").unwrap();
+        assert_eq!(profile.seed(), None);
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl World {
             }
             Step::Done(at) => {
                 if let Some(request) = self.nth(at) {
-                    let (_, part) = self.asked.remove(&request).unwrap();
+                    let (_, part) = self.asked.remove(&request).expect("it is under way");
                     self.say(Input::Done { request });
                     assert!(self.download.have().contains(part));
                     assert!(self.asked.values().all(|(_, it)| *it != part), "it is here");

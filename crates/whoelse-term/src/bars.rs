@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use whoelse_client::Notice;
+use whoelse_client::links::SwarmNotice;
 use whoelse_client::links::files::{FileNotice, FileOf};
+use whoelse_proto::FileHash;
 
 use crate::compose::Text;
 use crate::render::Render;
@@ -29,43 +31,78 @@ pub(crate) struct Bars {
 }
 
 struct Bar {
-    file: FileOf,
+    file: Which,
     number: u64,
     row: Text,
     /// When a line told of it, or it began.
     told: Instant,
 }
 
+/// Which file a row is about.
+#[derive(Debug, PartialEq, Eq)]
+enum Which {
+    Transfer(FileOf),
+    Get(FileHash),
+}
+
 impl Bars {
     /// Takes in what happens to a file. Says whether it is told by a bar, and not otherwise.
     pub(crate) fn learn(&mut self, notice: &Notice, render: &Render, now: Instant) -> bool {
-        let Notice::File(notice) = notice else { return false };
+        match notice {
+            Notice::File(notice) => self.learn_file(notice, render, now),
+            Notice::Swarm(notice) => self.learn_get(notice, render, now),
+            _ => false,
+        }
+    }
+
+    fn learn_file(&mut self, notice: &FileNotice, render: &Render, now: Instant) -> bool {
         match notice {
             FileNotice::Progress { number, file, progress } => {
                 let row = render.bar(file, *progress);
-                self.changed = true;
-                let Some(bar) = self.files.iter_mut().find(|bar| bar.number == *number) else {
-                    self.files.push(Bar { file: file.clone(), number: *number, row, told: now });
-                    return true;
-                };
-                bar.row = row;
-                let is_due = render.columns.is_none() && now.duration_since(bar.told) >= PAUSE;
-                if is_due {
-                    bar.told = now;
-                }
-                !is_due
+                self.draw(*number, Which::Transfer(file.clone()), row, render, now)
             }
             FileNotice::Waiting { file, .. }
             | FileNotice::Received { file, .. }
             | FileNotice::Sent { file }
-            | FileNotice::Failed { file, .. } => {
-                // Of two that are called the same, the other draws its own again.
-                self.changed |= self.files.iter().any(|bar| bar.file == *file);
-                self.files.retain(|bar| bar.file != *file);
-                false
-            }
+            | FileNotice::Failed { file, .. } => self.end(&Which::Transfer(file.clone())),
             _ => false,
         }
+    }
+
+    fn learn_get(&mut self, notice: &SwarmNotice, render: &Render, now: Instant) -> bool {
+        match notice {
+            SwarmNotice::Progress { number, file, progress } => {
+                let row = render.get_bar(file, progress);
+                self.draw(*number, Which::Get(file.hash), row, render, now)
+            }
+            SwarmNotice::Starving { file, .. }
+            | SwarmNotice::Received { file, .. }
+            | SwarmNotice::Failed { file, .. } => self.end(&Which::Get(file.hash)),
+            _ => false,
+        }
+    }
+
+    /// A row is another one now. Says whether that is all that is to be told of it.
+    fn draw(&mut self, number: u64, file: Which, row: Text, render: &Render, now: Instant) -> bool {
+        self.changed = true;
+        let Some(bar) = self.files.iter_mut().find(|bar| bar.number == number) else {
+            self.files.push(Bar { file, number, row, told: now });
+            return true;
+        };
+        bar.row = row;
+        let is_due = render.columns.is_none() && now.duration_since(bar.told) >= PAUSE;
+        if is_due {
+            bar.told = now;
+        }
+        !is_due
+    }
+
+    /// A file has no row any more; that is told otherwise, too.
+    fn end(&mut self, file: &Which) -> bool {
+        // Of two that are called the same, the other draws its own again.
+        self.changed |= self.files.iter().any(|bar| bar.file == *file);
+        self.files.retain(|bar| bar.file != *file);
+        false
     }
 
     /// The text to print, with rows below it that replace those of the last time, if these are still
@@ -93,6 +130,7 @@ impl Bars {
 mod tests {
     use jiff_local::tz::TimeZone;
     use whoelse_client::links::files::Progress;
+    use whoelse_client::links::swarm::{GetProgress, SwarmFile};
     use whoelse_proto::FileName;
 
     use super::*;
@@ -150,5 +188,26 @@ mod tests {
             assert_eq!(!bars.learn(&progress(1, "a", 20), &render, now), told, "{after_s}");
         }
         assert_eq!(bars.around(Text::default(), 0, &render), "");
+    }
+
+    #[test]
+    fn a_file_from_many_has_a_row_until_it_is_there() {
+        let (mut bars, render, now) = (Bars::default(), render(true), Instant::now());
+        let file = SwarmFile { hash: FileHash([1; 32]), name: FileName::of("a"), size: 200 };
+        let progress = GetProgress {
+            done: 100,
+            total: 200,
+            bytes_per_second: 0,
+            parts: 4,
+            parts_done: 2,
+            sources: 3,
+        };
+        let notice = SwarmNotice::Progress { number: 1, file: file.clone(), progress };
+        assert!(bars.learn(&Notice::Swarm(notice), &render, now));
+        let row = "  a 50 % of 200 bytes, 2/4 parts from 3 sources\n";
+        assert_eq!(bars.around(Text::default(), 0, &render), row);
+        let notice = SwarmNotice::Starving { number: 1, file, progress };
+        assert!(!bars.learn(&Notice::Swarm(notice), &render, now));
+        assert_eq!(bars.around(Text::default(), 0, &render), "\u{1b}[1A\u{1b}[J");
     }
 }

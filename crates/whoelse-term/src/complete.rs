@@ -92,10 +92,13 @@ fn candidates(typed: &str, people: &People) -> (usize, Vec<Pair>) {
 fn paths(typed: &str, home: Option<&Path>) -> Option<(usize, Vec<Pair>)> {
     let mut words = typed.trim_start().splitn(2, char::is_whitespace);
     let definition = find(words.next()?.trim_start_matches('/')).ok()?;
-    if definition.arguments.get(1) != Some(&Argument::Path) {
-        return None;
-    }
-    let (_, path) = words.next()?.trim_start().split_once(char::is_whitespace)?;
+    let rest = words.next()?.trim_start();
+    let path = match definition.arguments {
+        [_, Argument::Path, ..] => rest.split_once(char::is_whitespace)?.1,
+        // Behind the path there are people.
+        [Argument::Share, ..] if !rest.contains(" with ") => rest,
+        _ => return None,
+    };
     let path = path.trim_start().trim_start_matches(['\'', '"']);
     let (folder, begin) = path.rsplit_once('/').map_or(("", path), |(folder, begin)| {
         // The root is a folder, too.
@@ -208,7 +211,7 @@ mod tests {
             ("broadcast lu", vec![]),
             ("whoelsesince 1", vec![]),
             ("nonsense lu", vec![]),
-            ("help un", vec!["help unblock "]),
+            ("help un", vec!["help unblock ", "help unshare "]),
             ("lo", vec!["logout"]),
             ("devices ", vec!["devices revoke "]),
             ("invite a", vec!["invite admin"]),

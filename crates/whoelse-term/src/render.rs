@@ -5,6 +5,7 @@
 mod files;
 mod links;
 mod past;
+mod swarm;
 mod unencrypted;
 
 use jiff_local::tz::TimeZone;
@@ -96,6 +97,7 @@ impl Render {
             Notice::Ended { ending } => self.ending(ending),
             Notice::Link(notice) => self.link(notice),
             Notice::File(notice) => self.file(notice),
+            Notice::Swarm(notice) => self.swarm(notice),
             Notice::Stranger { .. }
             | Notice::Invited { .. }
             | Notice::JoinRefused { .. }
@@ -302,7 +304,9 @@ impl Render {
             (_, Answer::Unconfirmed) => {
                 self.quiet(line.say("sent unencrypted; nobody confirms that it arrives"))
             }
-            (_, Answer::Files(files)) => self.files(line, files),
+            (_, Answer::Files { transfers, gets }) => {
+                self.files(line, transfers, gets.len()) + &self.gets(gets)
+            }
             (_, Answer::Links(links)) => self.links(line, links),
             (_, Answer::Safety(safety)) => {
                 self.safety_of(line, command.user().unwrap_or_default(), safety)
@@ -314,6 +318,11 @@ impl Render {
             (_, Answer::Invites(invites)) => self.invites(line, invites),
             (_, Answer::Devices(devices)) => self.devices(line, devices),
             (_, Answer::Done) => self.done(command),
+            (_, Answer::Shares(shares)) => self.shares(line, shares),
+            (_, Answer::SharedFiles { files, more }) => self.shared_files(line, files, *more),
+            (_, Answer::SeveralFiles(files)) => self.several_files(line, files),
+            (_, Answer::Holders(holders)) => self.holders(line, holders),
+            (_, Answer::Seed(yes)) => self.seed(line, *yes),
         }
     }
 
@@ -329,6 +338,7 @@ impl Render {
             Command::Decline { .. } => line.say("declined"),
             Command::Block { user } => line.say(Shown::name(user)).say(" is blocked now"),
             Command::Unblock { user } => line.say(Shown::name(user)).say(" is no longer blocked"),
+            Command::Unshare { .. } => line.say("nobody can fetch it from you any more"),
             Command::RevokeInvite { .. } => line.say("taken back"),
             Command::RevokeDevice { .. } => line.say("that device needs the password again"),
             Command::Passwd(_) => line.say("changed; your other devices need the new password"),
@@ -489,6 +499,7 @@ impl Render {
             Why::Original => line.say("servers of the original system know nothing like it"),
             Why::TooManyKept => line.say("too many messages wait for the connection already"),
             Why::Link(why) => links::say_why(line, &user, why),
+            Why::Swarm(why) => swarm::say_why(line, *why),
             Why::Other(status) => {
                 say_server_says(line, refusal.sentence.as_deref().unwrap_or(status))
             }
@@ -552,7 +563,9 @@ impl Render {
                     Argument::User => ": whom? ",
                     Argument::Text => ": what? ",
                     Argument::Seconds => ": since how many seconds? ",
-                    Argument::Path => ": which file? ",
+                    Argument::Path | Argument::Share | Argument::File | Argument::Parts => {
+                        ": which file? "
+                    }
                     _ => ": which? ",
                 });
                 say_usage(line.say("use: "), definition)
@@ -667,6 +680,9 @@ fn about(command: &Command) -> Line {
     match (command, command.user()) {
         (_, Some(user)) => line.say(" ").say(Shown::name(user)),
         (Command::WhoelseSince { seconds }, None) => line.say(" ").say(*seconds),
+        (command, None) if swarm::what(command).is_some() => {
+            line.say(" ").say(Shown::line(swarm::what(command).unwrap_or_default()))
+        }
         (Command::Cancel { which }, None) => line.say(" ").say(Shown::name(which)),
         (Command::RevokeInvite { number }, None) => line.say(" revoke ").say(*number),
         (Command::RevokeDevice { name }, None) => line.say(" revoke ").say(Shown::name(name)),

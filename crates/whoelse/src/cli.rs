@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use whoelse_client::links::{LinkOptions, Private};
+use whoelse_client::links::{LinkOptions, Private, Seed};
 use whoelse_proto::invite::LinkError;
 use whoelse_proto::{Fingerprint, InviteLink, Role};
 use whoelse_server::{Config, Network, PublicAddress, TlsFiles};
@@ -289,6 +289,13 @@ pub(crate) struct ClientArguments {
     #[arg(long, value_name = "DIR", env = "WHOELSE_DOWNLOADS")]
     pub(crate) downloads: Option<PathBuf>,
 
+    /// Whether others can get from you what has come of files that you fetch
+    ///
+    /// Whoever may have such a file then learns your address, unless you hide it. Asked means once: with
+    /// the commands 'seed yes' and 'seed no', and until then nobody can.
+    #[arg(long, value_enum, value_name = "WHEN", env = "WHOELSE_SEED", default_value = "ask")]
+    pub(crate) seed: SeedArgument,
+
     /// Original clients may open private links that nobody encrypts; every line of such is marked
     #[arg(long, env = "WHOELSE_ALLOW_UNENCRYPTED", value_parser = FalseyValueParser::new())]
     #[arg(conflicts_with = "hide_address")]
@@ -310,6 +317,17 @@ pub(crate) enum PrivateArgument {
     Never,
 }
 
+/// What becomes of questions for files that are fetched here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SeedArgument {
+    /// You are asked, once
+    Ask,
+    /// They can
+    Always,
+    /// They cannot
+    Never,
+}
+
 impl ClientArguments {
     /// How private links are dealt with.
     pub(crate) fn links(&self, home: Option<&Path>) -> LinkOptions {
@@ -324,6 +342,11 @@ impl ClientArguments {
             carried: cfg!(feature = "links"),
             private,
             hide_address: self.hide_address,
+            seed: match self.seed {
+                SeedArgument::Ask => Seed::Ask,
+                SeedArgument::Always => Seed::Always,
+                SeedArgument::Never => Seed::Never,
+            },
             allow_unencrypted: self.allow_unencrypted,
             home: home.map(Path::to_owned),
             // What is received is told with its whole path.

@@ -161,7 +161,10 @@ impl World {
                 }
                 Action::Keep { batch, .. } => self.core.handle_kept(self.now_ms, batch),
                 // What came of these is told at some time, or never.
-                Action::Peer(_) | Action::KeepPeers(_) | Action::Unencrypted(_) => {}
+                Action::Peer(_)
+                | Action::KeepPeers(_)
+                | Action::KeepSeed(_)
+                | Action::Unencrypted(_) => {}
                 Action::Trust | Action::KeepDevice | Action::Look { .. } | Action::ForgetDevice => {
                 }
             }

@@ -61,7 +61,7 @@ fn run(options: &Options) -> Outcome<bool> {
         let mut verdict = row.run(&field, scale);
         verdict.note("took_s", format_args!("{:.0}", began.elapsed().as_secs_f64()));
         say(&verdict.line());
-        verdict.missed().iter().for_each(|missed| tell(&format!("{}: {missed}", row.name)));
+        verdict.missed().for_each(|missed| tell(&format!("{}: {missed}", row.name)));
         report.add(row, &verdict);
     }
     if let Some(path) = &options.write {

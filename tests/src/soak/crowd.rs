@@ -68,8 +68,8 @@ pub(crate) fn descriptors(field: &Field) -> Outcome<Verdict> {
     let mut verdict = Verdict::on("8", "no-free-files");
     verdict.note("connects", OUTSIDE);
     verdict.note("not_taken", refused);
-    verdict.at_most("cpu_percent", (busy - idle).max(0.0) * 100.0, 5.0);
-    verdict.at_most("others_p99_ms", percentile(&pings, 99), 50.0);
+    verdict.in_time("cpu_percent", (busy - idle).max(0.0) * 100.0, 5.0);
+    verdict.in_time("others_p99_ms", percentile(&pings, 99), 50.0);
     verdict.note("confirmed_meanwhile", counts.confirmed);
     verdict.note("logins_of_those_inside", after.visits);
     verdict.none("lost", after.missing);
@@ -172,10 +172,10 @@ pub(crate) fn drain(field: &Field, people: usize, times: usize) -> Outcome<Verdi
     verdict.at_least("clients", percentile(&present, 1), people as f64);
     verdict.note("confirmed", counts.confirmed);
     verdict.note("end_p50_ms", format_args!("{:.0}", percentile(&ends, 50)));
-    verdict.at_most("end_max_ms", percentile(&ends, 100), 5_000.0);
+    verdict.in_time("end_max_ms", percentile(&ends, 100), 5_000.0);
     verdict.none("lost", counts.missing);
     verdict.none("shown_twice", counts.repeated);
-    verdict.at_most("second_signal_ms", second_signal(&ground, server, people)?, 500.0);
+    verdict.in_time("second_signal_ms", second_signal(&ground, server, people)?, 500.0);
     faults.into_iter().for_each(|fault| verdict.fault(fault));
     Ok(verdict)
 }

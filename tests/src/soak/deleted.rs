@@ -51,7 +51,7 @@ pub(crate) fn run(field: &Field, cases: usize) -> Outcome<Verdict> {
     let mut verdict = Verdict::on("22", "deleted-mail");
     verdict.at_least("cases", CASES.len().min(cases) as f64, cases.min(CASES.len()) as f64);
     verdict.note("clock", format!("{SPEED}-times"));
-    verdict.at_most("gone_after_s", slowest.as_secs_f64(), PROMISE.as_secs_f64());
+    verdict.in_time("gone_after_s", slowest.as_secs_f64(), PROMISE.as_secs_f64());
     Ok(verdict)
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn run(field: &Field, extent: Kills) -> Outcome<Verdict> {
     for (key, percent) in [("recover_p50_ms", 50), ("recover_max_ms", 100)] {
         verdict.note(key, format_args!("{:.0}", percentile(&recoveries, percent)));
     }
-    verdict.at_most("recover_p99_ms", percentile(&recoveries, 99), 2000.0);
+    verdict.in_time("recover_p99_ms", percentile(&recoveries, 99), 2000.0);
     faults.into_iter().for_each(|fault| verdict.fault(fault));
     Ok(verdict)
 }

@@ -74,6 +74,16 @@ impl Tally {
     }
 }
 
+/// Images from which a share can be told. Of twenty, chance alone shows less than half once in twenty runs.
+const MANY: usize = 50;
+
+impl Cuts {
+    /// How many of the images of a disk that lies have to show it, in percent; of few, one.
+    fn share_of_lies(&self, percent: f64) -> f64 {
+        if self.controls < MANY { 100.0 / self.controls as f64 } else { percent }
+    }
+}
+
 /// Runs the row.
 pub(crate) fn run(field: &Field, extent: Cuts) -> Outcome<Verdict> {
     let mut verdict = Verdict::on("5", "power-cut");
@@ -106,12 +116,12 @@ pub(crate) fn run(field: &Field, extent: Cuts) -> Outcome<Verdict> {
     for (key, lies) in [("control_files", Lies::Files), ("control_journal", Lies::Journal)] {
         let tally = examine(&recordings[1], &said, lies, extent.controls, field.seed)?;
         let share = 100.0 * tally.bad() as f64 / tally.images as f64;
-        verdict.at_least(&format!("{key}_lost_percent"), share, 50.0);
+        verdict.at_least(&format!("{key}_lost_percent"), share, extent.share_of_lies(50.0));
     }
     let said = Arc::new(Said::of(&recordings[0].trace));
     let tally = examine(&recordings[0], &said, Lies::Folders, extent.controls, field.seed)?;
     let share = 100.0 * tally.bad() as f64 / tally.images as f64;
-    verdict.at_least("control_folders_lost_percent", share, 25.0);
+    verdict.at_least("control_folders_lost_percent", share, extent.share_of_lies(25.0));
     Ok(verdict)
 }
 

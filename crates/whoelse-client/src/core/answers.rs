@@ -7,7 +7,7 @@ use super::keeping::Outcome;
 use super::{Core, Line};
 use crate::command::Command;
 use crate::known::ServerName;
-use crate::links::LinkWhy;
+use crate::links::{LinkWhy, SwarmWhy};
 use crate::log::Mail;
 use crate::mailbox::Verdict;
 use crate::notice::{Answer, Ending, Notice, Refusal, Why};
@@ -138,6 +138,9 @@ impl Core {
 
     /// What an answer changes for this client itself.
     fn follow(&mut self, command: &Command, answer: &Answer) {
+        if *answer == Answer::Done {
+            self.note_block(command);
+        }
         if let (Command::Passwd(passwords), Answer::Done) = (command, answer)
             && let Some(who) = self.who.as_mut().filter(|who| who.password.is_some())
         {
@@ -247,6 +250,8 @@ pub(super) fn refusal(incoming: Incoming) -> Answer {
         "MAILBOX_FULL" => Why::MailboxFull,
         "INVALID_PASSWORD" => Why::WrongPassword,
         "NO_LINKS" => Why::Link(LinkWhy::NoneThere),
+        "FILE_NOT_EXIST" => Why::Swarm(SwarmWhy::NotFound),
+        "TOO_MANY_FILES" => Why::Swarm(SwarmWhy::TooManyShares),
         "YOU_BLOCKED" => Why::Link(LinkWhy::YouBlocked),
         status => Why::Other(status.to_owned()),
     };

@@ -160,7 +160,7 @@ impl Core {
             && !(self.is_end_of_input() && self.any_file_going())
     }
 
-    fn is_end_of_input(&self) -> bool {
+    pub(super) fn is_end_of_input(&self) -> bool {
         self.leave.as_ref().is_some_and(|leave| leave.quiet_since_ms.is_some())
     }
 

@@ -2,17 +2,19 @@
 //!
 //! The server introduces two devices to each other; the rest is between them. A link is made in
 //! steps, the same on both sides: keys, a place at the relay, a card for the other side. Who asked
-//! dials. `making` holds these steps, `standing` what comes after them, `wishes` what people type.
+//! dials. `making` holds these steps, `standing` what comes after them, `wishes` what people type. Links for
+//! shared files are made in the same way, and nobody is asked or told of them: see `swarm`.
 
 mod files;
 mod making;
 mod safety;
 mod standing;
+mod swarm;
 mod wishes;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use whoelse_proto::{DeviceKey, EndpointKey, LinkName, LinkReason, RelayTicket, request};
+use whoelse_proto::{DeviceKey, EndpointKey, LinkName, LinkReason, Purpose, RelayTicket, request};
 
 use super::{Action, Core, Line};
 use crate::links::card::Context;
@@ -57,6 +59,7 @@ pub(super) struct Links {
     /// The oldest first.
     all: Vec<Link>,
     files: files::Files,
+    swarm: swarm::Swarm,
     /// Places at the relay of links that ended while nobody could be told, the oldest first.
     over: VecDeque<EndpointKey>,
     /// What the server was asked, with the id of the request, the oldest first.
@@ -84,6 +87,8 @@ enum Ask {
     Pass(LinkId),
     /// To let it use the relay again, as before.
     RelayAgain,
+    /// Something about files that are shared.
+    Swarm(u64),
     /// Something that is of no consequence.
     Nothing,
 }
@@ -94,7 +99,9 @@ struct Link {
     /// What it is called while it is being made.
     name: LinkName,
     user: String,
-    /// We have asked.
+    /// What it is for.
+    purpose: Purpose,
+    /// We have asked. The caller of a link for a file fetches, the other end serves.
     caller: bool,
     /// The other device and what it is called, once that is said.
     device: Option<(DeviceKey, String)>,
@@ -170,6 +177,7 @@ impl Links {
             made: 0,
             all: Vec::new(),
             files: files::Files::default(),
+            swarm: swarm::Swarm::default(),
             over: VecDeque::new(),
             asked: VecDeque::new(),
             refused: BTreeMap::new(),
@@ -184,24 +192,26 @@ impl Links {
         self.all.iter_mut().find(|link| link.id == id)
     }
 
-    /// The link with a person that is no mere question of theirs.
+    /// The link of talk with a person that is no mere question of theirs.
     fn with(&mut self, user: &str) -> Option<&mut Link> {
         let is_it = |link: &&mut Link| {
-            link.user == user && !matches!(link.stage, Stage::Wanted { .. } | Stage::Closing { .. })
+            link.is_with(user)
+                && !matches!(link.stage, Stage::Wanted { .. } | Stage::Closing { .. })
         };
         self.all.iter_mut().find(is_it)
     }
 
     /// That person's oldest open question.
     fn question_of(&self, user: &str) -> Option<LinkId> {
-        let wanted = |link: &&Link| link.user == user && matches!(link.stage, Stage::Wanted { .. });
+        let wanted =
+            |link: &&Link| link.is_with(user) && matches!(link.stage, Stage::Wanted { .. });
         self.all.iter().find(wanted).map(|link| link.id)
     }
 
     /// Whether there is a link with a person that only the two ends have to do with, and that is heard.
     fn holds(&self, user: &str) -> bool {
         let is_it = |link: &Link| {
-            link.user == user
+            link.is_with(user)
                 && !link.is_introduced()
                 && !matches!(link.stage, Stage::Interrupted { .. } | Stage::Closing { .. })
         };
@@ -212,15 +222,20 @@ impl Links {
     fn acceptable(&self) -> Option<LinkId> {
         let may_be = |link: &&Link| {
             let begins =
-                !self.all.iter().any(|it| it.user == link.user && it.stage == Stage::Starting);
+                !self.talks().any(|it| it.user == link.user && it.stage == Stage::Starting);
             matches!(link.stage, Stage::Wanted { .. }) && begins && !self.holds(&link.user)
         };
-        self.all.iter().find(may_be).map(|link| link.id).filter(|_| !self.is_full())
+        self.talks().find(may_be).map(|link| link.id).filter(|_| !self.is_full())
     }
 
     fn is_full(&self) -> bool {
-        let count = self.all.iter().filter(|link| !matches!(link.stage, Stage::Wanted { .. }));
+        let count = self.talks().filter(|link| !matches!(link.stage, Stage::Wanted { .. }));
         count.count() >= LINKS_MAX
+    }
+
+    /// The links over which people talk.
+    fn talks(&self) -> impl Iterator<Item = &Link> {
+        self.all.iter().filter(|link| link.purpose == Purpose::Talk)
     }
 
     fn next_id(&mut self) -> LinkId {
@@ -240,20 +255,37 @@ impl Links {
 
     /// Whether no text waits to be acknowledged that could still be.
     pub(super) fn is_idle(&self) -> bool {
-        self.all.iter().all(|link| link.texts.is_empty())
+        self.all.iter().all(|link| link.texts.is_empty()) && !self.swarm.waits()
     }
 
-    fn any_stands(&self) -> bool {
+    /// How many answers about files are awaited that the person wants to see.
+    pub(super) fn swarm_waiting(&self) -> usize {
+        self.swarm.waiting()
+    }
+
+    pub(super) fn any_stands(&self) -> bool {
         self.all.iter().any(|link| link.stage.stands())
+    }
+
+    fn any_talk_stands(&self) -> bool {
+        self.talks().any(|link| link.stage.stands())
     }
 }
 
 impl Link {
-    fn new(id: LinkId, name: LinkName, user: &str, caller: bool, stage: Stage) -> Self {
+    fn new(
+        id: LinkId,
+        name: LinkName,
+        user: &str,
+        purpose: Purpose,
+        caller: bool,
+        stage: Stage,
+    ) -> Self {
         Self {
             id,
             name,
             user: user.to_owned(),
+            purpose,
             caller,
             device: None,
             trust: Trust::New,
@@ -268,6 +300,11 @@ impl Link {
             sent: 0,
             heard: 0,
         }
+    }
+
+    /// It is a link of talk with this person.
+    fn is_with(&self, user: &str) -> bool {
+        self.purpose == Purpose::Talk && self.user == user
     }
 
     /// The server still has to do with making it.
@@ -311,21 +348,23 @@ impl Core {
             PeerEvent::Acknowledged { link, number } => self.handle_text_shown(link, number),
             PeerEvent::Offering { number, file } => self.handle_offering(number, file),
             PeerEvent::File { file, event } => self.handle_file(now_ms, file, event),
+            PeerEvent::Swarm { hash, what } => self.handle_swarm(now_ms, hash, what),
             PeerEvent::Bye { link } => self.end_link(link, LinkEnd::There),
             PeerEvent::Failed { link, why } => self.end_link(link, LinkEnd::Failed(why)),
         }
         self.accept_always(now_ms);
+        self.drive_swarm(now_ms);
         self.go_on_leaving(now_ms);
     }
 
     /// Whether bytes of files are moving.
     pub(super) fn any_file_going(&self) -> bool {
-        self.links.files.any_going()
+        self.links.files.any_going() || self.links.swarm.is_busy()
     }
 
     /// Whether something can be said without the server.
     pub(super) fn any_link_stands(&self) -> bool {
-        self.links.any_stands() || self.unencrypted.any_stands()
+        self.links.any_talk_stands() || self.unencrypted.any_stands()
     }
 
     /// Whether this client can make links: then the server is told so.
@@ -349,11 +388,13 @@ impl Core {
             self.end_link(link.id, end);
         }
         self.accept_always(now_ms);
+        self.drive_swarm(now_ms);
     }
 
     /// The session is gone; what needs the server to be made does not get made.
     pub(super) fn lose_links(&mut self) {
         self.links.asked.clear();
+        self.lose_swarm();
         let introduced = self.links.all.iter().filter(|link| link.is_introduced());
         let introduced: Vec<LinkId> = introduced.map(|link| link.id).collect();
         introduced.into_iter().for_each(|link| self.end_link(link, LinkEnd::ServerLost));
@@ -390,11 +431,13 @@ impl Core {
         if self.makes_links() {
             self.actions.push_back(Action::Peer(PeerOrder::Relay));
         }
+        self.resume_swarm(now_ms);
     }
 
     /// Ends all links: the client ends.
     pub(super) fn end_links(&mut self) {
         self.end_files();
+        self.end_swarm();
         while let Some(link) = self.links.all.first() {
             self.end_link(link.id, LinkEnd::Leaving);
         }
@@ -406,6 +449,9 @@ impl Core {
         let mut link = self.links.all.remove(at);
         // What the server has ended it need not be told of.
         self.forget_link(&link, matches!(end, LinkEnd::Refused(_) | LinkEnd::ServerLost));
+        if link.purpose != Purpose::Talk {
+            return self.file_link_ended(&link, &end);
+        }
         let texts = link.not_sent();
         self.unconfirmed |= !texts.is_empty();
         let user = link.user;

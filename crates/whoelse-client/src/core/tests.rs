@@ -14,6 +14,10 @@ mod login;
 mod mail;
 mod original;
 mod reconnecting;
+mod swarm;
+mod swarm_gets;
+mod swarm_order;
+mod swarm_sources;
 mod unencrypted;
 
 use whoelse_proto::Password;
@@ -181,6 +185,7 @@ impl Client {
                 Action::Look { command } => format!("look for {}", command.word()),
                 Action::Peer(order) => format!("{order:?}"),
                 Action::Unencrypted(order) => format!("{order:?}"),
+                Action::KeepSeed(yes) => format!("keep the seed {yes}"),
                 Action::KeepPeers(_) => "keep the peers".to_owned(),
                 Action::Send(bytes) => {
                     String::from_utf8(bytes.to_vec()).unwrap().trim_end().to_owned()

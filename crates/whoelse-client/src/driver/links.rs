@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use whoelse_peer::{Event, Failure, Node, Options, Peer, Relay, SendError};
 use whoelse_proto::Fingerprint;
 
-use super::Driver;
+use super::{Driver, swarm};
 use crate::links::files::Progress;
 use crate::links::{
     FileEvent, FileFailure, FileId, LinkId, LinkOptions, PRIVATE_BYTES_MAX, PeerEvent, PeerFailure,
@@ -37,7 +37,8 @@ const _: () = {
     assert!(PRIVATE_BYTES_MAX <= whoelse_peer::TEXT_BYTES_MAX);
     assert!(TEXTS_MAX <= whoelse_peer::UNACKNOWLEDGED_MAX);
     assert!(TEXT_BYTES_MAX <= whoelse_peer::UNACKNOWLEDGED_BYTES_MAX);
-    assert!(crate::links::LINKS_MAX <= whoelse_peer::LINKS_MAX);
+    use crate::links::{FETCHING_MAX, LINKS_MAX, SERVING_MAX};
+    assert!(LINKS_MAX + FETCHING_MAX + SERVING_MAX <= whoelse_peer::LINKS_MAX);
 };
 
 /// What carries links, once there is one.
@@ -162,7 +163,8 @@ impl Driver {
             | PeerOrder::OfferFile { .. }
             | PeerOrder::AcceptFile { .. }
             | PeerOrder::DeclineFile { .. }
-            | PeerOrder::CancelFile { .. } => return self.carry_file(order),
+            | PeerOrder::CancelFile { .. }
+            | PeerOrder::Swarm(_) => return self.carry_file(order),
         };
         let done = match self.carrier.node() {
             Some(node) => carry_out(node, order),
@@ -189,6 +191,7 @@ impl Driver {
             PeerOrder::AcceptFile { file } => node.accept_file(transfer(file)),
             PeerOrder::DeclineFile { file } => node.decline_file(transfer(file)),
             PeerOrder::CancelFile { file } => node.cancel_file(transfer(file)),
+            PeerOrder::Swarm(order) => swarm::carry(node, order),
             _ => {}
         }
     }
@@ -217,7 +220,8 @@ fn carry_out(node: &Node, order: PeerOrder) -> Result<(), &'static str> {
         | PeerOrder::OfferFile { .. }
         | PeerOrder::AcceptFile { .. }
         | PeerOrder::DeclineFile { .. }
-        | PeerOrder::CancelFile { .. } => {}
+        | PeerOrder::CancelFile { .. }
+        | PeerOrder::Swarm(_) => {}
     }
     Ok(())
 }
@@ -238,11 +242,11 @@ fn transfer(file: FileId) -> whoelse_peer::TransferId {
     whoelse_peer::TransferId(file.0)
 }
 
-fn theirs(link: LinkId) -> whoelse_peer::LinkId {
+pub(super) fn theirs(link: LinkId) -> whoelse_peer::LinkId {
     whoelse_peer::LinkId(link.0)
 }
 
-fn ours(link: whoelse_peer::LinkId) -> LinkId {
+pub(super) fn ours(link: whoelse_peer::LinkId) -> LinkId {
     LinkId(link.0)
 }
 
@@ -278,7 +282,8 @@ fn translate(event: Event) -> Option<PeerEvent> {
         Event::File { transfer, what } => {
             PeerEvent::File { file: FileId(transfer.0), event: happening(what) }
         }
-        Event::Unreached { .. } | Event::Closed { .. } | Event::Swarm { .. } => return None,
+        event @ Event::Swarm { .. } => return swarm::translate(event),
+        Event::Unreached { .. } | Event::Closed { .. } => return None,
     })
 }
 
@@ -301,7 +306,7 @@ fn happening(what: whoelse_peer::FileEvent) -> FileEvent {
     }
 }
 
-fn file_failure(why: whoelse_peer::FileFailure) -> FileFailure {
+pub(super) fn file_failure(why: whoelse_peer::FileFailure) -> FileFailure {
     use whoelse_peer::FileFailure as Theirs;
     match why {
         Theirs::NoLink => FileFailure::NoLink,

@@ -69,6 +69,7 @@ impl Driver {
         let peers = self.profile.as_ref().map_or(Ok(Peers::default()), Profile::peers);
         let now_ms = self.now_ms();
         self.core.handle_peers(now_ms, wall_ms() / 1000, peers);
+        self.core.handle_seed(self.profile.as_ref().and_then(Profile::seed));
         (self.open_log(why), device, kept)
     }
 

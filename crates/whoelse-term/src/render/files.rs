@@ -9,13 +9,13 @@ use crate::compose::{Line, Part, Spoken, Text};
 use crate::shown::Shown;
 
 /// Most characters of a name in a bar.
-const NAME_CHARS_MAX: usize = 24;
+pub(super) const NAME_CHARS_MAX: usize = 24;
 
 /// Cells of a bar, where there is room.
 const CELLS: u64 = 20;
 
 /// Columns without which there is no room for the cells.
-const COLUMNS: usize = 90;
+pub(super) const COLUMNS: usize = 90;
 
 impl Render {
     /// The lines for a notice about a file.
@@ -91,8 +91,8 @@ impl Render {
     }
 
     /// The lines of the list of files.
-    pub(super) fn files(&self, line: Line, files: &[FileLine]) -> Text {
-        let line = match files.len() {
+    pub(super) fn files(&self, line: Line, files: &[FileLine], others: usize) -> Text {
+        let line = match files.len() + others {
             0 => line.say("none under way"),
             1 => line.say("1 under way"),
             count => line.say(count).say(" under way"),
@@ -164,7 +164,11 @@ fn say_progress(line: Line, progress: Progress) -> Line {
 }
 
 fn say_cells(line: Line, progress: Progress) -> Line {
-    let full = percent(progress) * CELLS / 100;
+    say_cells_of(line, percent(progress))
+}
+
+pub(super) fn say_cells_of(line: Line, percent: u64) -> Line {
+    let full = percent * CELLS / 100;
     let line =
         (0..CELLS).fold(line.say("["), |line, cell| line.say(if cell < full { "#" } else { "." }));
     line.say("]")
@@ -174,6 +178,21 @@ fn say_failure(line: Line, file: &FileOf, why: &FileFailure) -> Line {
     let user = Shown::name(&file.user);
     match why {
         FileFailure::NoLink => line.say("there is no link with ").say(user).say(" any more"),
+        FileFailure::Declined => line.say(user).say(" does not want it"),
+        FileFailure::CancelledByPeer => line.say(user).say(" cancelled it"),
+        FileFailure::NotAsOffered if file.sending => {
+            line.say("what came there is not what was offered")
+        }
+        FileFailure::NotAsOffered => {
+            line.say("what ").say(user).say(" sent is not what was offered; nothing of it is kept")
+        }
+        why => say_local(line, why),
+    }
+}
+
+/// Why a file did not arrive, or was not given, as far as that is a matter of this machine.
+pub(super) fn say_local(line: Line, why: &FileFailure) -> Line {
+    match why {
         FileFailure::NoFolder => line.say("there is no folder for files; use --downloads"),
         FileFailure::Folder(words)
         | FileFailure::Unreadable(words)
@@ -182,28 +201,24 @@ fn say_failure(line: Line, file: &FileOf, why: &FileFailure) -> Line {
         FileFailure::NotAFile => line.say("that is no file; folders have to be packed first"),
         FileFailure::TooLarge => line.say("it is too large"),
         FileFailure::TooMany => line.say("there are too many under way; files lists them"),
-        FileFailure::Declined => line.say(user).say(" does not want it"),
         FileFailure::Cancelled => line.say("cancelled"),
-        FileFailure::CancelledByPeer => line.say(user).say(" cancelled it"),
-        FileFailure::NotAsOffered if file.sending => {
-            line.say("what came there is not what was offered")
-        }
-        FileFailure::NotAsOffered => {
-            line.say("what ").say(user).say(" sent is not what was offered; nothing of it is kept")
-        }
         FileFailure::Changed => line.say("it was changed since it was offered"),
         FileFailure::DiskFull { needed, free } => {
             let line = line.say("there is no room for it: ").say(Bytes(*needed).part());
             line.say(" needed, ").say(Bytes(*free).part()).say(" free")
         }
+        FileFailure::NotAsOffered => line.say("what came is not what was offered"),
+        FileFailure::NoLink => line.say("there is no link any more"),
+        FileFailure::Declined => line.say("it was declined"),
+        FileFailure::CancelledByPeer => line.say("it was cancelled there"),
     }
 }
 
 /// A number of bytes as people read it, in units of 1000.
-struct Bytes(u64);
+pub(super) struct Bytes(pub(super) u64);
 
 impl Bytes {
-    fn part(&self) -> Part {
+    pub(super) fn part(&self) -> Part {
         let (mut unit, mut whole, mut rest) = (0, self.0, 0);
         while whole >= 1000 {
             (unit, whole, rest) = (unit + 1, whole / 1000, whole % 1000);

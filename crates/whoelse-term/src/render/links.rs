@@ -184,18 +184,23 @@ impl Render {
             " has a new device, or somebody pretends to be that person: the server itself could",
         ));
         let line = Line::system().say("known: ");
-        let line = match known {
-            Some((name, since_s, compared)) => {
-                let line = say_device(line, name).say(" since ").say(self.day(*since_s));
-                line.say(if *compared { ", compared" } else { ", not compared" })
-            }
-            None => line.say("nothing that can be read"),
-        };
+        let line = self.say_known(line, known);
         let second = self.alert(say_device(line.say("; now: "), device));
         let line = Line::system().say("nothing was sent. Ask ").say(&user);
         let line = line.say(" by another way, compare with: safety ").say(&user);
         let line = line.say("; to take the new key: safety ").say(&user).say(" accept");
         first + &second + &self.alert(line)
+    }
+
+    /// The device whose key was known, and what of it.
+    pub(super) fn say_known(&self, line: Line, known: Option<&(String, u64, bool)>) -> Line {
+        match known {
+            Some((name, since_s, compared)) => {
+                let line = say_device(line, name).say(" since ").say(self.day(*since_s));
+                line.say(if *compared { ", compared" } else { ", not compared" })
+            }
+            None => line.say("nothing that can be read"),
+        }
     }
 
     /// The lines of what there is to compare.
@@ -275,7 +280,7 @@ impl Render {
     }
 
     /// A line that must not be missed among others, and is no trouble.
-    fn highlight(&self, line: Line) -> Text {
+    pub(super) fn highlight(&self, line: Line) -> Text {
         self.plain(line)
     }
 
@@ -431,7 +436,7 @@ fn way(route: Route) -> &'static str {
     }
 }
 
-fn known(trust: Trust) -> &'static str {
+pub(super) fn known(trust: Trust) -> &'static str {
     match trust {
         Trust::New => "first contact",
         Trust::NewDevice => "a new device",

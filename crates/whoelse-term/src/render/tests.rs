@@ -3,6 +3,7 @@
 mod files;
 mod kept;
 mod links;
+mod swarm;
 
 use whoelse_client::{Distrust, Passwords};
 use whoelse_proto::{Fingerprint, InviteSecret, Place};

@@ -268,7 +268,10 @@ impl World {
                 self.people[who].devices += 1;
             }
             Action::Trust => return Err("nobody was asked whether to trust".into()),
-            Action::KeepPeers(_) | Action::Peer(_) | Action::Unencrypted(_) => {}
+            Action::KeepPeers(_)
+            | Action::KeepSeed(_)
+            | Action::Peer(_)
+            | Action::Unencrypted(_) => {}
             Action::Keep { batch, entries } => self.keep(who, batch, &entries)?,
             Action::Look { command } => self.look(who, command)?,
         }
@@ -424,7 +427,6 @@ impl World {
         self.people[who].unanswered.remove(text);
         let is_first = self.people[who].answered.insert(text.to_owned());
         let Some(client) = self.people[who].client.as_mut() else { return Ok(()) };
-        client.run.answered.insert(text.to_owned());
         if *answer != Answer::Done || epoch < self.epoch {
             return Ok(());
         }

@@ -54,9 +54,6 @@ impl World {
         let Some(client) = person.client.as_mut() else { return Ok(()) };
         if let Command::Message { text, .. } = &command {
             person.unanswered.insert(text.clone());
-            if !client.run.has_log() {
-                client.run.unlogged.insert(text.clone());
-            }
         }
         client.core.handle_command(now, command);
         self.follow(who)

@@ -38,12 +38,10 @@ pub(super) struct Run {
     /// The last batch could not be kept, and the person knows.
     is_failing: bool,
     pub(super) is_failure_told: bool,
+    /// Whether there was a log when it was opened last.
+    was_open: bool,
     /// Ids of messages that may be sent though they could not be kept.
     unkept: BTreeSet<String>,
-    /// Texts that were typed while there was no log.
-    pub(super) unlogged: BTreeSet<String>,
-    /// Texts that were answered in this run: it does not send them again, whatever its log says.
-    pub(super) answered: BTreeSet<String>,
     /// Mail that was kept, or could not be, and is to be told now.
     to_tell: VecDeque<Letter>,
     /// Mail that an earlier client has kept, and perhaps not shown.
@@ -109,6 +107,15 @@ impl World {
         let is_again = client.run.has_log() && client.core.was_logged_in();
         client.run.log = None;
         person.keeping.log.about_to_open();
+        // A log that comes or goes while a client runs is more than that client can make sense of yet:
+        // what it had from it, or did without it, would be judged as if it had begun anew.
+        if client.core.was_logged_in() {
+            if client.run.was_open {
+                person.keeping.log.disk.heal();
+            } else {
+                client.run.without.get_or_insert(NoLog::Missing);
+            }
+        }
         let has_trouble = person.keeping.log.disk.has_trouble();
         let log = match client.run.without {
             Some(why) => Err(why),
@@ -119,11 +126,7 @@ impl World {
                     client.run.log = Some(log);
                     let texts = remembered.unfinished.iter().map(|it| it.text.clone());
                     if !is_again {
-                        // What was typed before there was a log is still to be answered.
-                        let typed = client.run.unlogged.iter().cloned();
-                        let known = &client.run.answered;
-                        let open = texts.chain(typed).filter(|text| !known.contains(text));
-                        person.unanswered = open.collect();
+                        person.unanswered = texts.collect();
                     }
                     Ok(remembered)
                 }
@@ -138,6 +141,7 @@ impl World {
         let person = &mut self.people[who];
         let Some(client) = person.client.as_mut() else { return Ok(()) };
         self.stats.logs_opened += u64::from(log.is_ok());
+        client.run.was_open = log.is_ok();
         if log.is_ok() && !is_again {
             let kept = &person.keeping.log;
             client.run.unshown = kept.unshown().into_iter().filter_map(Letter::of).collect();
@@ -261,8 +265,7 @@ impl World {
             let id = frame.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next());
             let ids = &self.people[who].keeping.log.ids;
             let may_leave = |id: &str| ids.contains(id) || client.run.unkept.contains(id);
-            let is_unlogged = || client.run.unlogged.iter().any(|it| frame.contains(it.as_str()));
-            if !id.is_some_and(may_leave) && !is_unlogged() {
+            if !id.is_some_and(may_leave) {
                 return Err(format!("sent before it was kept: {frame}"));
             }
         }

@@ -105,7 +105,7 @@ impl Core {
     }
 
     /// A path as people type it to a shell, which would have put the home folder into it.
-    fn at_home(&self, path: &Path) -> PathBuf {
+    pub(super) fn at_home(&self, path: &Path) -> PathBuf {
         match (path.strip_prefix("~"), &self.config.links.home) {
             (Ok(rest), Some(home)) => home.join(rest),
             _ => path.to_owned(),
@@ -251,7 +251,8 @@ impl Core {
     }
 
     fn handle_file_offered(&mut self, id: FileId, link: LinkId, name: FileName, size: u64) {
-        let Some(from) = self.links.by_id(link).map(|link| link.user.clone()) else {
+        let talk = self.links.talks().find(|it| it.id == link);
+        let Some(from) = talk.map(|link| link.user.clone()) else {
             return self.actions.push_back(Action::Peer(PeerOrder::DeclineFile { file: id }));
         };
         let number = self.links.next_id().0;
@@ -331,6 +332,9 @@ impl Core {
 
     /// The person gives a transfer up, named by its number, or by the person it is with.
     pub(super) fn cancel_file(&mut self, which: &str) -> Result<Option<Answer>, Why> {
+        if self.cancel_get(which) {
+            return Ok(None);
+        }
         let with = self.links.files.all.iter().filter(|it| it.file.user == which);
         let with: Vec<u64> = with.map(|it| it.number).collect();
         let number = match (with.as_slice(), which.parse()) {

@@ -37,6 +37,7 @@ impl Core {
             }
             _ => return self.handle_link_answer(now_ms, incoming),
         }
+        self.drive_swarm(now_ms);
         self.go_on_leaving(now_ms);
         true
     }
@@ -46,6 +47,7 @@ impl Core {
         let Some(ask) = self.take_ask(incoming.id.as_deref()) else { return false };
         let is_success = incoming.outcome() == Some("SUCCESS");
         match ask {
+            Ask::Swarm(number) => self.handle_swarm_answer(now_ms, number, incoming),
             Ask::Start(link) if is_success => self.handle_asked(now_ms, link, incoming),
             Ask::Start(link) => self.handle_not_asked(link, incoming),
             Ask::Relay(link) => self.handle_relay(link, is_success),
@@ -58,6 +60,7 @@ impl Core {
             Ask::RelayAgain => self.actions.push_back(Action::Peer(PeerOrder::Relay)),
             Ask::Pass(_) | Ask::Nothing => {}
         }
+        self.drive_swarm(now_ms);
         self.go_on_leaving(now_ms);
         true
     }
@@ -71,7 +74,8 @@ impl Core {
             // It was taken back in the meantime, and so is the question.
             return;
         };
-        if incoming.accepts == Some(true) {
+        let is_talk = self.links.all[at].purpose == Purpose::Talk;
+        if incoming.accepts == Some(true) && is_talk {
             let ours = self.links.all.remove(at);
             return self.accept_theirs(now_ms, ours, name, key, device);
         }
@@ -79,7 +83,7 @@ impl Core {
         link.device = Some((key, device));
         link.stage = Stage::Asked;
         let user = link.user.clone();
-        if self.is_still_trusted(id) {
+        if self.is_still_trusted(id) && is_talk {
             self.notice_link(LinkNotice::Being { user, asked: true });
         }
     }
@@ -95,7 +99,7 @@ impl Core {
     ) {
         let is_it = |link: &Link| {
             link.name == name
-                && link.user == ours.user
+                && link.is_with(&ours.user)
                 && matches!(link.stage, Stage::Wanted { .. })
         };
         let id = match self.links.all.iter_mut().find(|link| is_it(link)) {
@@ -118,6 +122,9 @@ impl Core {
     fn handle_not_asked(&mut self, id: LinkId, incoming: &Incoming) {
         let Some(at) = self.links.all.iter().position(|link| link.id == id) else { return };
         let mut link = self.links.all.remove(at);
+        if link.purpose != Purpose::Talk {
+            return self.file_link_refused(&link, incoming);
+        }
         let texts = link.not_sent();
         let user = link.user;
         let answer = match incoming.outcome() {
@@ -143,10 +150,14 @@ impl Core {
         let Some(user) = incoming.from.clone() else { return };
         let file = incoming.file.as_deref().and_then(|text| FileHash::parse(text).ok());
         let purpose = incoming.purpose.as_deref().and_then(|word| Purpose::parse(word, file));
+        if let Some(Purpose::File(hash)) = purpose {
+            return self.handle_file_wanted(now_ms, user, name, (key, device), hash);
+        }
         let trust = self.judge(&user, key, &device);
         let both = self.links.with(&user).is_some_and(|link| link.stage == Stage::Starting);
         let id = self.links.next_id();
-        let mut link = Link::new(id, name, &user, false, Stage::Wanted { told: false });
+        let mut link =
+            Link::new(id, name, &user, Purpose::Talk, false, Stage::Wanted { told: false });
         link.trust = trust;
         link.device = Some((key, device));
         self.links.all.push(link);
@@ -159,7 +170,7 @@ impl Core {
             // Our own question is on its way; its answer says that theirs was first.
         } else if private == Private::Never {
             self.turn_away(id, LinkReason::NotWanted, true);
-        } else if self.links.is_full() || self.links.all.len() > QUESTIONS_MAX {
+        } else if self.links.is_full() || self.links.talks().count() > QUESTIONS_MAX {
             self.turn_away(id, LinkReason::Busy, true);
         } else {
             if private != Private::Always || self.links.holds(&user) {
@@ -209,6 +220,9 @@ impl Core {
         let Some(at) = self.links.all.iter().position(|link| link.id == id) else { return };
         let mut link = self.links.all.remove(at);
         let Some((key, device)) = link.device.clone() else { return };
+        if link.purpose != Purpose::Talk {
+            return self.file_link_distrusted(&link, key, device);
+        }
         let asked_us = !link.caller;
         if matches!(link.stage, Stage::Wanted { .. }) {
             let answer = LinkAnswer::Decline(LinkReason::KeyChanged);
@@ -259,12 +273,15 @@ impl Core {
         self.begin_making(now_ms, id);
     }
 
-    fn begin_making(&mut self, now_ms: u64, id: LinkId) {
+    pub(super) fn begin_making(&mut self, now_ms: u64, id: LinkId) {
         let Some(link) = self.links.by_id(id) else { return };
         link.stage = Stage::Being { until_ms: now_ms + MAKING_MS_MAX };
         link.carried = true;
-        let user = link.user.clone();
+        let (user, is_talk) = (link.user.clone(), link.purpose == Purpose::Talk);
         self.actions.push_back(Action::Peer(PeerOrder::Prepare { link: id }));
+        if !is_talk {
+            return self.use_file_link(id);
+        }
         // Whatever becomes of it, what is said next does not go out in clear.
         self.stop_unencrypted(&user);
     }

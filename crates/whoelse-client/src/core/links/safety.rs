@@ -129,6 +129,7 @@ impl Core {
             peers.accept(user, key, &device, now_s);
         }
         self.keep_peers();
+        self.trust_sources(now_ms, user);
         Ok(Some(Answer::Done))
     }
 
@@ -179,8 +180,7 @@ impl Core {
 
     /// The device that a link stands with.
     fn linked_device(&self, user: &str) -> Option<DeviceKey> {
-        let mut links = self.links.all.iter();
-        let link = links.find(|link| link.user == user && link.stage.stands())?;
+        let link = self.links.talks().find(|link| link.user == user && link.stage.stands())?;
         link.device.as_ref().map(|(key, _)| *key)
     }
 }

@@ -1,6 +1,6 @@
 //! What happens to a link once it stands: texts, silence, another way.
 
-use whoelse_proto::request;
+use whoelse_proto::{Purpose, request};
 
 use super::{ACTIVE_MS, Ask, SILENT_MS_MAX, Stage};
 use crate::command::Command;
@@ -17,7 +17,7 @@ impl Core {
         }
         let Some(link) = self.links.by_id(id) else { return };
         link.stage = Stage::Standing { route };
-        let (user, trust) = (link.user.clone(), link.trust);
+        let (user, trust, is_talk) = (link.user.clone(), link.trust, link.purpose == Purpose::Talk);
         let by_invite = self.remember_device(now_ms, id);
         let trust = if by_invite { Trust::Compared } else { trust };
         if by_invite {
@@ -28,6 +28,9 @@ impl Core {
                 Trust::Compared => Trust::Compared,
                 _ => Trust::NotCompared,
             };
+        }
+        if !is_talk {
+            return self.file_link_up(id);
         }
         self.notice_link(LinkNotice::Up { user, route, trust });
         self.send_texts(now_ms, id);
@@ -92,7 +95,8 @@ impl Core {
         if number <= link.heard {
             return; // it was told before
         }
-        if number != link.heard + 1 || !link.stage.stands() {
+        let is_talk = link.purpose == Purpose::Talk;
+        if number != link.heard + 1 || !link.stage.stands() || !is_talk {
             return self.end_link(id, LinkEnd::Failed(PeerFailure::Protocol));
         }
         link.heard = number;
@@ -139,10 +143,13 @@ impl Core {
 
     pub(super) fn handle_route(&mut self, id: LinkId, new: Route) {
         let Some(link) = self.links.by_id(id) else { return };
-        let user = link.user.clone();
+        let (user, is_talk) = (link.user.clone(), link.purpose == Purpose::Talk);
         match &mut link.stage {
             Stage::Standing { route } if *route != new => {
                 *route = new;
+                if !is_talk {
+                    return;
+                }
                 self.notice_link(LinkNotice::Route { user, route: new });
             }
             Stage::Interrupted { route, .. } => *route = new,
@@ -164,6 +171,9 @@ impl Core {
             false => Some(now_ms + SILENT_MS_MAX),
         };
         link.stage = Stage::Interrupted { route, until_ms };
+        if link.purpose != Purpose::Talk {
+            return;
+        }
         let user = link.user.clone();
         self.notice_link(LinkNotice::Interrupted { user: user.clone(), server_away });
         self.interrupt_files(&user);
@@ -173,6 +183,9 @@ impl Core {
         let Some(link) = self.links.by_id(id) else { return };
         let Stage::Interrupted { route, .. } = link.stage else { return };
         link.stage = Stage::Standing { route };
+        if link.purpose != Purpose::Talk {
+            return;
+        }
         let user = link.user.clone();
         self.notice_link(LinkNotice::Back { user, route });
     }

@@ -25,6 +25,9 @@ impl Core {
         now_ms: u64,
         command: Command,
     ) -> Option<Command> {
+        if let Some(done) = self.do_with_swarm(now_ms, &command) {
+            return self.tell_done(command, done);
+        }
         let done = match &command {
             Command::StartPrivate { user, unencrypted: true } => match self.may_open_line(user) {
                 Ok(()) => return Some(command),
@@ -37,12 +40,23 @@ impl Core {
             Command::Accept { user } => self.accept_question(now_ms, user),
             Command::SendFile { user, path } => self.send_file(user, path),
             Command::Cancel { which } => self.cancel_file(which),
-            Command::Files => Ok(Some(Answer::Files(self.list_files()))),
+            Command::Files => {
+                Ok(Some(Answer::Files { transfers: self.list_files(), gets: self.list_gets() }))
+            }
             Command::Decline { user } => self.decline_question(user),
             Command::Safety { user, step } => self.safety(now_ms, user, *step),
             Command::Links => Ok(Some(Answer::Links(self.list_links()))),
             _ => return Some(command),
         };
+        self.tell_done(command, done)
+    }
+
+    /// Tells what came of a wish, if that is known already.
+    pub(super) fn tell_done(
+        &mut self,
+        command: Command,
+        done: Result<Option<Answer>, Why>,
+    ) -> Option<Command> {
         let answer = match done {
             Ok(None) => return None,
             Ok(Some(answer)) => answer,
@@ -77,8 +91,9 @@ impl Core {
         self.may_have_more()?;
         let id = self.links.next_id();
         let name = self.make_link_name(id).ok_or(Why::Link(LinkWhy::NoLinks(NoLinks::NoDevice)))?;
-        self.links.all.push(Link::new(id, name.clone(), user, true, Stage::Starting));
-        let link = Some(NewLink { name, purpose: Purpose::Talk });
+        let purpose = Purpose::Talk;
+        self.links.all.push(Link::new(id, name.clone(), user, purpose, true, Stage::Starting));
+        let link = Some(NewLink { name, purpose });
         let command = request::Command::StartPrivate { user: user.into(), link };
         self.ask_server(Ask::Start(id), command);
         Ok(None)
@@ -222,13 +237,12 @@ impl Core {
             trust: link.device.as_ref().map(|_| link.trust),
             texts: link.texts.len(),
         };
-        self.links.all.iter().map(line).chain(self.list_unencrypted()).collect()
+        self.links.talks().map(line).chain(self.list_unencrypted()).collect()
     }
 
     /// Ends what waits for others when the person leaves; what was said is waited for elsewhere.
     pub(in crate::core) fn leave_links(&mut self) {
-        let mute =
-            self.links.all.iter().filter(|link| link.texts.is_empty() && !link.stage.stands());
+        let mute = self.links.talks().filter(|link| link.texts.is_empty() && !link.stage.stands());
         let mute: Vec<_> = mute.map(|link| link.id).collect();
         mute.into_iter().for_each(|link| self.end_link(link, LinkEnd::Leaving));
     }

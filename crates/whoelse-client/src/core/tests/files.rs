@@ -49,7 +49,7 @@ impl World {
         self.wants(at, Command::Files);
         self.settle();
         match self.ends[at].screen.pop() {
-            Some(Notice::Answered { answer: Answer::Files(files), .. }) => {
+            Some(Notice::Answered { answer: Answer::Files { transfers: files, .. }, .. }) => {
                 files.into_iter().map(|file| file.state).collect()
             }
             other => panic!("{other:?}"),

@@ -9,8 +9,11 @@ use whoelse_proto::{EndpointKey, RelayTicket};
 use super::*;
 use crate::links::{
     LinkId, LinkNotice, LinkOptions, LinkState, PeerEvent, PeerOrder, PeerPlace, Peers, Private,
-    Route,
+    Route, SwarmOrder,
 };
+
+/// An answer that does not come.
+pub(super) const SILENCE: &str = "-";
 
 pub(super) const NAMES: [&str; 2] = ["hans", "luke"];
 
@@ -46,6 +49,7 @@ struct Introduction {
     link: String,
     caller: usize,
     accepted: bool,
+    is_talk: bool,
 }
 
 pub(super) struct World {
@@ -71,6 +75,12 @@ pub(super) struct World {
     pub(super) places: Vec<PeerPlace>,
     /// What was ordered about files.
     pub(super) files: Vec<(usize, PeerOrder)>,
+    /// What was ordered about files that are shared.
+    pub(super) swarm: Vec<(usize, SwarmOrder)>,
+    /// What the server was asked about such files.
+    pub(super) asked: Vec<(usize, serde_json::Value)>,
+    /// What it answers to an action, beside an id: else that it is done.
+    pub(super) answers: BTreeMap<(usize, &'static str), String>,
 }
 
 impl World {
@@ -96,6 +106,9 @@ impl World {
             registered_again: 0,
             active: 0,
             files: Vec::new(),
+            swarm: Vec::new(),
+            asked: Vec::new(),
+            answers: BTreeMap::new(),
             places: vec![
                 PeerPlace {
                     endpoint: EndpointKey([0; 32]),
@@ -209,6 +222,12 @@ impl World {
         self.now_ms = until_ms;
     }
 
+    /// Does and shows what is due at one end, and nothing else.
+    pub(super) fn act_and_look(&mut self, at: usize) {
+        self.act(at);
+        self.look(at);
+    }
+
     /// What a client told, shown to the person at once.
     fn look(&mut self, at: usize) {
         let end = &mut self.ends[at];
@@ -263,21 +282,34 @@ impl World {
                         NAMES[at]
                     )
                 };
-                let theirs =
-                    self.introductions.iter().find(|it| it.caller == other && !it.accepted);
+                let file = request.get("file").map(|file| format!(r#","file":{file}"#));
+                let purpose = text("purpose");
+                self.asked.push((at, request.clone()));
+                let theirs = self
+                    .introductions
+                    .iter()
+                    .find(|it| it.caller == other && !it.accepted && it.is_talk && file.is_none());
                 let (to, from) = (NAMES[other], NAMES[at]);
-                if !self.ends[other].connected {
+                if let Some(refusal) = self.answers.get(&(at, "startprivate")) {
+                    if refusal == SILENCE {
+                        return;
+                    }
+                    answer(refusal, "")
+                } else if !self.ends[other].connected {
                     answer("USER_OFFLINE", "")
                 } else if let Some(theirs) = theirs {
                     let more = format!(r#","user":"{to}","link":"{}","accepts":true"#, theirs.link);
                     answer("SUCCESS", &(more + &device(other)))
                 } else {
                     let event = format!(
-                        r#"{{"action":"private_request","from":"{from}","link":"{link}","purpose":"talk"{}}}"#,
+                        r#"{{"action":"private_request","from":"{from}","link":"{link}","purpose":"{purpose}"{}{}}}"#,
+                        file.as_deref().unwrap_or_default(),
                         device(at)
                     );
                     let more = format!(r#","user":"{to}","link":"{link}""#) + &device(other);
-                    self.introductions.push(Introduction { link, caller: at, accepted: false });
+                    let is_talk = file.is_none();
+                    let it = Introduction { link, caller: at, accepted: false, is_talk };
+                    self.introductions.push(it);
                     self.say(other, event);
                     answer("SUCCESS", &more)
                 }
@@ -318,6 +350,17 @@ impl World {
                 self.introductions.remove(found.unwrap());
                 self.say_ended(other, &link, "WITHDRAWN");
                 answer("SUCCESS", "")
+            }
+            "share" | "have" | "sources" | "search_files" | "shares" | "unshare" | "block" => {
+                self.asked.push((at, request.clone()));
+                match self.answers.iter().find(|((of, it), _)| *of == at && *it == action) {
+                    Some((_, said)) if said == SILENCE => return,
+                    Some((_, said)) => match said.split_once(' ') {
+                        Some((status, more)) => answer(status, more),
+                        None => answer(said, ""),
+                    },
+                    None => answer("SUCCESS", ""),
+                }
             }
             "relay" if !self.has_relay => answer("NO_RELAY", ""),
             "relay" => {
@@ -372,6 +415,7 @@ impl World {
             | PeerOrder::AcceptFile { .. }
             | PeerOrder::DeclineFile { .. }
             | PeerOrder::CancelFile { .. } => self.files.push((at, order)),
+            PeerOrder::Swarm(order) => self.swarm.push((at, order)),
             PeerOrder::Prepare { link } => {
                 self.endpoints += 1;
                 let endpoint = EndpointKey([self.endpoints; 32]);

@@ -107,7 +107,7 @@ fn the_list_has_numbers_by_which_files_are_cancelled() {
         (2..).zip(states).map(|(number, state)| FileLine { number, file: file(true), state });
     let name = "a report.pdf to luke";
     assert_eq!(
-        answered(Command::Files, Answer::Files(lines.collect())),
+        answered(Command::Files, Answer::Files { transfers: lines.collect(), gets: Vec::new() }),
         format!(
             "* files: 6 under way\n  2: {name}: waits for a link\n  3: {name}: being read\n  \
              4: {name}: 1.0 kB, not answered yet\n  5: {name}: 0 % of 1.0 kB\n  6: {name}: interrupted, \
@@ -115,5 +115,8 @@ fn the_list_has_numbers_by_which_files_are_cancelled() {
              0 bytes; goes on with the next link\n"
         )
     );
-    assert_eq!(answered(Command::Files, Answer::Files(Vec::new())), "* files: none under way\n");
+    assert_eq!(
+        answered(Command::Files, Answer::Files { transfers: Vec::new(), gets: Vec::new() }),
+        "* files: none under way\n"
+    );
 }
