@@ -1,11 +1,14 @@
 //! What files from many to many cost: the server, for what it is told of files ([`shares`]); and the
 //! people, for fetching from several at once (`fetch`, in a build with private links; `source`, whom it
-//! is fetched from; `copy`, the yardstick).
+//! is fetched from; `lines`, what those may send; `copy`, the yardstick). `report` prints.
 
 #[cfg(feature = "links")]
 mod copy;
 #[cfg(feature = "links")]
 mod fetch;
+#[cfg(feature = "links")]
+mod lines;
+mod report;
 mod shares;
 #[cfg(feature = "links")]
 mod source;
@@ -33,10 +36,25 @@ struct Options {
     /// The folder for temporary data (default: that of this program).
     #[arg(long, value_name = "FOLDER", global = true)]
     folder: Option<PathBuf>,
+
+    /// How often all of it is measured; at the end come the medians.
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=100), global = true)]
+    rounds: u32,
+
+    /// In a network of its own.
+    #[arg(long, hide = true, global = true)]
+    inside: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Both of what follows.
+    All {
+        #[command(flatten)]
+        sources: SourcesTerms,
+        #[command(flatten)]
+        server: ServerTerms,
+    },
     /// One file from one, two, three and five sources, beside a bare TCP copy of it.
     Sources(SourcesTerms),
     /// What the server spends on a share, a claim, a search and a question for sources.
@@ -69,9 +87,14 @@ struct SourcesTerms {
     #[arg(long, default_value_t = 500, value_parser = value_parser!(u64).range(1..=100_000))]
     megabytes: u64,
 
-    /// How often all of it is measured.
-    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=100))]
-    rounds: u32,
+    /// What each source may send in a second, in millions of bytes, in a second measurement (0: there
+    /// is none). That needs Linux, `unshare`, `ip` and `tc`.
+    #[arg(long, default_value_t = 10, value_parser = value_parser!(u64).range(0..=1000))]
+    upload: u64,
+
+    /// How long the file is in that, in millions of bytes.
+    #[arg(long, default_value_t = 200, value_parser = value_parser!(u64).range(1..=100_000))]
+    limited_megabytes: u64,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -106,25 +129,46 @@ pub fn swarm() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<(), Failure> {
-    let mut out = io::stdout();
     match &options.part {
-        Part::Server(terms) => {
-            let paths = Paths::find(terms.whoelse.as_ref(), options.folder.as_ref(), true)?;
-            shares::measure(terms, &paths, &mut out, &mut io::stderr())
+        Part::All { sources, server } => {
+            measure_sources(options, sources)?;
+            measure_server(options, server)
         }
-        #[cfg(feature = "links")]
-        Part::Sources(terms) => {
-            let paths = Paths::find(None, options.folder.as_ref(), false)?;
-            fetch::measure(terms, &paths, &mut out)
-        }
+        Part::Server(terms) => measure_server(options, terms),
+        Part::Sources(terms) => measure_sources(options, terms),
         #[cfg(feature = "links")]
         Part::Source { home, file } => die_with_parent().and_then(|()| source::give(home, file)),
         #[cfg(not(feature = "links"))]
-        Part::Sources(_) | Part::Source { .. } => {
-            Err(Failure::new("this build has no private links; build it with `--features links`"))
-        }
+        Part::Source { .. } => Err(no_links()),
         Part::Run { command } => die_with_parent().and_then(|()| become_program(command)),
     }
+}
+
+fn measure_server(options: &Options, terms: &ServerTerms) -> Result<(), Failure> {
+    let paths = Paths::find(terms.whoelse.as_ref(), options.folder.as_ref(), true)?;
+    shares::measure(terms, options.rounds, &paths, &mut io::stdout(), &mut io::stderr())
+}
+
+#[cfg(feature = "links")]
+fn measure_sources(options: &Options, terms: &SourcesTerms) -> Result<(), Failure> {
+    if terms.upload > 0 {
+        if !options.inside {
+            return lines::enter();
+        }
+        lines::begin()?;
+    }
+    let paths = Paths::find(None, options.folder.as_ref(), false)?;
+    fetch::measure(terms, options.rounds, &paths, &mut io::stdout())
+}
+
+#[cfg(not(feature = "links"))]
+fn measure_sources(_: &Options, _: &SourcesTerms) -> Result<(), Failure> {
+    Err(no_links())
+}
+
+#[cfg(not(feature = "links"))]
+fn no_links() -> Failure {
+    Failure::new("this build has no private links; build it with `--features links`")
 }
 
 #[cfg(test)]

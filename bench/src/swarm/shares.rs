@@ -2,15 +2,18 @@
 //! CPU for each search and each question for sources.
 //!
 //! All figures are differences of a server at rest, deferred work included, and so upper bounds of what
-//! one more costs.
+//! one more costs. Yardsticks are a message, for CPU, and a person who is logged in, for memory.
 
 use std::io::Write;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::ServerTerms;
+use super::report::{Figure, Report};
 use crate::crowd::Crowd;
-use crate::dialect::{Dialect, name_of, status};
+use crate::dialect::{
+    BODY_BYTES, Dialect, Meaning, NumberFinder, append_acknowledgement, name_of, status,
+};
 use crate::failure::{Explain, Failure};
 use crate::measure::note;
 use crate::server::{Paths, Program, Server};
@@ -23,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Records settle for five seconds before they go to the database: no rest before that is one.
 const SETTLE: Duration = Duration::from_secs(7);
+
+/// Messages that one person sends to another.
+const MESSAGES: u64 = 200;
 
 /// A person may search ten times at once.
 const SEARCHES: u64 = 10;
@@ -46,25 +52,53 @@ const HALVES: [fn(u64) -> String; 2] = [
 /// Measures, and prints a line for each figure.
 pub(super) fn measure(
     terms: &ServerTerms,
+    rounds: u32,
     paths: &Paths,
     out: &mut impl Write,
     notes: &mut impl Write,
 ) -> Result<(), Failure> {
     let people = usize::try_from(terms.sharers + terms.claimers).explain(|| "counting".into())?;
-    let mut server = Server::start(Program::Whoelse, people, paths)?;
-    let mut crowd = Crowd::new(Dialect::Device, server.address)?;
-    note(notes, &format!("logging {people} people in"))?;
-    crowd.log_in(people, |_| Ok(())).map_err(|failure| server.blame(&failure))?;
-    let mut field = Field { server: &server, crowd, terms, notes };
-    let result = field.measure(out);
-    result.map_err(|failure| server.blame(&failure))
+    let mut report = Report::new(out);
+    for round in 1..=rounds {
+        let mut server = Server::start(Program::Whoelse, people, paths)?;
+        let crowd = Crowd::new(Dialect::Device, server.address)?;
+        let yardsticks = Yardsticks::default();
+        let mut field = Field {
+            server: &server,
+            crowd,
+            terms,
+            notes,
+            report: &mut report,
+            round,
+            yardsticks,
+            books: None,
+        };
+        let result = field.measure(people);
+        result.map_err(|failure| server.blame(&failure))?;
+    }
+    report.medians()
 }
 
-struct Field<'a, N> {
+/// A server in one round.
+struct Field<'a, 'b, N, W> {
     server: &'a Server,
     crowd: Crowd,
     terms: &'a ServerTerms,
     notes: &'a mut N,
+    report: &'a mut Report<'b, W>,
+    round: u32,
+    yardsticks: Yardsticks,
+    /// The books after the step before, at rest.
+    books: Option<Books>,
+}
+
+/// What else the server spends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Yardsticks {
+    /// On one message, in microseconds of CPU.
+    message_us: Option<f64>,
+    /// On one person who is logged in, in bytes of memory.
+    person_bytes: Option<f64>,
 }
 
 /// What the server has spent and holds.
@@ -75,11 +109,18 @@ struct Books {
     database_bytes: u64,
 }
 
-impl<N: Write> Field<'_, N> {
-    fn measure(&mut self, out: &mut impl Write) -> Result<(), Failure> {
+impl<N: Write, W: Write> Field<'_, '_, N, W> {
+    fn measure(&mut self, people: usize) -> Result<(), Failure> {
         let Range { start: first, end } = self.claimers();
         let (each, per_claimer) = (self.terms.shares, self.claims());
-        self.step(out, "share", 0..first, each, |person, n| share(person, n, each))?;
+        self.log_in(people)?;
+        // The first ones warm up what all others find warm.
+        let line = |person: usize, n: u64| message(first + person % (end - first), n);
+        self.step("first_message", 0..first, WINDOW, line)?;
+        let cost =
+            self.step("message", 0..first, MESSAGES, |person, n| line(person, n + WINDOW))?;
+        self.yardsticks.message_us = Some(cost);
+        self.step("share", 0..first, each, |person, n| share(person, n, each))?;
         for (kind, what) in ["claim_of_1_part", "claim_of_1024_parts"].into_iter().enumerate() {
             for (turn, what) in [(0, what.to_owned()), (1, format!("{what}_again"))] {
                 let terms = self.terms;
@@ -87,18 +128,31 @@ impl<N: Write> Field<'_, N> {
                     let (owner, n) = terms.claimed(person, n, per_claimer);
                     have(&hash(owner, n * 2 + kind as u64), &HALVES[kind](turn))
                 };
-                self.step(out, &what, first..end, per_claimer, line)?;
+                self.step(&what, first..end, per_claimer, line)?;
             }
         }
         // Everybody has some of the same file: more sources than one answer holds.
-        self.step(out, "common_claim", first..end, 1, |_, _| have(&hash(0, 1), &HALVES[1](0)))?;
+        self.step("common_claim", first..end, 1, |_, _| have(&hash(0, 1), &HALVES[1](0)))?;
         let sources = |_, _| format!("{{\"action\":\"sources\",\"hash\":\"{}\"}}\n", hash(0, 1));
-        self.step(out, "sources_64", first..first + 10, SEARCHES, sources)?;
+        self.step("sources_64", first..first + 10, SEARCHES, sources)?;
         let one = |_, _| "{\"action\":\"search_files\",\"words\":\"film 0003.0042\"}\n".to_owned();
-        self.step(out, "search_1_found", 0..1, SEARCHES, one)?;
+        self.step("search_1_found", 0..1, SEARCHES, one)?;
         let many = |_, _| "{\"action\":\"search_files\",\"words\":\"film\"}\n".to_owned();
-        self.step(out, "search_100_found", 1..2, SEARCHES, many)?;
-        self.step(out, "unshare", 0..first, each, unshare)
+        self.step("search_100_found", 1..2, SEARCHES, many)?;
+        self.step("unshare", 0..first, each, unshare)?;
+        Ok(())
+    }
+
+    /// Everybody comes.
+    fn log_in(&mut self, people: usize) -> Result<(), Failure> {
+        note(self.notes, &format!("logging {people} people in"))?;
+        let before = self.books()?;
+        self.crowd.log_in(people, |_| Ok(()))?;
+        let after = self.books()?;
+        let figures = figures(before, after, people as u64, self.yardsticks);
+        let memory = figures.iter().find(|(name, _)| *name == "memory_bytes");
+        self.yardsticks.person_bytes = memory.map(|(_, bytes)| *bytes);
+        self.report.add(self.round, format!("login n={people}"), figures, "")
     }
 
     fn claimers(&self) -> Range<usize> {
@@ -112,17 +166,17 @@ impl<N: Write> Field<'_, N> {
         (CLAIMS / 2 - 1).min(self.terms.sharers * self.terms.shares / 2)
     }
 
-    /// Has so many people ask so often, and tells what the server spent on it.
+    /// Has so many people ask so often, and tells what the server spent on it; returns the CPU for one,
+    /// in microseconds.
     fn step(
         &mut self,
-        out: &mut impl Write,
         what: &str,
         people: Range<usize>,
         each: u64,
         line: impl Fn(usize, u64) -> String,
-    ) -> Result<(), Failure> {
+    ) -> Result<f64, Failure> {
         note(self.notes, &format!("{what}: {} people, {each} each", people.len()))?;
-        let before = self.books()?;
+        let before = self.books.map_or_else(|| self.books(), Ok)?;
         let begin = Instant::now();
         let mut asked = 0;
         while asked < each {
@@ -137,33 +191,38 @@ impl<N: Write> Field<'_, N> {
             asked = upto;
         }
         let took = begin.elapsed();
-        let after = self.books()?;
-        let count = people.len() as u64 * each;
-        let per = |more: u64, less: u64| (more as f64 - less as f64) / count as f64;
-        writeln!(
-            out,
-            "SWARM server what={what} n={count} cpu_us={:.1} memory_bytes={:.0} database_bytes={:.0} took_s={:.1}",
-            (after.cpu - before.cpu).as_secs_f64() * 1e6 / count as f64,
-            per(after.memory_bytes, before.memory_bytes),
-            per(after.database_bytes, before.database_bytes),
-            took.as_secs_f64(),
-        )
-        .explain(|| "reporting".into())
+        let (after, count) = (self.books()?, people.len() as u64 * each);
+        let figures = figures(before, after, count, self.yardsticks);
+        let (_, cost) = figures[0];
+        let took = format!("took_s={:.1}", took.as_secs_f64());
+        self.report.add(self.round, format!("{what} n={count}"), figures, &took)?;
+        Ok(cost)
     }
 
-    /// Waits for so many answers, all of which must be good.
+    /// Waits for so many answers, all of which must be good; messages are acknowledged.
     fn hear(&mut self, count: u64) -> Result<(), Failure> {
-        let (mut heard, mut refusal) = (0, None);
+        let (mut heard, mut refusal, mut came) = (0, None, Vec::new());
+        let (mut finder, dialect) = (NumberFinder::default(), self.crowd.dialect);
         let deadline = Instant::now() + PATIENCE;
         while heard < count {
-            self.crowd.pump(Duration::from_millis(50), |person, line| match status(line) {
-                Some(b"SUCCESS") => heard += 1,
-                Some(_) => {
-                    let text = String::from_utf8_lossy(line);
-                    refusal.get_or_insert(format!("{} was told {text}", name_of(person)));
+            self.crowd.pump(Duration::from_millis(50), |person, line| {
+                if dialect.meaning(line) == Meaning::Delivery {
+                    came.extend(finder.find(line).map(|number| (person, number)));
+                    return;
                 }
-                None => {}
+                match status(line) {
+                    Some(b"SUCCESS") => heard += 1,
+                    Some(_) => {
+                        let text = String::from_utf8_lossy(line);
+                        refusal.get_or_insert(format!("{} was told {text}", name_of(person)));
+                    }
+                    None => {}
+                }
             })?;
+            for (person, number) in came.drain(..) {
+                append_acknowledgement(number, self.crowd.out(person));
+                self.crowd.flush(person)?;
+            }
             if let Some(refusal) = refusal {
                 return Err(Failure::new(refusal));
             }
@@ -182,12 +241,36 @@ impl<N: Write> Field<'_, N> {
         }
         let crowd = &mut self.crowd;
         self.server.wait_until_at_rest(PATIENCE, |left| crowd.pump(left, |_, _| {}))?;
-        Ok(Books {
+        let books = Books {
             cpu: self.server.fine_cpu()?,
             memory_bytes: self.server.anonymous_bytes()?,
             database_bytes: self.server.database_bytes()?,
-        })
+        };
+        self.books = Some(books);
+        Ok(books)
     }
+}
+
+/// What each of so many cost, and of what is measured by the yardsticks, how much of those.
+fn figures(before: Books, after: Books, count: u64, yardsticks: Yardsticks) -> Vec<Figure> {
+    let per = |more: u64, less: u64| (more as f64 - less as f64) / count as f64;
+    let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6 / count as f64;
+    let memory = per(after.memory_bytes, before.memory_bytes);
+    let mut figures = vec![
+        ("cpu_us", cpu),
+        ("memory_bytes", memory),
+        ("database_bytes", per(after.database_bytes, before.database_bytes)),
+    ];
+    figures.extend(yardsticks.message_us.map(|message| ("cpu_of_message", cpu / message)));
+    figures.extend(yardsticks.person_bytes.map(|person| ("memory_of_person", memory / person)));
+    figures
+}
+
+fn message(to: usize, n: u64) -> String {
+    let (name, body) = (name_of(to), "x".repeat(BODY_BYTES));
+    format!(
+        "{{\"action\":\"message\",\"id\":\"{n:016}\",\"user\":\"{name}\",\"message\":\"{body}\"}}\n"
+    )
 }
 
 /// A file of a person: those with even numbers have one part, the others the most.

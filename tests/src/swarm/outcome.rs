@@ -19,6 +19,9 @@ pub struct Outcome {
     pub useful: u64,
     /// Bytes that came twice.
     pub twice: u64,
+    /// Bytes of requests that ended before the part was whole, and were asked for again. The real client
+    /// keeps what was checked of them, so that this is an upper bound.
+    pub lost: u64,
     /// Bytes that were something else.
     pub wrong: u64,
     /// Requests that were refused.
@@ -51,7 +54,7 @@ impl Outcome {
     /// How much was for nothing, in percent of what was of use. Each request and refusal counts 200 bytes.
     #[must_use]
     pub fn overhead_percent(&self) -> f64 {
-        let waste = self.twice + self.wrong + 200 * (self.requests + self.refused);
+        let waste = self.twice + self.lost + self.wrong + 200 * (self.requests + self.refused);
         100.0 * waste as f64 / self.useful.max(1) as f64
     }
 
@@ -75,10 +78,11 @@ impl Outcome {
         }
         write!(
             line,
-            " overhead_percent={:.2} twice_percent={:.2} evenness={:.2} largest_share={:.2} alone={} \
+            " overhead_percent={:.2} twice_percent={:.2} lost_percent={:.2} evenness={:.2} largest_share={:.2} alone={} \
              banned_wrongly={} banned_rightly={}/{} requests={} refused={}",
             self.overhead_percent(),
             100.0 * self.twice as f64 / self.useful.max(1) as f64,
+            100.0 * self.lost as f64 / self.useful.max(1) as f64,
             self.evenness,
             self.largest_share,
             self.alone,
@@ -137,10 +141,11 @@ impl Total {
         }
         write!(
             line,
-            " overhead_percent={:.2} twice_percent={:.2} evenness={:.2} largest_share={:.2} alone={} \
+            " overhead_percent={:.2} twice_percent={:.2} lost_percent={:.2} evenness={:.2} largest_share={:.2} alone={} \
              banned_wrongly={} banned_rightly={}/{}",
             self.median(|it| Some(it.overhead_percent())),
             self.median(|it| Some(100.0 * it.twice as f64 / it.useful.max(1) as f64)),
+            self.median(|it| Some(100.0 * it.lost as f64 / it.useful.max(1) as f64)),
             self.median(|it| Some(it.evenness)),
             self.median(|it| Some(it.largest_share)),
             sum(|it| it.alone),

@@ -194,7 +194,8 @@ impl World {
         if let Some(link) = self.peers[at].links.remove(&link) {
             self.peers[link.source].serves -= 1;
         }
-        self.peers[at].requests.retain(|_, fetch| fetch.link != link);
+        let ended = self.peers[at].requests.extract_if(.., |_, fetch| fetch.link == link);
+        self.outcome.lost += ended.map(|(_, fetch)| fetch.came).sum::<u64>();
     }
 
     fn find_sources(&mut self, at: usize) {
@@ -308,10 +309,11 @@ impl World {
                 self.peers[at].requests.insert(request, fetch);
             }
             Order::Cancel { request } => {
-                if let Some(fetch) = self.peers[at].requests.remove(&request)
-                    && self.peers[at].have.contains(fetch.part)
-                {
-                    self.outcome.twice += fetch.came;
+                if let Some(fetch) = self.peers[at].requests.remove(&request) {
+                    match self.peers[at].have.contains(fetch.part) {
+                        true => self.outcome.twice += fetch.came,
+                        false => self.outcome.lost += fetch.came,
+                    }
                 }
             }
             Order::Ban { source } => {

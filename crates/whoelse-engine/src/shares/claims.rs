@@ -10,16 +10,17 @@ use crate::rules::Rules;
 /// All claims, by file and by person.
 #[derive(Default)]
 pub(crate) struct Claims {
-    by_file: BTreeMap<FileHash, BTreeMap<AccountId, PartMap>>,
+    /// One map, not one for each file: of most files only their owner has anything.
+    by_file: BTreeMap<(FileHash, AccountId), PartMap>,
     files: BTreeMap<AccountId, BTreeSet<FileHash>>,
-    len: usize,
 }
 
 impl Claims {
     /// Whether somebody may claim parts of a file, by how many it claims already, and all do.
     pub(crate) fn has_room(&self, account: AccountId, hash: FileHash, rules: &Rules) -> bool {
         self.get(account, hash).is_some()
-            || self.count(account) < rules.claims_max && self.len < rules.claims_in_all_max
+            || self.count(account) < rules.claims_max
+                && self.by_file.len() < rules.claims_in_all_max
     }
 
     /// Takes note of what somebody claims, in the place of what it claimed; of no parts: of nothing.
@@ -28,13 +29,12 @@ impl Claims {
         if parts.is_empty() {
             return;
         }
-        self.by_file.entry(hash).or_default().insert(account, parts);
+        self.by_file.insert((hash, account), parts);
         self.files.entry(account).or_default().insert(hash);
-        self.len += 1;
     }
 
     pub(crate) fn get(&self, account: AccountId, hash: FileHash) -> Option<&PartMap> {
-        self.by_file.get(&hash)?.get(&account)
+        self.by_file.get(&(hash, account))
     }
 
     /// How many files somebody claims parts of.
@@ -43,14 +43,9 @@ impl Claims {
     }
 
     pub(crate) fn remove(&mut self, account: AccountId, hash: FileHash) {
-        let Some(accounts) = self.by_file.get_mut(&hash) else { return };
-        if accounts.remove(&account).is_none() {
+        if self.by_file.remove(&(hash, account)).is_none() {
             return;
         }
-        if accounts.is_empty() {
-            self.by_file.remove(&hash);
-        }
-        self.len -= 1;
         if let Some(files) = self.files.get_mut(&account) {
             files.remove(&hash);
             if files.is_empty() {
@@ -68,8 +63,9 @@ impl Claims {
 
     /// Nobody shares a file any more.
     pub(crate) fn remove_file(&mut self, hash: FileHash) {
-        let accounts = self.by_file.get(&hash).into_iter().flat_map(BTreeMap::keys);
-        for account in accounts.copied().collect::<Vec<_>>() {
+        let accounts: Vec<AccountId> =
+            self.of_file(hash, AccountId(0)).map(|(account, _)| account).collect();
+        for account in accounts {
             self.remove(account, hash);
         }
     }
@@ -81,9 +77,10 @@ impl Claims {
         hash: FileHash,
         from: AccountId,
     ) -> impl Iterator<Item = (AccountId, &PartMap)> {
-        let accounts = self.by_file.get(&hash).into_iter();
-        let turned = accounts.flat_map(move |it| it.range(from..).chain(it.range(..from)));
-        turned.map(|(account, parts)| (*account, parts))
+        let (first, last) = (AccountId(0), AccountId(u32::MAX));
+        let after = self.by_file.range((hash, from)..=(hash, last));
+        let before = self.by_file.range((hash, first)..(hash, from));
+        after.chain(before).map(|((_, account), parts)| (*account, parts))
     }
 
     /// Who claims anything, and what.
@@ -92,13 +89,12 @@ impl Claims {
     }
 
     pub(crate) fn check(&self, rules: &Rules) {
-        assert_eq!(self.len, self.by_file.values().map(BTreeMap::len).sum::<usize>());
-        assert_eq!(self.len, self.iter().count());
-        assert!(self.len <= rules.claims_in_all_max);
+        assert_eq!(self.by_file.len(), self.iter().count());
+        assert!(self.by_file.len() <= rules.claims_in_all_max);
         for (account, files) in &self.files {
             assert!((1..=rules.claims_max).contains(&files.len()));
             assert!(files.iter().all(|hash| self.get(*account, *hash).is_some()));
         }
-        assert!(self.by_file.values().flat_map(BTreeMap::values).all(|parts| !parts.is_empty()));
+        assert!(self.by_file.values().all(|parts| !parts.is_empty()));
     }
 }

@@ -34,7 +34,8 @@ impl Share {
 #[derive(Default)]
 pub(crate) struct Shares {
     by_owner: BTreeMap<(AccountId, FileHash), Share>,
-    by_hash: BTreeMap<FileHash, BTreeSet<AccountId>>,
+    /// One set, not one for each file: nearly all files have one owner.
+    by_hash: BTreeSet<(FileHash, AccountId)>,
     by_name: BTreeSet<(Arc<str>, AccountId, FileHash)>,
     by_age: BTreeSet<(Time, AccountId, FileHash)>,
 }
@@ -43,7 +44,7 @@ impl Shares {
     /// Adds a share, in the place of one of the same file by the same person.
     pub(crate) fn add(&mut self, owner: AccountId, hash: FileHash, share: Share) {
         self.remove(owner, hash);
-        self.by_hash.entry(hash).or_default().insert(owner);
+        self.by_hash.insert((hash, owner));
         self.by_name.insert((share.folded.clone(), owner, hash));
         self.by_age.insert((share.time, owner, hash));
         self.by_owner.insert((owner, hash), share);
@@ -53,12 +54,7 @@ impl Shares {
         let Some(share) = self.by_owner.remove(&(owner, hash)) else { return };
         self.by_name.remove(&(share.folded, owner, hash));
         self.by_age.remove(&(share.time, owner, hash));
-        if let Some(owners) = self.by_hash.get_mut(&hash) {
-            owners.remove(&owner);
-            if owners.is_empty() {
-                self.by_hash.remove(&hash);
-            }
-        }
+        self.by_hash.remove(&(hash, owner));
     }
 
     /// Its owner has shown that it lives.
@@ -92,13 +88,13 @@ impl Shares {
 
     /// Those of one file, by owner.
     pub(crate) fn of_file(&self, hash: FileHash) -> impl Iterator<Item = (AccountId, &Share)> {
-        let owners = self.by_hash.get(&hash).into_iter().flatten().copied();
-        owners.filter_map(move |owner| Some((owner, self.get(owner, hash)?)))
+        let owners = self.by_hash.range((hash, AccountId(0))..=(hash, AccountId(u32::MAX)));
+        owners.filter_map(move |(_, owner)| Some((*owner, self.get(*owner, hash)?)))
     }
 
     /// Whether anybody shares a file.
     pub(crate) fn has(&self, hash: FileHash) -> bool {
-        self.by_hash.contains_key(&hash)
+        self.of_file(hash).next().is_some()
     }
 
     /// All, by name, owner and hash.
@@ -117,11 +113,10 @@ impl Shares {
     }
 
     pub(crate) fn check(&self) {
-        let owners: usize = self.by_hash.values().map(BTreeSet::len).sum();
-        let counts = [self.by_name.len(), self.by_age.len(), owners];
+        let counts = [self.by_name.len(), self.by_age.len(), self.by_hash.len()];
         assert_eq!(counts, [self.len(); 3], "each is found by everything");
         for ((owner, hash), share) in &self.by_owner {
-            assert!(self.by_hash.get(hash).is_some_and(|owners| owners.contains(owner)));
+            assert!(self.by_hash.contains(&(*hash, *owner)));
             assert!(self.by_age.contains(&(share.time, *owner, *hash)));
             assert!(self.by_name.contains(&(share.folded.clone(), *owner, *hash)));
             assert_eq!(*share.folded, *folded(share.name.as_str()));
