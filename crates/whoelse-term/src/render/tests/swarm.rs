@@ -116,6 +116,14 @@ fn a_get_from_beginning_to_end() {
             "* received film.mkv: /d/film.mkv (300 MB from luke, 200 MB from yoda); others can get it \
              from you now\n",
         ),
+    ] {
+        assert_eq!(lines, wording);
+    }
+}
+
+#[test]
+fn what_becomes_of_a_get_and_who_asks() {
+    for (lines, wording) in [
         (
             said(SwarmNotice::Failed {
                 file: file(),
