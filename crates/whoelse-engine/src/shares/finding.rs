@@ -3,7 +3,6 @@
 //! Whether somebody is there shows only to those who may be introduced to it: neither of the two
 //! blocks the other, and one of them shares the file with the other, or somebody with both.
 
-use memchr::memmem::Finder;
 use whoelse_proto::event::{FileSource, FoundFile};
 use whoelse_proto::limits::{FILE_SOURCES_MAX, FOUND_FILES_MAX};
 use whoelse_proto::share::folded;
@@ -89,11 +88,6 @@ impl State {
     }
 }
 
-/// Whether a name has all words in it.
-fn is_named(name: &str, words: &[Finder<'_>]) -> bool {
-    words.iter().all(|word| word.find(name.as_bytes()).is_some())
-}
-
 impl Engine {
     /// Looks for files of others by words of their names.
     pub(crate) fn search_files(
@@ -108,11 +102,10 @@ impl Engine {
             return turn.refuse(asker, Refusal::TooFast { retry_after_ms });
         }
         let words = folded(words);
-        // Made once: for names this short, making a searcher costs more than to search.
-        let words: Vec<Finder<'_>> = words.split_whitespace().map(Finder::new).collect();
+        let words: Vec<&str> = words.split_whitespace().collect();
         let mut looked_at = 0_u64;
         let all = self.state.shares.by_name().inspect(|_| looked_at += 1);
-        let named = all.filter(|(name, ..)| is_named(name, &words));
+        let named = all.filter(|(name, ..)| words.iter().all(|word| name.contains(word)));
         let seen = named.filter_map(|(_, owner, hash)| {
             let share = self.state.shares.get(owner, hash)?;
             self.state.may_see(account, owner, share).then_some((owner, hash, share))

@@ -51,6 +51,10 @@ pub(crate) struct Landing {
 impl Landing {
     /// Gives the file its name, or the next that is free, and makes that last. It may still be where it waited then, too.
     pub(crate) fn land(&self) -> io::Result<PathBuf> {
+        if fs::metadata(&self.waiting)?.nlink() > 1 {
+            // It has a name among the files of the person already, which is to be a file of its own.
+            return self.copy_and_name();
+        }
         fs::set_permissions(&self.waiting, Permissions::from_mode(0o600))?;
         File::open(&self.waiting)?.sync_all()?;
         match self.name(&self.waiting) {

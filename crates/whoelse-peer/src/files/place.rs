@@ -87,7 +87,8 @@ impl Place {
             let found = blobs.add(self.whole.clone(), &self.key).await;
             // It may be kept as something else now.
             let kept = blobs.keep(self.hash, &self.key).await;
-            kept.map_err(|error| Untaken::Failed(FileFailure::Unwritable(error)))?;
+            // What came whole stays, whatever the disk says now.
+            kept.map_err(|error| Untaken::Unlanded(self.local(error)))?;
             match found {
                 Ok((hash, _)) if hash == self.hash => return Ok(true),
                 Ok(_) => {}

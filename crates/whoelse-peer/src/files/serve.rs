@@ -25,8 +25,9 @@ use crate::api::LinkId;
 /// Most pieces that one peer is given at once.
 const SERVED_MAX: usize = 8;
 
-/// Most pieces that all peers are given at once.
-const ALL_SERVED_MAX: usize = 64;
+/// Most pieces that all peers are given at once: as many as all links may have that are let fetch, so that nobody who
+/// takes nothing keeps others waiting.
+const ALL_SERVED_MAX: usize = 128;
 
 /// How long a peer may take to say what it wants.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);

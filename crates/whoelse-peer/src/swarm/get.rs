@@ -365,8 +365,8 @@ impl<'g> Fetching<'g> {
     ) -> Result<(), Ungot> {
         let (id, result) = match ended {
             Ok((id, result)) => (id, result),
-            // What makes the machinery stumble is not the file.
-            Err(error) => (error.id(), Err(FetchError::Wrong)),
+            // What makes our own machinery stumble is no fault of the source.
+            Err(error) => (error.id(), Err(FetchError::Line)),
         };
         let Some(request) = self.ids.remove(&id) else { return Ok(()) };
         let Some(asked) = self.asked.get_mut(&request) else { return Ok(()) };
