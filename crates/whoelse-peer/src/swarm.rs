@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use iroh::endpoint::Connection;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use whoelse_proto::{FileHash, FileName, Layout, PartMap};
 
@@ -142,7 +142,7 @@ impl Swarm {
                     Some(order) => self.order(order).await,
                     None => break,
                 },
-                Some(Ok(done)) = self.tasks.join_next() => self.done(done).await,
+                Some(Ok((task, done))) = self.tasks.join_next_with_id() => self.done(task, done).await,
                 Some(hash) = troubles.recv() => self.suspect(hash),
                 _ = ticks.tick() => self.tick(),
             }
@@ -327,8 +327,10 @@ impl Swarm {
         Ok(())
     }
 
-    async fn done(&mut self, done: Done) {
+    async fn done(&mut self, task: Id, done: Done) {
         match done {
+            // It was cancelled when it was done already, and perhaps begun anew.
+            Done::Got(hash, _) if !self.is_run_by(&hash, task) => {}
             Done::Read(number, outcome) => self.read(number, outcome).await,
             Done::Got(hash, Ok(got)) => self.got(hash, got).await,
             Done::Got(hash, Err(Ungot::Kept(why))) => {
@@ -354,11 +356,13 @@ impl Swarm {
         }
     }
 
+    fn is_run_by(&self, hash: &Hash, task: Id) -> bool {
+        let running = self.gets.get(hash);
+        matches!(running, Some(Wish::Running { task: it, .. }) if it.id() == task)
+    }
+
     /// A file is in its place.
     async fn got(&mut self, hash: Hash, got: Got) {
-        if !matches!(self.gets.get(&hash), Some(Wish::Running { .. })) {
-            return;
-        }
         self.memory.end(&hash);
         // If it cannot be noted, it is found whole in the next run, and comes again: no harm.
         drop(self.remember().await);

@@ -355,6 +355,23 @@ async fn small_files_and_empty_ones_come_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_moved_away_and_comes_again_is_another_one() {
+    let content = bytes(300_000, 15);
+    let mut b = Member::new("yoda");
+    let hash = b.give(&content).await;
+    let mut a = Member::new("luke");
+    a.get(hash, content.len());
+    source(&mut a, &mut b, hash).await;
+    a.receives(&content).await;
+    let (film, moved) = (a.home.downloads().join("film"), a.home.downloads().join("moved"));
+    fs::rename(&film, &moved).unwrap();
+    a.get(hash, content.len());
+    a.receives(&content).await;
+    fs::write(&film, b"something else").unwrap();
+    assert_eq!(fs::read(&moved).unwrap(), content);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_of_another_length_than_was_said_is_refused() {
     let content = bytes(3_000_000, 13);
     let mut b = Member::new("yoda");

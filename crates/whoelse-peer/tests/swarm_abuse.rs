@@ -126,6 +126,34 @@ async fn whoever_sends_something_else_is_banned_and_the_file_is_right() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_says_another_length_gives_nothing_and_does_no_harm() {
+    let content = bytes(4_000_000, 4);
+    let hash = hash_of(&content);
+    for size in [3_999_999, 4_000_001, 8_000_000, 1 << 40] {
+        let mut a = Member::new("luke");
+        a.get(hash, content.len());
+        let (_, raw) = stranger(&mut a, Some(hash)).await;
+        // What follows is true, as far as the two trees are the same.
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let lies = pretend(raw, &content, move |mut send, right| {
+            let told = told.clone();
+            async move {
+                drop(send.write_all(&u64::to_le_bytes(size)).await);
+                drop(send.write_all(&right[8..]).await);
+                told.send(()).unwrap_or_default();
+            }
+        });
+        heard.recv().await.unwrap();
+        let mut b = Member::new("yoda");
+        b.give(&content).await;
+        let (good, _) = source(&mut a, &mut b, hash).await;
+        let by = a.receives(&content).await;
+        assert_eq!(by.keys().collect::<Vec<_>>(), [&good], "{size}");
+        lies.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_part_that_is_right_and_then_wrong_keeps_what_was_right() {
     let content = bytes(4_000_000, 2);
     let hash = hash_of(&content);

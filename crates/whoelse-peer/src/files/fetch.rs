@@ -13,7 +13,7 @@ use iroh::endpoint::Connection;
 use iroh_blobs::Hash;
 use iroh_blobs::api::blobs::ImportBaoHandle;
 use iroh_blobs::get::fsm::{self, AtBlobContent, BlobContentNext, ConnectedNext, DecodeError};
-use iroh_blobs::protocol::GetRequest;
+use iroh_blobs::protocol::{ChunkRanges, ChunkRangesExt, GetRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
@@ -79,6 +79,10 @@ impl Blobs {
         let (content, said) = ask(connection, request).await.ok_or(broken(FetchError::Lacking))?;
         // No file has this name and no length, but the empty one, which has no parts.
         let said = NonZeroU64::new(said).ok_or(FetchError::Wrong)?;
+        if said.get() != size {
+            // Another length is another tree: nothing of that goes to where the file is put together.
+            return Err(broken(other_size(connection, hash, size).await));
+        }
         let handle = self.begin(hash, said).await?;
         match write(content, handle, meter).await {
             // Whoever has a shorter file of this name says that this is all.
@@ -125,6 +129,28 @@ async fn ask(connection: &Connection, request: GetRequest) -> Option<(AtBlobCont
     match asked.next().await.ok()?.next().await.ok()? {
         ConnectedNext::StartRoot(root) => root.next().next().await.ok(),
         ConnectedNext::StartChild(_) | ConnectedNext::Closing(_) => None,
+    }
+}
+
+/// A source says that a file has another length than was offered: it has to prove that by the end of it. Says
+/// what the source is worth.
+async fn other_size(connection: &Connection, hash: FileHash, size: u64) -> FetchError {
+    let request = GetRequest::blob_ranges(Hash::from_bytes(hash), ChunkRanges::last_chunk());
+    let Some((mut content, said)) = ask(connection, request).await else {
+        return FetchError::Lacking;
+    };
+    let mut is_proven = false;
+    loop {
+        match content.next().await {
+            BlobContentNext::More((next, Ok(_))) => {
+                // Nothing was asked for but the end, and all that comes is proven.
+                is_proven |= next.stats().payload_bytes_read > 0 && said != size;
+                content = next;
+            }
+            BlobContentNext::More((_, Err(error))) => return why(&error),
+            BlobContentNext::Done(_) if is_proven => return FetchError::OtherSize,
+            BlobContentNext::Done(_) => return FetchError::Lacking,
+        }
     }
 }
 

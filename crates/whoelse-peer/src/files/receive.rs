@@ -212,7 +212,9 @@ impl Plan {
             match blobs.fetch(&self.connection, self.place.hash, part.clone(), counts).await {
                 Ok(()) => return Ok(()),
                 Err(FetchError::Line) => return Err(Unreceived::Line),
-                Err(FetchError::Wrong) => return Err(FileFailure::NotAsOffered.into()),
+                Err(FetchError::Wrong | FetchError::OtherSize) => {
+                    return Err(FileFailure::NotAsOffered.into());
+                }
                 Err(FetchError::Unwritable(error)) => return Err(self.place.local(error).into()),
                 Err(FetchError::Stalled) => {}
                 Err(FetchError::Lacking) => {

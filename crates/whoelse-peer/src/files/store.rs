@@ -47,6 +47,8 @@ pub(crate) enum FetchError {
     Lacking,
     /// What they sent is something else.
     Wrong,
+    /// They have proven that the file has another length.
+    OtherSize,
     /// It could not be written here: what the system says.
     Unwritable(String),
 }

@@ -381,6 +381,7 @@ impl<'g> Fetching<'g> {
             }
             Err(FetchError::Line | FetchError::Stalled) => Failure::Line,
             Err(FetchError::Wrong) => Failure::Wrong,
+            Err(FetchError::OtherSize) => return Err(Ungot::Failed(FileFailure::NotAsOffered)),
             Err(FetchError::Lacking) => {
                 self.is_as_offered().await?;
                 Failure::Lacking
