@@ -273,6 +273,23 @@ fn of_somebody_who_blocks_nothing_shows_by_which_it_could_be_told_to_be_there() 
     assert_eq!(compared, 4 * 2 * 3 * 2);
 }
 
+/// Whoever offers the same file is not told of those who share it with others only.
+#[test]
+fn to_offer_a_file_does_not_show_who_shares_it_with_others() {
+    let position = Position {
+        with: With::Other,
+        block: Block::None,
+        presence: Presence::Online,
+        giver: Giver::Owner,
+    };
+    let (mut bench, asker) = position.world();
+    assert_eq!(sources(&mut bench, asker), Err("FILE_NOT_EXIST".into()));
+    assert_eq!(bench.status(asker, share(FILE, "film", None)), "SUCCESS");
+    let told = sources(&mut bench, asker).unwrap();
+    assert!(!users(&told).contains(&"owner"), "{:?}", users(&told));
+    assert_eq!(bench.status(asker, fetch("owner")), "FILE_NOT_EXIST");
+}
+
 /// What one shares says how many others can give it, without those whose presence is hidden from it.
 #[test]
 fn ones_own_list_counts_no_presence_that_is_hidden() {

@@ -3,6 +3,8 @@
 //! Whether somebody is there shows only to those who may be introduced to it: neither of the two
 //! blocks the other, and one of them shares the file with the other, or somebody with both.
 
+use std::collections::BTreeSet;
+
 use whoelse_proto::event::{FileSource, FoundFile};
 use whoelse_proto::limits::{FILE_SOURCES_MAX, FOUND_FILES_MAX};
 use whoelse_proto::share::folded;
@@ -21,8 +23,13 @@ const LOOKED_AT_MAX: usize = 1024;
 /// How far ahead all searches together may be of what they may cost, in microseconds.
 const SEARCHED_BURST_US: u64 = 1_000_000;
 
-/// Most shares of one file that are looked at to find out whether two people see one of them both.
+/// Most shares of one file that are looked at to find those that somebody sees, and most of these that
+/// count when it is found out whether another sees one of them, too.
+const SHARES_LOOKED_AT_MAX: usize = 1024;
 const SEEN_BY_BOTH_MAX: usize = 64;
+
+/// Most words of a search that count.
+const WORDS_MAX: usize = 16;
 
 impl State {
     /// Whether somebody may see a share of somebody else.
@@ -44,19 +51,36 @@ impl State {
         self.shares.of_file(hash).filter(move |(owner, share)| self.may_see(account, *owner, share))
     }
 
-    /// Whether somebody may be given parts of a file by another: it sees a share of it that is the
-    /// other's, or that the other sees too, or the other sees its own; and neither has blocked the
-    /// other.
-    fn may_fetch(&self, asker: AccountId, giver: AccountId, hash: FileHash) -> bool {
+    /// Whether somebody may be given parts of a file by another: it sees the share of it that is the
+    /// other's; or, if the other has none, one that the other sees too, or the other sees its own; and
+    /// neither has blocked the other.
+    ///
+    /// `seen` is [`Self::seen_at_most`] of the asker: made once, however many givers there are.
+    fn may_fetch(
+        &self,
+        asker: AccountId,
+        giver: AccountId,
+        hash: FileHash,
+        seen: &[(AccountId, &Share)],
+    ) -> bool {
         if asker == giver || self.is_block_between(asker, giver) {
             return false;
         }
-        let own =
-            |owner, other| self.shares.get(owner, hash).is_some_and(|share| share.includes(other));
-        let sees = |(owner, share): (AccountId, &Share)| self.may_see(giver, owner, share);
-        own(giver, asker)
-            || own(asker, giver)
-            || self.seen_by(asker, hash).take(SEEN_BY_BOTH_MAX).any(sees)
+        if let Some(share) = self.shares.get(giver, hash) {
+            // Whoever shares it gives it to those it is for, and is there for nobody else: to offer the same file
+            // does not show who has it.
+            return share.includes(asker);
+        }
+        let is_own = self.shares.get(asker, hash).is_some_and(|share| share.includes(giver));
+        let sees = |(owner, share): &(AccountId, &Share)| self.may_see(giver, *owner, share);
+        is_own || seen.iter().any(sees)
+    }
+
+    /// The shares of a file that somebody sees, as many as count.
+    fn seen_at_most(&self, account: AccountId, hash: FileHash) -> Vec<(AccountId, &Share)> {
+        let all = self.shares.of_file(hash).take(SHARES_LOOKED_AT_MAX);
+        let seen = all.filter(|(owner, share)| self.may_see(account, *owner, share));
+        seen.take(SEEN_BY_BOTH_MAX).collect()
     }
 
     /// With whom a file is shared, as it was signed.
@@ -102,7 +126,7 @@ impl Engine {
             return turn.refuse(asker, Refusal::TooFast { retry_after_ms });
         }
         let words = folded(words);
-        let words: Vec<&str> = words.split_whitespace().collect();
+        let words: BTreeSet<&str> = words.split_whitespace().take(WORDS_MAX).collect();
         let mut looked_at = 0_u64;
         let all = self.state.shares.by_name().inspect(|_| looked_at += 1);
         let named = all.filter(|(name, ..)| words.iter().all(|word| name.contains(word)));
@@ -174,7 +198,9 @@ impl Engine {
     /// Whether somebody may be introduced to another because of a file. Whether the other has a line
     /// makes no difference to this.
     pub(crate) fn may_fetch(&self, asker: AccountId, giver: AccountId, hash: FileHash) -> bool {
-        self.state.claims.get(giver, hash).is_some() && self.state.may_fetch(asker, giver, hash)
+        let seen = self.state.seen_at_most(asker, hash);
+        self.state.claims.get(giver, hash).is_some()
+            && self.state.may_fetch(asker, giver, hash, &seen)
     }
 
     /// How many can give parts of a file to somebody now, as far as one would be told.
@@ -196,9 +222,11 @@ impl Engine {
             let session = self.state.account(giver).session.as_ref();
             session.is_some_and(|it| it.connection.is_some() && Session::has_links(it))
         };
+        let seen = self.state.seen_at_most(asker, hash);
+        let may = move |giver| self.state.may_fetch(asker, giver, hash, &seen);
         claims
             .take(LOOKED_AT_MAX)
-            .filter(move |(giver, _)| is_there(*giver) && self.state.may_fetch(asker, *giver, hash))
+            .filter(move |(giver, _)| is_there(*giver) && may(*giver))
             .take(FILE_SOURCES_MAX)
     }
 

@@ -134,12 +134,17 @@ impl Model {
         self.people[one].blocks.contains(&other) || self.people[other].blocks.contains(&one)
     }
 
-    /// Who is there and can give somebody parts of a file: both see the same share of it.
+    /// Who is there and can give somebody parts of a file: whose own share this one sees, or, without one of
+    /// its own, who sees the same share of it.
     fn givers(&self, me: usize, hash: FileHash) -> impl Iterator<Item = (usize, &Session)> {
         let sessions = self.people.iter().enumerate();
         let sessions = sessions.filter_map(|(who, person)| Some((who, person.session.as_ref()?)));
         sessions.filter(move |(who, session)| {
-            let mut of_it = self.shares.iter().filter(|((_, of), _)| *of == hash);
+            let own = self.shares.get(&(*who, hash));
+            let mut of_it = self
+                .shares
+                .iter()
+                .filter(|((owner, of), _)| *of == hash && (own.is_none() || owner == who));
             *who != me
                 && session.connection.is_some()
                 && session.claims.contains_key(&hash)
